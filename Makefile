@@ -1,0 +1,48 @@
+# Two commands matter: `make repro` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help install repro test check lint unit clean
+
+help: ## list the commands
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
+
+$(BIN)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(BIN)/.installed-dev: $(BIN)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+install: $(BIN)/.installed ## make .venv and install msavqa with the versions that were tested
+
+repro: $(BIN)/.installed ## run the pipeline of params.yaml (the sample world, until you change it)
+	dvc repro
+	@python -m pipeline.report --show
+
+test: $(BIN)/.installed-dev repro ## the fast gate, then every test, on the sample world's own results
+	$(MAKE) --no-print-directory lint
+	python -m pytest
+
+check: $(BIN)/.installed-dev ## the fast gate: ruff, mypy, import contracts, unit tests
+	$(MAKE) --no-print-directory lint unit
+
+lint:
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+
+unit:
+	python -m pytest -m "not pipeline and not sample and not slow"
+
+clean: ## remove what runs have made, keep the environment and DVC's cache
+	rm -rf .msavqa features/*/ runs reports .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""What is measured: one file a figure, each prints one JSON object on its last line."""

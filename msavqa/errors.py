@@ -1,0 +1,46 @@
+"""The one base error: what is wrong, where, what was got and expected, and what to do next.
+
+Every module that can refuse something raises a subclass of `MsavqaError` that it defines itself, so that
+the message is written beside the check. The command line prints the message alone and exits with 2.
+"""
+
+from collections.abc import Sequence
+
+
+class MsavqaError(Exception):
+    """A refusal a user can act on, in one sentence.
+
+    The message reads `{what} in {where}: got {got}, expected {expected}; {next_step}.`
+    """
+
+    def __init__(self, *, what: str, where: object, got: object, expected: object, next_step: str) -> None:
+        self.what, self.where, self.got, self.expected, self.next_step = what, where, got, expected, next_step
+        super().__init__(f"{what} in {where}: got {got}, expected {expected}; {next_step}.")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Worker processes send errors home by pickle, which knows positional arguments only.
+        fields = (self.what, self.where, self.got, self.expected, self.next_step)
+        return (_rebuild, (type(self), *fields))
+
+
+class ProblemsError(MsavqaError):
+    """Everything that is wrong with one input, all at once, one line a problem."""
+
+    def __init__(self, *, where: object, problems: Sequence[str], next_step: str) -> None:
+        self.where, self.problems, self.next_step = where, tuple(problems), next_step
+        count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+        Exception.__init__(self, "\n  - ".join([f"{count} in {where}; {next_step}:", *problems]))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild_problems, (type(self), self.where, self.problems, self.next_step))
+
+
+def _rebuild(kind: type[MsavqaError], *fields: str) -> MsavqaError:
+    what, where, got, expected, next_step = fields
+    return kind(what=what, where=where, got=got, expected=expected, next_step=next_step)
+
+
+def _rebuild_problems(
+    kind: type[ProblemsError], where: object, problems: Sequence[str], next_step: str
+) -> ProblemsError:
+    return kind(where=where, problems=problems, next_step=next_step)

@@ -1,0 +1,113 @@
+"""A block of params.yaml becomes frozen, strict Settings; every mistake in it is named at once.
+
+The code holds no second set of defaults: a Settings field without a default must stand in params.yaml,
+and almost none has one. Each module defines its own Settings beside the code that reads them, so that a
+new knob of one stage is not a new cache key of another.
+"""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from msavqa.errors import MsavqaError, ProblemsError
+
+PARAMS_FILE = Path("params.yaml")
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys refused, values not coerced, objects frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def read(path: Path = PARAMS_FILE) -> dict[str, Any]:
+    """The whole of a params file as plain data.
+
+    Raises `MsavqaError` where the file is missing or is not a YAML mapping.
+    """
+    if not path.is_file():
+        raise MsavqaError(
+            what="Settings",
+            where=path,
+            got="no such file",
+            expected="a params.yaml",
+            next_step="run from the project's root or copy one of presets/*.yaml to params.yaml",
+        )
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise MsavqaError(
+            what="Settings", where=path, got=reason, expected="valid YAML", next_step="mend that line"
+        ) from error
+    if not isinstance(data, dict):
+        raise MsavqaError(
+            what="Settings",
+            where=path,
+            got=type(data).__name__,
+            expected="a mapping of blocks",
+            next_step="start from one of presets/*.yaml",
+        )
+    return data
+
+
+def block(data: Mapping[str, Any], dotted: str, kind: type[S], *, where: object = PARAMS_FILE) -> S:
+    """The block named by a dotted path (`trunks.clip_text`), as settings of the given kind.
+
+    Raises `ProblemsError` naming every unknown key (with the nearest right name), every missing key and
+    every wrong value of the block.
+    """
+    found: Any = data
+    for depth, key in enumerate(dotted.split("."), start=1):
+        if not isinstance(found, Mapping) or key not in found:
+            here = ".".join(dotted.split(".")[:depth])
+            raise ProblemsError(where=where, problems=[f"{here}: missing"], next_step="mend them and run again")
+        found = found[key]
+    problems = problems_in(found, dotted, kind)
+    if problems:
+        raise ProblemsError(where=where, problems=problems, next_step="mend them and run again")
+    return kind.model_validate(found)
+
+
+def problems_in(found: Any, dotted: str, kind: type[Settings]) -> list[str]:
+    """Every mistake in one block, one sentence each; empty where the block is right."""
+    try:
+        kind.model_validate(found)
+    except ValidationError as error:
+        return [_sentence(dict(item), dotted, kind) for item in error.errors()]
+    return []
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """A hint at the known name nearest to a wrong one: `, did you mean 'epochs'?` or an empty string."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def _sentence(item: dict[str, Any], dotted: str, kind: type[Settings]) -> str:
+    path = ".".join([dotted, *(str(part) for part in item["loc"])])
+    if item["type"] == "extra_forbidden":
+        return f"{path}: unknown key{nearest(str(item['loc'][-1]), _fields_at(kind, item['loc'][:-1]))}"
+    if item["type"] == "missing":
+        return f"{path}: missing"
+    got = repr(item["input"])
+    shown = got if len(got) <= 80 else got[:77] + "..."
+    return f"{path}: got {shown}, {item['msg'][:1].lower()}{item['msg'][1:]}"
+
+
+def _fields_at(kind: type[Settings], path: tuple[Any, ...]) -> list[str]:
+    """Names of the settings class that a path inside `kind` leads to; empty where that is no class."""
+    current: Any = kind
+    for part in path:
+        field = getattr(current, "model_fields", {}).get(part)
+        if field is None:
+            continue  # the name of a union's member or a mapping's key: the class stays
+        current = field.annotation
+    return list(getattr(current, "model_fields", {}))

@@ -1,0 +1,1 @@
+"""Tests mirror `msavqa/`: `tests/test_store.py` tests `msavqa/store.py`."""

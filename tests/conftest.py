@@ -1,0 +1,33 @@
+"""Fixtures that many tests share: where the real data is, and a quiet machine."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout's root."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real label files and videos beside the checkout; the test skips where they are absent.
+
+    MSAVQA_SHARED_DATA names another place. MSAVQA_NO_SKIPS=1 turns the skip into a failure.
+    """
+    found = Path(os.environ.get("MSAVQA_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not found.is_dir():
+        skip_or_fail(f"no real data at {found}")
+    return found
+
+
+def skip_or_fail(reason: str) -> None:
+    """Skips a test for want of something outside the project, or fails where MSAVQA_NO_SKIPS is set."""
+    if os.environ.get("MSAVQA_NO_SKIPS"):
+        pytest.fail(reason)
+    pytest.skip(reason)
