@@ -1,0 +1,49 @@
+"""A dataset's block of params.yaml -> its reader, its settings and its rows; nothing here opens a video.
+
+    datasets:
+      mine: {reader: csv, root: videos, labels: videos.csv, mos_range: [1, 5], columns: {video: file, mos: mos}}
+
+`reader` is the name of a file in msavqa/readers; a new dataset is a new file there, and nothing else.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
+
+import msavqa.readers
+from msavqa import params
+from msavqa.errors import ProblemsError
+from msavqa.labels import LabelSettings, Row
+
+
+class Reader(Protocol):
+    """What each module of msavqa/readers offers."""
+
+    ReaderSettings: type[LabelSettings]
+
+    def read(self, settings: LabelSettings, *, check_files: bool) -> list[Row]:
+        """The rows of the label files in their order, or `LabelsError` with all that is wrong with them."""
+
+
+def read(data: Mapping[str, Any], dataset: str, *, check_files: bool) -> tuple[LabelSettings, list[Row]]:
+    """The settings and rows of one dataset of a params file.
+
+    `check_files` false reads the labels without looking for the videos. Raises `ProblemsError` for settings
+    and `LabelsError` for labels, each with every mistake.
+    """
+    block = f"datasets.{dataset}"
+    known = sorted(module.name for module in pkgutil.iter_modules(msavqa.readers.__path__))
+    datasets = data.get("datasets")
+    if not isinstance(datasets, Mapping) or not isinstance(datasets.get(dataset), Mapping):
+        names = list(map(str, datasets)) if isinstance(datasets, Mapping) else []
+        problem = f"{block}: missing{params.nearest(dataset, names)}"
+        raise ProblemsError(where=params.PARAMS_FILE, problems=[problem], next_step="mend it and run again")
+    name = datasets[dataset].get("reader")
+    if name not in known:
+        hint = params.nearest(str(name), known)
+        problem = f"{block}.reader: got {name!r}, expected one of {', '.join(known)}{hint}"
+        raise ProblemsError(where=params.PARAMS_FILE, problems=[problem], next_step="mend it and run again")
+    reader = cast(Reader, importlib.import_module(f"msavqa.readers.{name}"))
+    settings = params.block(data, block, reader.ReaderSettings)
+    return settings, reader.read(settings, check_files=check_files)

@@ -1,0 +1,203 @@
+"""What readers of label files share: one row's fields, text and numbers read strictly, all problems at once.
+
+A reader turns each line into a `Row` or a problem (one sentence that begins with the line) and hands both to
+`checked`, which adds what can be said of any dataset: ids twice, MOS out of the declared range, paths that
+leave the root, videos that are not there. Nothing is decoded before all of that is right.
+"""
+
+import math
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+
+from msavqa.errors import ProblemsError
+from msavqa.params import Settings
+
+NEXT_STEP = "mend them and run again, nothing was started"
+
+# A link into a DVC cache (.../files/md5/ab/cdef...) is DVC's own way to place a file; see cache.type.
+_DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
+
+
+class LabelsError(ProblemsError):
+    """Everything that is wrong with one dataset's label files, in the order of reading."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One video as its label file has it; the fields and units of the manifest's first columns."""
+
+    where: str  # "line 3", for sentences
+    video_id: str
+    prompt: str = ""
+    mos: float = math.nan
+    mos_se: float = math.nan
+    generator: str = ""
+    group: str = ""
+    given_split: str = ""
+    weight: float = 1.0
+    quality_true: float = math.nan
+
+    @property
+    def path(self) -> str:
+        """The video's path below the root, one spelling for one file (`./a//b.mp4` is `a/b.mp4`)."""
+        return posixpath.normpath(self.video_id)
+
+
+def _rising(limits: tuple[float, float]) -> tuple[float, float]:
+    low, high = limits
+    if not low < high:
+        raise ValueError("the first bound must lie below the second")
+    return limits
+
+
+def _path(text: object) -> object:
+    if isinstance(text, str) and text.strip():
+        return Path(text)
+    raise ValueError("expected a path as text")
+
+
+# YAML has no paths and no tuples: strings and lists stand for them.
+PathSetting = Annotated[Path, BeforeValidator(_path)]
+MosRange = Annotated[tuple[float, float], Field(strict=False), AfterValidator(_rising)]
+
+
+Key = TypeVar("Key", bound=str)
+# One file or folder, or a file for each split.
+PathOrPaths = Annotated[
+    Annotated[PathSetting, Tag("path")]
+    | Annotated[dict[Key, PathSetting], Field(min_length=1), Tag("files")],
+    Discriminator(lambda value: "files" if isinstance(value, dict) else "path"),
+]
+
+
+class LabelSettings(Settings):
+    """What every dataset block says; each reader adds `reader`, `labels` and its own keys."""
+
+    root: PathSetting  # the folder that video paths start from
+    mos_range: MosRange  # lowest and highest MOS the scale allows
+
+
+def read_text(path: Path) -> str:
+    """The whole of a label file as text: UTF-8, with or without a byte order mark.
+
+    Raises `LabelsError` where there is no such file, it is another encoding, or it is empty.
+    """
+    if not path.is_file():
+        problem = "a folder, not a file" if path.is_dir() else "no such file"
+        raise LabelsError(where=path, problems=[problem], next_step="mend `labels` of this dataset")
+    data = path.read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        problem = f"line {line}: byte 0x{data[error.start]:02x} is not UTF-8"
+        raise LabelsError(
+            where=path, problems=[problem], next_step="save it as UTF-8 and run again"
+        ) from error
+    if not text.strip():
+        raise LabelsError(
+            where=path, problems=["the file is empty"], next_step="mend `labels` of this dataset"
+        )
+    return text
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines without their ends; blank ones are left out.
+
+    Ends are LF or CRLF. Prompts may hold any other separator that `str.splitlines` would cut at.
+    """
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        line = line.removesuffix("\r")
+        if line.strip():
+            yield number, line
+
+
+def number(text: str, *, name: str) -> float:
+    """A finite number; raises `ValueError` with the end of a sentence where it is not one."""
+    try:
+        # float() also takes 1_000 and digits of other scripts, which no label file means.
+        value = float(text) if text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{name} is {text.strip()!r}, not a finite number")
+    return value
+
+
+def checked(
+    rows: Sequence[Row], *, problems: Sequence[str], where: object, settings: LabelSettings, check_files: bool
+) -> list[Row]:
+    """The rows, once nothing is wrong with any of them.
+
+    `problems` are those the reader met already; `check_files` false leaves out the look for the videos, so
+    that labels alone can be read where the videos are not. Raises `LabelsError` with every problem.
+    """
+    found = [*problems, *_repeated(rows), *_out_of_range(rows, settings.mos_range)]
+    found += [f"{row.where}: {problem}" for row in rows if (problem := _bad_path(row.video_id))]
+    if not rows and not found:
+        found.append("no rows")
+    if check_files:
+        found += _missing(rows, settings.root)
+    if found:
+        raise LabelsError(where=where, problems=found, next_step=NEXT_STEP)
+    return list(rows)
+
+
+def _repeated(rows: Sequence[Row]) -> Iterator[str]:
+    first: dict[str, Row] = {}
+    for row in rows:
+        other = first.setdefault(row.path, row)
+        if other is not row:
+            spelled = "" if other.video_id == row.video_id else f" as {other.video_id!r}"
+            yield f"{row.where}: video {row.video_id!r} stands already in {other.where}{spelled}"
+
+
+def _out_of_range(rows: Sequence[Row], limits: tuple[float, float]) -> Iterator[str]:
+    low, high = limits
+    for row in rows:
+        if row.mos < low or row.mos > high:  # NaN, an MOS that is not published, is neither
+            yield f"{row.where}: mos {row.mos:g} lies outside mos_range [{low:g}, {high:g}]"
+
+
+def _bad_path(video_id: str) -> str:
+    if not video_id.strip():
+        return "the video's path is empty"
+    if "\0" in video_id:
+        return f"path {video_id!r} holds a NUL byte"
+    if video_id.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[\\/]", video_id):
+        return f"path {video_id!r} is absolute, expected one below root"
+    if ".." in re.split(r"[/\\]", video_id):
+        return f"path {video_id!r} leads out of root"
+    return ""
+
+
+def _missing(rows: Sequence[Row], root: Path) -> list[str]:
+    if not root.is_dir():
+        return [f"root {str(root)!r} is not a folder"]
+    real_root = root.resolve()
+    problems, missing = [], 0
+    for row in rows:
+        if _bad_path(row.video_id):
+            continue
+        file = root / row.path
+        if not file.is_file():
+            missing += 1
+            problems.append(f"{row.where}: no video {str(file)!r}")
+        elif not _stays_inside(file, real_root):
+            problems.append(
+                f"{row.where}: {str(file)!r} is a link that leads out of root, to {file.resolve()}"
+            )
+    if missing == len(rows) > 1:
+        return [f"none of the {missing} videos lies in root {str(root)!r}, the first is {rows[0].video_id!r}"]
+    return problems
+
+
+def _stays_inside(file: Path, real_root: Path) -> bool:
+    real = file.resolve()
+    return real.is_relative_to(real_root) or _DVC_CACHE.search(real.as_posix()) is not None

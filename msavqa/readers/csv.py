@@ -1,0 +1,132 @@
+"""Anybody's csv: one row a video, any column names, given by `columns` of the dataset block.
+
+    video,prompt,mos,model
+    clips/-my video.mp4,"a ""red"" ball, rolling",3.5,A
+
+Comma-separated, UTF-8 (a byte order mark and CRLF are fine), quoted as spreadsheets do. Paths start from
+`root`.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from msavqa.labels import LabelsError, LabelSettings, PathSetting, Row, checked, number, read_text
+from msavqa.params import Settings, nearest
+
+Name = Annotated[str, Field(min_length=1)]
+
+
+class ColumnSettings(Settings):
+    """Which column of the csv holds what; a key left out (or null) means the csv has no such column."""
+
+    video: Name  # path below root
+    prompt: Name | None = None  # without it no branch can use its prompt
+    mos: Name | Annotated[list[Name], Field(min_length=1)] | None = None  # several: their mean, row by row
+    mos_se: Name | None = None  # standard error of the mos; a cell may be empty
+    generator: Name | None = None
+    group: Name | None = None  # rows of one group are never parted by `prompt_disjoint`
+    split: Name | None = None  # the dataset's own split, for the protocol `given`
+    weight: Name | None = None  # above 0
+    quality_true: Name | None = None  # quality without raters' noise, for simulated datasets
+
+
+class ReaderSettings(LabelSettings):
+    """A dataset block with `reader: csv`."""
+
+    reader: Literal["csv"]
+    labels: PathSetting
+    columns: ColumnSettings
+
+
+def read(settings: ReaderSettings, *, check_files: bool) -> list[Row]:
+    """Every row of the csv in file order; raises `LabelsError` with all that is wrong."""
+    records = csv.reader(io.StringIO(read_text(settings.labels), newline=""), strict=True)
+    rows: list[Row] = []
+    problems: list[str] = []
+    try:
+        header = next(records)
+        problems += _header_problems(header, settings.columns)
+        if problems:
+            raise LabelsError(where=settings.labels, problems=problems, next_step="mend them or `columns`")
+        last = records.line_num
+        for record in records:
+            where = f"line {last + 1}"  # where the record begins: a quoted prompt may hold line ends
+            last = records.line_num
+            if not record:
+                continue
+            if len(record) != len(header):
+                problems.append(f"{where}: {len(record)} fields, the header has {len(header)}")
+                continue
+            row, wrong = _row(where, dict(zip(header, record, strict=True)), settings.columns)
+            problems += [f"{where}: {sentence}" for sentence in wrong]
+            rows.append(row)
+    except csv.Error as error:
+        problems.append(f"line {records.line_num}: {error}, the lines after it were not read")
+    return checked(rows, problems=problems, where=settings.labels, settings=settings, check_files=check_files)
+
+
+def _names(columns: ColumnSettings) -> list[tuple[str, str]]:
+    """All (key of `columns`, column name) that the settings ask for."""
+    pairs = []
+    for key, value in columns.model_dump(exclude_none=True).items():
+        pairs += [(key, name) for name in (value if isinstance(value, list) else [value])]
+    return pairs
+
+
+def _header_problems(header: list[str], columns: ColumnSettings) -> list[str]:
+    problems = [
+        f"column {name!r} stands {header.count(name)} times"
+        for name in dict.fromkeys(header)
+        if header.count(name) > 1
+    ]
+    missing = [
+        f"no column {name!r} (columns.{key}{nearest(name, header)})"
+        for key, name in _names(columns)
+        if name not in header
+    ]
+    found = f"the columns are {', '.join(map(repr, header))}"
+    return problems + ([*missing, found] if missing else [])
+
+
+def _row(where: str, cells: Mapping[str, str], columns: ColumnSettings) -> tuple[Row, list[str]]:
+    """One row and all that is wrong with its numbers (those are NaN then)."""
+    problems: list[str] = []
+
+    def value(name: str, *, low: float = -math.inf, empty: float | None = None) -> float:
+        if not cells[name].strip() and empty is not None:
+            return empty
+        try:
+            found = number(cells[name], name=name)
+        except ValueError as error:
+            problems.append(str(error))
+            return math.nan
+        if found < low:
+            problems.append(f"{name} is {found:g}, below {low:g}")
+        return found
+
+    def text(name: str | None) -> str:
+        return cells[name] if name else ""
+
+    mos_columns = [columns.mos] if isinstance(columns.mos, str) else columns.mos or []
+    scores = [value(name) for name in mos_columns]
+    weight = value(columns.weight) if columns.weight else 1.0
+    if weight <= 0:
+        problems.append(f"{columns.weight} is {weight:g}, expected more than 0")
+    row = Row(
+        where=where,
+        video_id=cells[columns.video],
+        prompt=text(columns.prompt),
+        mos=math.fsum(scores) / len(scores) if scores else math.nan,
+        mos_se=value(columns.mos_se, low=0.0, empty=math.nan) if columns.mos_se else math.nan,
+        generator=text(columns.generator),
+        group=text(columns.group),
+        given_split=text(columns.split),
+        weight=weight,
+        quality_true=value(columns.quality_true, empty=math.nan) if columns.quality_true else math.nan,
+    )
+    return row, problems

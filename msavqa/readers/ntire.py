@@ -1,0 +1,73 @@
+"""NTIRE 2024 AIGC video track: `name|prompt|mos` for training, `name|prompt` where the MOS is withheld.
+
+The data are T2VQA-DB's videos under the challenge's own split (arXiv 2404.16687). Rows without a MOS get the
+role `test` in every repeat: they are scored, never learned from; `msavqa.submission` packs their scores.
+"""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from msavqa.labels import LabelsError, LabelSettings, PathOrPaths, Row, checked, number, read_lines
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+class ReaderSettings(LabelSettings):
+    """A dataset block with `reader: ntire`."""
+
+    reader: Literal["ntire"]
+    # A file for each split, or a folder with one .txt whose name holds each split's word (train_info.txt).
+    labels: PathOrPaths[Split]
+
+
+def read(settings: ReaderSettings, *, check_files: bool) -> list[Row]:
+    """The rows of every split, each file's order kept; raises `LabelsError` with all that is wrong."""
+    rows: list[Row] = []
+    problems: list[str] = []
+    files = settings.labels if isinstance(settings.labels, dict) else _files(settings.labels)
+    for split in SPLITS:
+        if split not in files:
+            continue
+        for line_number, line in read_lines(files[split]):
+            where = f"{files[split].name} line {line_number}"
+            try:
+                rows.append(_row(where, line, split))
+            except ValueError as error:
+                problems.append(f"{where}: {error}")
+    read_from = ", ".join(map(str, files.values()))
+    return checked(rows, problems=problems, where=read_from, settings=settings, check_files=check_files)
+
+
+def _row(where: str, line: str, split: Split) -> Row:
+    """One line; raises `ValueError` with the end of a sentence. Only training rows must have a MOS."""
+    fields = line.split("|")
+    wanted = "name|prompt|mos" if split == "train" else "name|prompt or name|prompt|mos"
+    if len(fields) != 3 and (len(fields) != 2 or split == "train"):
+        raise ValueError(f"{len(fields)} fields between '|', expected {wanted}: {line[:60]!r}")
+    row = Row(where=where, video_id=fields[0], prompt=fields[1], given_split=split)
+    if len(fields) == 2:
+        return row
+    mos = number(fields[2], name="mos")
+    return Row(where=where, video_id=fields[0], prompt=fields[1], given_split=split, mos=mos)
+
+
+def _files(folder: Path) -> dict[Split, Path]:
+    if not folder.is_dir():
+        return {"train": folder}
+    found: dict[Split, Path] = {}
+    problems = []
+    for file in sorted(folder.glob("*.txt")):
+        words = re.split(r"[^a-z0-9]+", file.stem.lower())
+        for split in SPLITS:
+            if split in words and split in found:
+                problems.append(f"both {found[split].name} and {file.name} could be {split}")
+            elif split in words:
+                found[split] = file
+    if not found:
+        problems.append("no .txt file with train, val or test in its name")
+    if problems:
+        step = "give `labels` as a file for each of train, val, test"
+        raise LabelsError(where=folder, problems=problems, next_step=step)
+    return found

@@ -1,0 +1,47 @@
+"""T2VQA-DB: `info.txt`, one line a video, `file|prompt|mos` (an older copy has a field before the mos).
+
+The file is no csv: quotes and double spaces belong to the prompts (260 of 10,000 lines have double spaces)
+and are kept. The generator is the number after the underscore of the file's name. From arXiv 2403.11956;
+MOS on 0-100.
+"""
+
+import re
+from typing import Literal
+
+from msavqa.labels import LabelSettings, PathSetting, Row, checked, number, read_lines
+
+
+class ReaderSettings(LabelSettings):
+    """A dataset block with `reader: t2vqa_db`."""
+
+    reader: Literal["t2vqa_db"]
+    labels: PathSetting  # info.txt
+
+
+def read(settings: ReaderSettings, *, check_files: bool) -> list[Row]:
+    """Every line of info.txt in file order; raises `LabelsError` with all that is wrong."""
+    rows, problems = [], []
+    for line_number, line in read_lines(settings.labels):
+        where = f"line {line_number}"
+        fields = line.split("|")
+        if len(fields) not in (3, 4):
+            problems.append(
+                f"{where}: {len(fields)} fields between '|', expected file|prompt|mos: {line[:60]!r}"
+            )
+            continue
+        video_id, prompt = fields[:2]
+        try:
+            mos = number(fields[-1], name="mos")
+        except ValueError as error:
+            problems.append(f"{where}: {error}")
+            continue
+        rows.append(
+            Row(where=where, video_id=video_id, prompt=prompt, mos=mos, generator=_generator(video_id))
+        )
+    return checked(rows, problems=problems, where=settings.labels, settings=settings, check_files=check_files)
+
+
+def _generator(video_id: str) -> str:
+    """`00` to `09` of `00012_07.mp4`; empty where the name has another form."""
+    match = re.search(r"_(\d+)\.\w+$", video_id)
+    return match.group(1) if match else ""

@@ -1,0 +1,26 @@
+"""Stage `split DATASET`: data/<dataset>/manifest.parquet -> splits.parquet, who learns and who is tested."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from msavqa import params, tables
+from msavqa.splits import SplitSettings, split
+from pipeline import stage
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Splits one dataset by the protocol of `split`, or of `pretrain_split` where it only pre-trains."""
+    (dataset,) = stage.coordinates(argv, "dataset", description=__doc__)
+    data = params.read()
+    only_pretrains = dataset == data.get("pretrain_dataset") != data.get("dataset")
+    settings = params.block(data, "pretrain_split" if only_pretrains else "split", SplitSettings)
+    folder = Path("data") / dataset
+    splits = split(tables.read_manifest(folder / "manifest.parquet"), settings)
+    tables.write_splits(splits, folder / "splits.parquet")
+    counts = splits[splits["repeat"] == 0]["role"].value_counts()
+    sizes = ", ".join(f"{counts.get(role, 0)} {role}" for role in tables.ROLES)
+    print(f"{dataset}: {settings.protocol}, {len(settings.seeds)} repeats, the first has {sizes}")
+
+
+if __name__ == "__main__":
+    stage.run(main)
