@@ -1,0 +1,48 @@
+"""Launchers: how one function runs over many tasks, in this process, in several, or on a cluster.
+
+A launcher is any callable with `map`'s shape: `launcher(function, tasks)` runs `function(task)` for every
+task and yields results in any order. The function and the tasks can be pickled, every task is idempotent, and
+the only thing shared is the file system; so a cluster's launcher needs no more than this file's ten lines.
+"""
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from msavqa.errors import MsavqaError
+
+Launcher = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+
+in_turn: Launcher = map
+"""One task after the other in this process: for what keeps all cores or the device busy by itself."""
+
+
+class WorkerDiedError(MsavqaError):
+    """A worker process ended without a word, for instance for lack of memory."""
+
+
+def processes(count: int) -> Launcher:
+    """A launcher of `count` fresh processes, one task each at a time; the first error stops all."""
+
+    def launch(function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
+        # A forked child may inherit a lock that nobody will release.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(count, mp_context=context) as pool:
+            futures = [pool.submit(function, task) for task in tasks]
+            try:
+                for future in as_completed(futures):
+                    yield future.result()
+            except BrokenProcessPool as error:
+                raise WorkerDiedError(
+                    what="Dead worker",
+                    where=f"a pool of {count} processes",
+                    got="a process that ended without a result (killed, or out of memory)",
+                    expected="a result for every task",
+                    next_step="run again, with fewer workers if memory is short: what is finished is kept",
+                ) from error
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    return launch

@@ -1,0 +1,97 @@
+"""One shard file of one array: its rows as chunks one after the other, closed by an index.
+
+Layout: the zarr v3 sharding codec (version 1.0) with its index at the end: a pair (offset, length) of
+little-endian uint64 for every slot, absent slots all ones, then the crc32c of those pairs. Without a codec
+the chunks are raw rows and are memory-mapped; with one they are zstd frames.
+"""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numpy as np
+import numpy.typing as npt
+from numcodecs.zstd import Zstd
+
+from msavqa.store_format import ArraySpec, damaged
+
+Array = npt.NDArray[Any]
+
+ZSTD_LEVEL = 3
+_ABSENT = 2**64 - 1
+_CRC_BYTES = 4
+
+
+def buffers(values: Array, spec: ArraySpec, *, slots: int) -> Iterator[bytes | memoryview]:
+    """The bytes of the shard file that holds these rows, shape (rows, *row shape), rows <= slots."""
+    values = np.ascontiguousarray(values, dtype=np.dtype(spec.dtype).newbyteorder("<"))
+    if not spec.compressed:
+        yield values.reshape(-1).view(np.uint8).data
+        yield index_bytes([spec.row_bytes] * len(values), slots=slots)
+        return
+    codec, lengths = Zstd(level=ZSTD_LEVEL), []
+    for row in values:
+        chunk = codec.encode(np.ascontiguousarray(row).reshape(-1).view(np.uint8))
+        lengths.append(len(chunk))
+        yield chunk
+    yield index_bytes(lengths, slots=slots)
+
+
+def index_bytes(lengths: list[int], *, slots: int) -> bytes:
+    """The index of a shard whose chunks of these byte lengths follow each other from byte 0."""
+    table = np.full((slots, 2), _ABSENT, dtype="<u8")
+    ends = np.cumsum(np.asarray(lengths, dtype=np.uint64), dtype=np.uint64)
+    table[: len(lengths), 1] = lengths
+    table[: len(lengths), 0] = ends - table[: len(lengths), 1]
+    raw = table.tobytes()
+    return raw + struct.pack("<I", google_crc32c.value(raw))
+
+
+def read_index(path: Path, *, slots: int) -> npt.NDArray[np.uint64]:
+    """The (offset, length) pairs of a shard file, shape (slots, 2); an absent chunk has both all ones.
+
+    Raises `StoreError` where the file is too short or the index does not match its crc32c.
+    """
+    size, index_size = path.stat().st_size, 16 * slots + _CRC_BYTES
+    if size < index_size:
+        raise damaged(path, got=f"{size} bytes", expected=f"at least {index_size}")
+    with path.open("rb") as file:
+        file.seek(size - index_size)
+        raw = file.read(16 * slots)
+        (recorded,) = struct.unpack("<I", file.read(_CRC_BYTES))
+    if google_crc32c.value(raw) != recorded:
+        raise damaged(path, got=f"index crc32c {google_crc32c.value(raw):08x}", expected=f"{recorded:08x}")
+    return np.frombuffer(raw, dtype="<u8").reshape(slots, 2)
+
+
+class ShardFile:
+    """A shard file opened for reading: its index read, its chunks memory-mapped."""
+
+    def __init__(self, rows: Array | None, chunks: list[Array]) -> None:
+        self._rows, self._chunks, self._codec = rows, chunks, Zstd()
+
+    @classmethod
+    def open(cls, path: Path, spec: ArraySpec, *, slots: int, rows: int) -> "ShardFile | None":
+        """The shard, or None where its chunks lie otherwise than this module lays them."""
+        index = read_index(path, slots=slots)[:rows]
+        data = np.memmap(path, dtype=np.uint8, mode="r")
+        if (index == np.uint64(_ABSENT)).any():
+            return None
+        starts, lengths = index[:, 0].astype(np.int64), index[:, 1].astype(np.int64)
+        if spec.compressed:
+            return cls(
+                None, [data[s : s + n] for s, n in zip(starts.tolist(), lengths.tolist(), strict=True)]
+            )
+        if (lengths != spec.row_bytes).any() or (starts != np.arange(len(index)) * spec.row_bytes).any():
+            return None
+        raw = data[: len(index) * spec.row_bytes].view(np.dtype(spec.dtype).newbyteorder("<"))
+        return cls(np.asarray(raw).reshape(len(index), *spec.shape), [])
+
+    def copy_row(self, row: int, out: Array) -> None:
+        """Copies one row into `out`, shape (1, *row shape), contiguous."""
+        if self._rows is not None:
+            out[0] = self._rows[row]
+        else:
+            self._codec.decode(self._chunks[row], out)
