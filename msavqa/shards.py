@@ -57,7 +57,7 @@ class RowResult:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """The values of some rows: arrays by name, each (rows, *row shape), its spec's dtype; one result a row."""
+    """The values of some rows: arrays by name, (rows, *row shape) in the spec's dtype; one result a row."""
 
     arrays: Mapping[str, Array]
     rows: Sequence[RowResult]
