@@ -1,0 +1,1 @@
+"""What people read: numbers, figures, filmstrips and the page that holds them."""
