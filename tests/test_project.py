@@ -1,14 +1,13 @@
 """The laws of the house: closures, docstrings, sizes, the map in the README, the presets."""
 
 import ast
-import re
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests import closure
+from tests import closure, readme_map
 
 ROOT = closure.ROOT
 SOURCES = sorted(
@@ -92,13 +91,8 @@ def test_nothing_committed_names_a_path_of_a_machine_or_a_registry() -> None:
 
 def test_the_readme_map_is_made_of_the_modules_own_first_lines() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(msavqa/[^`]+)` \| (.+) \|$", readme, flags=re.MULTILINE)
-    expected = []
-    for path in SOURCES:
-        if path.parts[0] == "msavqa" and path.name != "__init__.py":
-            docstring = ast.get_docstring(ast.parse((ROOT / path).read_text(encoding="utf-8"))) or ""
-            expected.append((str(path), docstring.splitlines()[0]))
-    assert rows == sorted(expected)
+    between = readme.split("<!-- map -->")[1].split("<!-- /map -->")[0]
+    assert [line for line in between.splitlines() if line.startswith("| `")] == readme_map.rows()
 
 
 @pytest.mark.parametrize("path", [ROOT / "params.yaml", *PRESETS], ids=lambda path: path.name)

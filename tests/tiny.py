@@ -1,0 +1,74 @@
+"""A tiny world in a clone of its own: the whole project, a dozen videos, networks trained for seconds."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from tests.conftest import ROOT
+
+# What makes the sample world tiny. Keys are dotted paths into the two params files.
+TINY_WORLD: dict[str, object] = {}
+TINY_PARAMS: dict[str, object] = {}
+
+
+def run(*command: str, cwd: Path, ok: bool = True, **environment: str) -> str:
+    """Runs one command with this Python's own scripts first on PATH; returns stdout and stderr together."""
+    variables = {key: value for key, value in os.environ.items() if key not in {"DVC_ROOT", "DVC_STAGE"}}
+    variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
+    variables |= {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", **environment}
+    done = subprocess.run(
+        command, cwd=cwd, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    assert not ok or done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-6000:]}"
+    return done.stdout
+
+
+def edit(path: Path, changes: dict[str, object]) -> None:
+    """Sets dotted keys of a YAML file that must all exist already."""
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for dotted, value in changes.items():
+        *above, last = dotted.split(".")
+        block = data
+        for key in above:
+            block = block[key]
+        assert last in block, f"{path.name} has no {dotted}"
+        block[last] = value
+    path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def checkout(target: Path) -> Path:
+    """A git repository with this tree's files as they are now (uncommitted ones too) and the tiny params."""
+    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).splitlines()
+    for name in listed:
+        if (ROOT / name).is_file() and not (ROOT / name).is_symlink():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    edit(target / "data/sample/params.yaml", TINY_WORLD)
+    edit(target / "params.yaml", TINY_PARAMS)
+    commit(target, "tiny world", first=True)
+    return target
+
+
+def commit(repo: Path, message: str, *, first: bool = False) -> None:
+    """Commits everything in a test's own repository."""
+    if first:
+        run("git", "init", "--quiet", "--initial-branch=main", cwd=repo)
+        run("git", "config", "user.email", "test@example.org", cwd=repo)
+        run("git", "config", "user.name", "test", cwd=repo)
+    run("git", "add", "--all", cwd=repo)
+    run("git", "commit", "--quiet", "--allow-empty", "-m", message, cwd=repo)
+
+
+def repro(repo: Path, *arguments: str) -> list[str]:
+    """Runs `dvc repro`; returns the names of the stages that really ran, in order."""
+    return stages_run(run("dvc", "repro", *arguments, cwd=repo))
+
+
+def stages_run(output: str) -> list[str]:
+    """Names of the stages that DVC says it ran."""
+    return re.findall(r"^Running stage '([^']+)'", output, flags=re.MULTILINE)
