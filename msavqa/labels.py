@@ -6,6 +6,7 @@ leave the root, videos that are not there. Nothing is decoded before all of that
 """
 
 import math
+import os
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
@@ -189,6 +190,8 @@ def _missing(rows: Sequence[Row], root: Path) -> list[str]:
         if not file.is_file():
             missing += 1
             problems.append(f"{row.where}: no video {str(file)!r}")
+        elif not os.access(file, os.R_OK):
+            problems.append(f"{row.where}: no permission to read {str(file)!r}")
         elif not _stays_inside(file, real_root):
             problems.append(
                 f"{row.where}: {str(file)!r} is a link that leads out of root, to {file.resolve()}"

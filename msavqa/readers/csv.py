@@ -48,6 +48,7 @@ def read(settings: ReaderSettings, *, check_files: bool) -> list[Row]:
     records = csv.reader(io.StringIO(read_text(settings.labels), newline=""), strict=True)
     rows: list[Row] = []
     problems: list[str] = []
+    last = 0  # the line that the record before ended on: a quoted prompt may hold line ends
     try:
         header = next(records)
         problems += _header_problems(header, settings.columns)
@@ -55,7 +56,7 @@ def read(settings: ReaderSettings, *, check_files: bool) -> list[Row]:
             raise LabelsError(where=settings.labels, problems=problems, next_step="mend them or `columns`")
         last = records.line_num
         for record in records:
-            where = f"line {last + 1}"  # where the record begins: a quoted prompt may hold line ends
+            where = f"line {last + 1}"
             last = records.line_num
             if not record:
                 continue
@@ -66,7 +67,7 @@ def read(settings: ReaderSettings, *, check_files: bool) -> list[Row]:
             problems += [f"{where}: {sentence}" for sentence in wrong]
             rows.append(row)
     except csv.Error as error:
-        problems.append(f"line {records.line_num}: {error}, the lines after it were not read")
+        problems.append(f"line {last + 1}: {error}, the lines after it were not read")
     return checked(rows, problems=problems, where=settings.labels, settings=settings, check_files=check_files)
 
 
@@ -81,8 +82,8 @@ def _names(columns: ColumnSettings) -> list[tuple[str, str]]:
 def _header_problems(header: list[str], columns: ColumnSettings) -> list[str]:
     problems = [
         f"column {name!r} stands {header.count(name)} times"
-        for name in dict.fromkeys(header)
-        if header.count(name) > 1
+        for name in dict.fromkeys(name for _, name in _names(columns))
+        if header.count(name) > 1  # spreadsheets leave columns without a name, those do no harm
     ]
     missing = [
         f"no column {name!r} (columns.{key}{nearest(name, header)})"
@@ -90,6 +91,8 @@ def _header_problems(header: list[str], columns: ColumnSettings) -> list[str]:
         if name not in header
     ]
     found = f"the columns are {', '.join(map(repr, header))}"
+    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
+        found += " (the fields must be separated by commas)"
     return problems + ([*missing, found] if missing else [])
 
 

@@ -126,7 +126,7 @@ def _csv_rows(file: Path, split: Split) -> tuple[list[Row], list[str]]:
                 continue
             rows.append(Row(where=where, video_id=f"{cells['name']}.mp4", mos=mos, given_split=given))
     except csv.Error as error:
-        problems.append(f"{file.name} line {table.line_num}: {error}, the lines after it were not read")
+        problems.append(f"{file.name} line {table.line_num + 1}: {error}, the lines after it were not read")
     return rows, problems
 
 
