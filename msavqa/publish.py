@@ -6,7 +6,6 @@ hardlinks, in its cache.
 """
 
 import contextlib
-import hashlib
 import io
 import json
 import shutil
@@ -50,18 +49,19 @@ def publish(
     shutil.rmtree(partial, ignore_errors=True)
     rows = [row for staged in shards.values() for row in staged.rows]
     with staging.no_room(path.parent):
-        files = metadata_files(
+        sidecars = metadata_files(
             specs, rows=len(rows), slots=slots, fingerprint=fingerprint, attributes=attributes
         )
-        for name, content in files.items():
+        sidecars[fmt.ROWS_FILE] = rows_parquet(rows)
+        written = {}
+        for name, content in sidecars.items():
             (partial / name).parent.mkdir(parents=True, exist_ok=True)
-            staging.write_file(partial / name, [content])
+            written[name] = staging.write_file(partial / name, [content])
         for number, key in enumerate(shards):
             for spec in specs:
                 staging.link(folder / key / spec.name, fmt.shard_path(partial / spec.name, spec, number))
-        staging.write_file(partial / fmt.ROWS_FILE, [rows_parquet(rows)])
-        records = fmt.shards_json([staged.record for staged in shards.values()], slots=slots)
-        staging.write_file(partial / fmt.SHARDS_FILE, [records.encode()])
+        records = fmt.Records(slots, tuple(staged.record for staged in shards.values()), written)
+        staging.write_file(partial / fmt.SHARDS_FILE, [fmt.records_json(records).encode()])
         _replace(path, partial)
 
 
@@ -179,7 +179,7 @@ def store_keys(found: store.Store) -> list[str]:
 def _adopt(found: store.Store, folder: Path) -> int:
     rows = pq.read_table(found.path / fmt.ROWS_FILE).to_pylist()
     adopted = first = 0
-    for number, (key, record) in enumerate(zip(store_keys(found), found.shards, strict=True)):
+    for number, (key, record) in enumerate(zip(store_keys(found), found.records.shards, strict=True)):
         here, first = rows[first : first + record.rows], first + record.rows
         if staging.get(folder, key) is not None:
             continue
@@ -187,7 +187,7 @@ def _adopt(found: store.Store, folder: Path) -> int:
             name: fmt.shard_path(found.path / name, spec, number) for name, spec in found.specs.items()
         }
         for name, source in sources.items():
-            check_content(source, expected=record.files[name].sha256)
+            fmt.check_content(source, record.files[name])
         staging.discard(folder, key)
         with staging.shard(
             folder, key, rows=here, slots=found.rows_per_shard, files=dict(record.files)
@@ -196,14 +196,6 @@ def _adopt(found: store.Store, folder: Path) -> int:
                 staging.link(source, partial / name)
         adopted += 1
     return adopted
-
-
-def check_content(path: Path, *, expected: str) -> None:
-    """Raises `StoreError` where a shard file's bytes are not those that were written."""
-    with path.open("rb") as file:
-        got = hashlib.file_digest(file, "sha256").hexdigest()
-    if got != expected:
-        raise fmt.damaged(path, got=f"sha256 {got}", expected=expected)
 
 
 def _column(values: Sequence[Any]) -> pa.Array:

@@ -69,29 +69,40 @@ def read_index(path: Path, *, slots: int) -> npt.NDArray[np.uint64]:
 class ShardFile:
     """A shard file opened for reading: its index read, its chunks memory-mapped."""
 
-    def __init__(self, rows: Array | None, chunks: list[Array]) -> None:
-        self._rows, self._chunks, self._codec = rows, chunks, Zstd()
+    def __init__(self, path: Path, rows: Array, chunks: list[Array]) -> None:
+        self.path = path
+        self.rows = rows
+        """The whole shard, shape (rows, *row shape); empty where rows are compressed."""
+        self._chunks, self._codec = chunks, Zstd()
 
     @classmethod
     def open(cls, path: Path, spec: ArraySpec, *, slots: int, rows: int) -> "ShardFile | None":
         """The shard, or None where its chunks lie otherwise than this module lays them."""
         index = read_index(path, slots=slots)[:rows]
-        data = np.memmap(path, dtype=np.uint8, mode="r")
         if (index == np.uint64(_ABSENT)).any():
             return None
+        data = np.memmap(path, dtype=np.uint8, mode="r")
         starts, lengths = index[:, 0].astype(np.int64), index[:, 1].astype(np.int64)
         if spec.compressed:
-            return cls(
-                None, [data[s : s + n] for s, n in zip(starts.tolist(), lengths.tolist(), strict=True)]
-            )
+            ends = starts + lengths
+            chunks = [data[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+            return cls(path, np.empty(0), chunks)
         if (lengths != spec.row_bytes).any() or (starts != np.arange(len(index)) * spec.row_bytes).any():
             return None
-        raw = data[: len(index) * spec.row_bytes].view(np.dtype(spec.dtype).newbyteorder("<"))
-        return cls(np.asarray(raw).reshape(len(index), *spec.shape), [])
+        raw = np.asarray(data[: len(index) * spec.row_bytes])
+        return cls(
+            path, raw.view(np.dtype(spec.dtype).newbyteorder("<")).reshape(len(index), *spec.shape), []
+        )
 
     def copy_row(self, row: int, out: Array) -> None:
-        """Copies one row into `out`, shape (1, *row shape), contiguous."""
-        if self._rows is not None:
-            out[0] = self._rows[row]
-        else:
+        """Copies one row, compressed or not, into `out`, shape (1, *row shape), contiguous.
+
+        Raises `StoreError` where a compressed row is damaged.
+        """
+        if not self._chunks:
+            out[0] = self.rows[row]
+            return
+        try:
             self._codec.decode(self._chunks[row], out)
+        except (RuntimeError, ValueError) as error:
+            raise damaged(self.path, got=f"{error} in row {row}", expected="a whole zstd frame") from error

@@ -170,17 +170,14 @@ def write_shard(task: ShardTask, *, folder: Path, specs: Sequence[ArraySpec], co
     if (staged := staging.get(folder, task.key)) is not None:
         return _done(staged, computed=0)
     staging.discard(folder, task.key)  # one that lost bytes, if any
-    known = {
-        place: source for place, source in task.known.items() if staging.get(folder, source[0]) is not None
-    }
+    sources = {key: staging.get(folder, key) for key, _ in task.known.values()}
+    known = {place: (key, there) for place, (key, there) in task.known.items() if sources[key]}
     new = [place for place in range(len(task.ids)) if place not in known]
     result = compute([task.first_row + place for place in new]) if new else ShardResult({}, [])
     _check_result(result, specs, rows=len(new), where=folder)
-    rows = {
-        place: _row(task.ids[place], task.sha256s[place], row)
-        for place, row in zip(new, result.rows, strict=True)
-    }
-    rows |= {place: _staged(folder, key).rows[there] for place, (key, there) in known.items()}
+    rows = {place: _staged_row(sources[key], there) for place, (key, there) in known.items()}
+    for place, computed in zip(new, result.rows, strict=True):
+        rows[place] = _row(task.ids[place], task.sha256s[place], computed)
     files: dict[str, FileRecord] = {}
     ordered = [rows[place] for place in range(len(task.ids))]
     with staging.shard(folder, task.key, rows=ordered, slots=task.slots, files=files) as partial:
@@ -244,6 +241,10 @@ def _values(
             if its_key == key and source is not None:
                 source.copy_row(there, values[place : place + 1])
     return values
+
+
+def _staged_row(staged: Staged | None, place: int) -> Row:
+    return staged.rows[place] if staged else {}
 
 
 def _row(row_id: str, sha256: str, result: RowResult) -> Row:

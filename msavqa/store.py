@@ -11,7 +11,7 @@ straight from their bytes. A shard laid out in a way this module does not know i
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from msavqa import store_format as fmt
 from msavqa.shard_file import ShardFile
-from msavqa.store_format import ArraySpec, ShardRecord, StoreError
+from msavqa.store_format import ArraySpec, Records, ShardRecord, StoreError
 
 __all__ = ["Array", "ArraySpec", "Rows", "Store", "StoreError", "open"]
 
@@ -46,12 +46,17 @@ class Store:
     """What a consumer needs to know of them, such as the architecture."""
     rows: pd.DataFrame = field(repr=False)
     """One line a row: id, sha256, frames, decoder, status (ok, quarantined), error, the store's own."""
-    shards: tuple[ShardRecord, ...] = field(repr=False)
-    rows_per_shard: int
+    records: Records = field(repr=False)
+    """Size and checksum of every file, as they were when it was written."""
     _direct: dict[str, list[ShardFile] | None] = field(default_factory=dict, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_direct": {}}  # a memory map would be pickled as its whole content
+
+    @property
+    def rows_per_shard(self) -> int:
+        """Rows of a full shard, the same for every array."""
+        return self.records.rows_per_shard
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -70,8 +75,9 @@ class Store:
     def _positions(self) -> dict[str, int]:
         return {row_id: row for row, row_id in enumerate(self.ids)}
 
-    def index(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+    def index(self, ids: Iterable[str]) -> npt.NDArray[np.int64]:
         """Row numbers of ids, in their order; raises `StoreError` where the store lacks one."""
+        ids = list(ids)
         missing = [i for i in ids if i not in self._positions]
         if missing:
             shown = ", ".join(repr(i) for i in missing[:3]) + (", ..." if len(missing) > 3 else "")
@@ -125,8 +131,13 @@ class Store:
         if shards is None:
             return self._read_by_zarr(name, wanted, out)
         size = self.rows_per_shard
-        for place, row in enumerate(wanted.tolist()):
-            shards[row // size].copy_row(row % size, out[place : place + 1])
+        if spec.compressed:
+            for place, row in enumerate(wanted.tolist()):
+                shards[row // size].copy_row(row % size, out[place : place + 1])
+        else:
+            views = [shard.rows for shard in shards]
+            for place, row in enumerate(wanted.tolist()):
+                out[place] = views[row // size][row % size]
         return out
 
     def all(self, name: str) -> Array:
@@ -141,7 +152,7 @@ class Store:
     def _open_shards(self, spec: ArraySpec) -> list[ShardFile] | None:
         """Every shard of an array, or None where zarr has to read it."""
         opened = []
-        for number, record in enumerate(self.shards):
+        for number, record in enumerate(self.records.shards):
             path = fmt.shard_path(self.path / spec.name, spec, number)
             shard = ShardFile.open(path, spec, slots=self.rows_per_shard, rows=record.rows)
             if shard is None:
@@ -176,7 +187,7 @@ def open(path: Path | str, *, expect: Mapping[str, object] | None = None) -> Sto
     fingerprint = attributes.pop("fingerprint", {})
     _check_fingerprint(path, fingerprint, expect or {})
     try:
-        shards, slots = fmt.parse_shards(sidecar), int(sidecar["rows_per_shard"])
+        records = fmt.parse_records(sidecar)
         specs = {name: _spec(name, data) for name, data in group["consolidated_metadata"]["metadata"].items()}
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         got = f"metadata without its {error}" if isinstance(error, KeyError) else str(error)
@@ -184,8 +195,8 @@ def open(path: Path | str, *, expect: Mapping[str, object] | None = None) -> Sto
             path, what="Damaged store", got=got, expected="the metadata of a finished store"
         ) from error
     rows = _rows(path)
-    _check_shards(path, specs, shards, rows=len(rows))
-    return Store(path, specs, fingerprint, attributes, rows, shards, slots)
+    _check_shards(path, specs, records.shards, rows=len(rows))
+    return Store(path, specs, fingerprint, attributes, rows, records)
 
 
 def _refused(path: Path, *, what: str, got: object, expected: object) -> StoreError:
@@ -230,7 +241,7 @@ def _spec(name: str, metadata: Mapping[str, Any]) -> ArraySpec:
 
 
 def _check_fingerprint(path: Path, found: Mapping[str, Any], expect: Mapping[str, object]) -> None:
-    have, want = _flat(found), _flat(json.loads(fmt.canonical_json(expect)))
+    have, want = fmt.flat(found), fmt.flat(json.loads(fmt.canonical_json(expect)))
     wrong = [key for key in want if have.get(key, "(absent)") != want[key]]
     if wrong:
         raise StoreError(
@@ -240,13 +251,6 @@ def _check_fingerprint(path: Path, found: Mapping[str, Any], expect: Mapping[str
             expected=", ".join(f"{key} {want[key]!r}" for key in wrong),
             next_step="run `dvc repro` to make the store that the settings ask for",
         )
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        flat |= _flat(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {f"{prefix}{key}": item}
-    return flat
 
 
 def _check_shards(

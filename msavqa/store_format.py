@@ -82,6 +82,15 @@ class ShardRecord:
     files: Mapping[str, FileRecord]
 
 
+@dataclass(frozen=True)
+class Records:
+    """All that `shards.json` says: rows of a full shard, every shard in order, the other files by path."""
+
+    rows_per_shard: int
+    shards: tuple[ShardRecord, ...]
+    sidecars: Mapping[str, FileRecord]
+
+
 def rows_per_shard(specs: Iterable[ArraySpec], *, shard_mb: int | float) -> int:
     """Rows of one shard: at least one, and at most `shard_mb` MiB of all arrays together (uncompressed)."""
     row_bytes = sum(spec.row_bytes for spec in specs)
@@ -115,9 +124,9 @@ def shard_path(array: Path, spec: ArraySpec, shard: int) -> Path:
 
 
 def damaged(path: Path, *, got: str, expected: str) -> StoreError:
-    """The refusal of a shard file that is not what was written."""
+    """The refusal of a file that is not what was written."""
     return StoreError(
-        what="Damaged shard",
+        what="Damaged file",
         where=path,
         got=got,
         expected=expected,
@@ -125,14 +134,38 @@ def damaged(path: Path, *, got: str, expected: str) -> StoreError:
     )
 
 
-def shards_json(records: Sequence[ShardRecord], *, slots: int) -> str:
-    """The text of `shards.json`: what each shard holds, with the size and checksum of its files."""
-    shards = [{"rows": r.rows, "files": {n: vars(f) for n, f in sorted(r.files.items())}} for r in records]
-    return json.dumps({"format": FORMAT, "rows_per_shard": slots, "shards": shards}, indent=1) + "\n"
+def check_content(path: Path, record: FileRecord) -> None:
+    """Raises `StoreError` where a file's bytes are not those that were written."""
+    with path.open("rb") as file:
+        got = hashlib.file_digest(file, "sha256").hexdigest()
+    if got != record.sha256:
+        raise damaged(path, got=f"sha256 {got}", expected=record.sha256)
 
 
-def parse_shards(data: Mapping[str, Any]) -> tuple[ShardRecord, ...]:
-    """The shard records in the data of a `shards.json`; raises `KeyError` or `TypeError` for others."""
-    return tuple(
-        ShardRecord(s["rows"], {n: FileRecord(**f) for n, f in s["files"].items()}) for s in data["shards"]
-    )
+def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested mapping with dotted keys: `{"a": {"b": 1}}` becomes `{"a.b": 1}`."""
+    out: dict[str, Any] = {}
+    for key, item in value.items():
+        out |= flat(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {f"{prefix}{key}": item}
+    return out
+
+
+def records_json(records: Records) -> str:
+    """The text of `shards.json`."""
+    shards = [{"rows": shard.rows, "files": _plain(shard.files)} for shard in records.shards]
+    data = {"format": FORMAT, "rows_per_shard": records.rows_per_shard, "shards": shards}
+    return json.dumps({**data, "sidecars": _plain(records.sidecars)}, indent=1) + "\n"
+
+
+def parse_records(data: Mapping[str, Any]) -> Records:
+    """What the data of a `shards.json` says; raises `KeyError`, `TypeError` or `ValueError` for others."""
+    shards = tuple(ShardRecord(int(shard["rows"]), _files(shard["files"])) for shard in data["shards"])
+    return Records(int(data["rows_per_shard"]), shards, _files(data["sidecars"]))
+
+
+def _plain(files: Mapping[str, FileRecord]) -> dict[str, dict[str, object]]:
+    return {name: vars(file) for name, file in sorted(files.items())}
+
+
+def _files(data: Mapping[str, Any]) -> dict[str, FileRecord]:
+    return {name: FileRecord(int(file["bytes"]), str(file["sha256"])) for name, file in data.items()}
