@@ -1,7 +1,7 @@
 """A dataset's block of params.yaml -> its reader, its settings and its rows; nothing here opens a video.
 
     datasets:
-      mine: {reader: csv, root: videos, labels: videos.csv, mos_range: [1, 5], columns: {video: file, mos: mos}}
+      mine: {reader: csv, root: videos, labels: videos.csv, mos_range: [1, 5], columns: {video: file, ...}}
 
 `reader` is the name of a file in msavqa/readers; a new dataset is a new file there, and nothing else.
 """

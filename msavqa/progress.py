@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -27,7 +27,7 @@ class Progress:
         self.fields: dict[str, object] = {}
         self._bar: Bar | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Progress":
         self._started = self._printed = time.monotonic()
         if sys.stderr.isatty():
             self._bar = Bar(
@@ -69,7 +69,9 @@ class Progress:
         return f"{self._rate():.1f} {self.unit}/s{extra}"
 
     def _say(self, text: str) -> None:
-        print(f"{self.description}: {self.done}/{self.total} {self.unit}, {text}", file=sys.stderr, flush=True)
+        print(
+            f"{self.description}: {self.done}/{self.total} {self.unit}, {text}", file=sys.stderr, flush=True
+        )
 
 
 def track(items: Iterable[T], *, description: str, total: int, unit: str = "videos") -> Iterator[T]:

@@ -58,6 +58,14 @@ def split(manifest: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     """
     known = manifest["mos"].notna().to_numpy()
     labelled = manifest[known]
+    if labelled.empty:
+        raise SplitError(
+            what="Labels",
+            where="the manifest",
+            got=f"{len(manifest)} videos and no MOS",
+            expected="MOS to learn from",
+            next_step="name their column in `columns.mos` of the dataset",
+        )
     if settings.protocol == "given":
         _check_given(labelled)
     repeats = []

@@ -60,7 +60,7 @@ MANIFEST = pandera.DataFrameSchema(
         "codec": _text(),
         "fps": _number(_POSITIVE, unknown=True),  # mean frames per second
         "frame_count": _count(pandera.Check.ge(-1)),  # -1: the container does not say
-        "width": _count(_NOT_NEGATIVE),  # pixels, as the file stores them (before rotation)
+        "width": _count(_NOT_NEGATIVE),  # pixels, upright
         "height": _count(_NOT_NEGATIVE),
         "duration_seconds": _number(_NOT_NEGATIVE, unknown=True),
         "rotation_degrees": _count(),

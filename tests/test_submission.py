@@ -58,7 +58,8 @@ def test_videos_without_a_score_are_all_named_with_their_reason() -> None:
     with pytest.raises(SubmissionError) as refused:
         withheld_scores(broken, PREDICTIONS.iloc[:0])
     assert str(refused.value) == (
-        "2 problems in the predictions; the challenge wants all of them: mend the videos and run `dvc repro`:\n"
+        "2 problems in the predictions; "
+        "the challenge wants all of them: mend the videos and run `dvc repro`:\n"
         "  - no score for 'b.mp4'\n"
         "  - no score for 'a.mp4' (no frame)"
     )

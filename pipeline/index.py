@@ -1,0 +1,26 @@
+"""Stage `index DATASET`: a dataset's own label files and videos -> data/<dataset>/manifest.parquet."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from msavqa import datasets, manifest, params, tables
+from pipeline import stage
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Checks all labels, then hashes and probes every video; says how many cannot be read."""
+    (dataset,) = stage.coordinates(argv, "dataset", description=__doc__)
+    data = params.read()
+    settings = params.block(data, "index", manifest.IndexSettings)
+    labels, rows = datasets.read(data, dataset, check_files=True)
+    table = manifest.build(rows, root=labels.root, settings=settings, description=f"index {dataset}")
+    tables.write_manifest(table, Path("data") / dataset / "manifest.parquet")
+    for row in table[table["status"] == "unreadable"].itertuples():
+        print(f"unreadable: {row.video_id}: {row.error}")
+    prompts = table.loc[table["prompt"] != "", "prompt"].nunique()
+    unreadable = (table["status"] == "unreadable").sum()
+    print(f"{dataset}: {len(table)} videos, {prompts} prompts, {unreadable} videos unreadable")
+
+
+if __name__ == "__main__":
+    stage.run(main)
