@@ -6,8 +6,9 @@ with status "unreadable" and its reason (`decode` counts those and stops where t
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 from pydantic import Field
@@ -18,6 +19,9 @@ from msavqa.params import Settings
 from msavqa.probe import probe
 from msavqa.progress import Progress
 from msavqa.video_file import DecodeError
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class IndexSettings(Settings):
@@ -38,7 +42,9 @@ def build(rows: Sequence[Row], *, root: Path, settings: IndexSettings, descripti
     unreadable = 0
     tasks = [(index, root / row.path) for index, row in enumerate(rows)]
     with Progress(description, total=len(tasks)) as progress:
-        for index, facts in launch.processes(settings.workers)(_describe, tasks):
+        for index, facts in surviving(_describe, tasks, workers=settings.workers):
+            if facts is None:  # ffmpeg's own code ended the process
+                facts = {**_identity(tasks[index][1]), **_UNKNOWN, "error": _CRASH}
             if isinstance(facts, str):
                 problems.append(f"{rows[index].where}: {facts}")
             else:
@@ -48,6 +54,34 @@ def build(rows: Sequence[Row], *, root: Path, settings: IndexSettings, descripti
     if problems:
         raise LabelsError(where=root, problems=sorted(problems), next_step="mend them and run again")
     return pd.DataFrame([{**_labels(row), **found[index]} for index, row in enumerate(rows)])
+
+
+def surviving(
+    function: Callable[[tuple[int, T]], tuple[int, R]], tasks: Sequence[tuple[int, T]], *, workers: int
+) -> Iterator[tuple[int, R | None]]:
+    """Results (index, result) in any order; None for a task whose process died, which costs no other task.
+
+    A dead process takes down its pool and does not say whose task it had: what is left is halved until the
+    one task stands alone.
+    """
+    left = dict(tasks)
+    try:
+        for index, result in launch.processes(min(workers, len(tasks)))(function, tasks):
+            del left[index]
+            yield index, result
+    except launch.WorkerDiedError:
+        rest = list(left.items())
+        if len(rest) <= 1:
+            yield from ((index, None) for index, _ in rest)
+            return
+        for half in (rest[: len(rest) // 2], rest[len(rest) // 2 :]):
+            yield from surviving(function, half, workers=workers)
+
+
+def _identity(path: Path) -> dict[str, object]:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"sha256": sha256, "size_bytes": path.stat().st_size}
 
 
 def _labels(row: Row) -> dict[str, object]:
@@ -69,16 +103,13 @@ def _describe(task: tuple[int, Path]) -> tuple[int, dict[str, object] | str]:
     """One file's columns of the manifest, or why its bytes cannot be read."""
     index, path = task
     try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        size = path.stat().st_size
+        identity = _identity(path)
     except OSError as error:
         return index, f"{str(path)!r} could not be read ({error.strerror})"
-    identity = {"sha256": sha256, "size_bytes": size}
     try:
         facts = probe(path)
     except DecodeError as error:
-        return index, {**identity, **_UNKNOWN, "status": "unreadable", "error": str(error)}
+        return index, {**identity, **_UNKNOWN, "error": str(error)}
     return index, {
         **identity,
         "container": facts.container,
@@ -103,4 +134,6 @@ _UNKNOWN = {
     "height": 0,
     "duration_seconds": math.nan,
     "rotation_degrees": 0,
+    "status": "unreadable",
 }
+_CRASH = "Reading it ended the process that did (a fault in ffmpeg, or out of memory)."

@@ -227,8 +227,8 @@ def _sentence(column: str, check: str, cases: pd.DataFrame) -> str:
     if check == "column_in_schema":
         return f"column {got!r} is not one of this table's"
     if check == "multiple_fields_uniqueness":
-        rows = cases["index"].nunique()
-        return f"{rows} rows do not differ in their key, the first is row {int(cases['index'].iloc[0])}"
+        alike = cases["index"].nunique()
+        return f"{alike} rows do not differ in their key, the first is row {int(cases['index'].iloc[0])}"
     if check.startswith("dtype("):
         return f"column {column!r} holds {got}, expected {check[7:-2]}"
     rows = "1 row fails" if len(cases) == 1 else f"{len(cases)} rows fail"

@@ -3,6 +3,7 @@
 import csv as stdlib_csv
 import hashlib
 import math
+import os
 from pathlib import Path
 
 import av
@@ -13,7 +14,7 @@ import yaml
 from msavqa import tables
 from msavqa.errors import ProblemsError
 from msavqa.labels import LabelsError, Row
-from msavqa.manifest import IndexSettings, build
+from msavqa.manifest import IndexSettings, build, surviving
 from pipeline import index, split
 
 READERS = "csv, lsvq, ntire, t2vqa_db"
@@ -161,6 +162,20 @@ def test_wrong_settings_are_named(
     with pytest.raises(ProblemsError) as refused:
         index.main([argument])
     assert refused.value.problems == (problem,)
+
+
+def end_the_process_for_some(task: tuple[int, str]) -> tuple[int, str]:
+    """What a fault in a decoder does to a worker: no error, no result."""
+    index, text = task
+    if text.startswith("fatal"):
+        os._exit(139)
+    return index, text.upper()
+
+
+def test_a_file_that_kills_its_process_costs_no_other_file() -> None:
+    tasks = list(enumerate(["a", "fatal", "b"]))
+    found = dict(surviving(end_the_process_for_some, tasks, workers=2))
+    assert found == {0: "A", 1: None, 2: "B"}
 
 
 def test_a_file_that_vanishes_meanwhile_is_named(tmp_path: Path) -> None:
