@@ -1,0 +1,79 @@
+"""A frozen network as the extraction sees it: videos in, float32 arrays a video out, on one device."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Precision = Literal["fp32", "bf16"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Arrays = dict[str, npt.NDArray[Any]]
+"""Values by array name, one row an input, floating ones in float32."""
+I_ = TypeVar("I_")
+
+
+@dataclass(frozen=True)
+class Video:
+    """The sampled frames of one video. The id seeds the choice of views."""
+
+    id: str
+    frames: npt.NDArray[np.uint8]
+    """(frame, height, width, channel), RGB, upright, without padding."""
+
+
+@dataclass(frozen=True)
+class Network(Generic[I_]):
+    """A loaded trunk in two steps, so that inputs can be prepared while the network works.
+
+    `prepare` does one input's work on the CPU and may run in a thread; `forward` takes several prepared ones.
+    """
+
+    prepare: Callable[[I_], Any]
+    forward: Callable[[Sequence[Any]], Arrays]
+
+    def __call__(self, inputs: Sequence[I_]) -> Arrays:
+        """Arrays of all inputs, one row each."""
+        return self.forward([self.prepare(one) for one in inputs])
+
+
+def device_of(name: str) -> str:
+    """The torch device that `auto`, `cpu`, `cuda`, `cuda:1` or `mps` stands for."""
+    import torch
+
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def precisely(precision: Precision, *, device: str) -> AbstractContextManager[None]:
+    """Autocast to bfloat16, or nothing; entered around a forward pass."""
+    if precision == "fp32":
+        return nullcontext()
+    import torch
+
+    context: AbstractContextManager[None] = torch.autocast(device.split(":")[0], dtype=torch.bfloat16)
+    return context
+
+
+def to_numpy(tensor: "Tensor") -> npt.NDArray[np.float32]:
+    """A tensor of any float dtype and device as a float32 array."""
+    array: npt.NDArray[np.float32] = tensor.float().cpu().numpy()
+    return array
+
+
+def chunks(items: Sequence[I_], size: int) -> Iterator[Sequence[I_]]:
+    """Consecutive parts of at most `size` items."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Installed versions by package, as fingerprints hold them."""
+    return {name: version(name) for name in packages}

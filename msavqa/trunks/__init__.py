@@ -1,0 +1,1 @@
+"""One file a frozen network: prompts or frames in, features at the cut out."""

@@ -1,0 +1,143 @@
+"""CLIP's text tower over prompts: the tokens before its last block, and its final embedding.
+
+A prompt's tokens are start, words, EOT; the text is causal, so what lies behind EOT is never computed. A
+prompt longer than the context keeps its beginning and EOT, and is marked `truncated` in the rows.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from msavqa import clip_model, weights
+from msavqa.clip_model import ClipSettings
+from msavqa.network import Arrays, Network, chunks, precisely, to_numpy, versions
+from msavqa.store_format import ArraySpec
+
+AXIS = "prompt"
+TOKENS_ROUNDED_TO = 16
+
+
+class TrunkSettings(ClipSettings):
+    """`trunks.clip_text`."""
+
+    kind: Literal["clip_text"]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A tokenised prompt."""
+
+    ids: list[int]
+    """Start, words, EOT; cut to the context."""
+    count: int
+    """How many there were before the cut."""
+
+
+def prompt_id(prompt: str) -> str:
+    """A prompt's row id: SHA-256 (hexadecimal) of its text."""
+    return hashlib.sha256(prompt.encode()).hexdigest()
+
+
+def specs(settings: TrunkSettings, *, tokens: int) -> tuple[ArraySpec, ...]:
+    """`tokens` (prompt, token, width): input of the last block, zeros behind `length`. `length` (prompt,):
+    tokens, EOT included. `cls` (prompt, dim): the unadapted model's own embedding, a unit vector.
+
+    `tokens` is how many the longest prompt may have, see `room`.
+    """
+    shape = clip_model.architecture(settings.model, "text")
+    length = ArraySpec("length", (AXIS,), (), "int32")
+    cls = ArraySpec("cls", (AXIS, "dim"), (shape["dim"],), "float32")
+    if settings.cut == "cls":
+        return (length, cls)
+    return (
+        ArraySpec("tokens", (AXIS, "token", "width"), (tokens, shape["width"]), settings.dtype),
+        length,
+        cls,
+    )
+
+
+def room(settings: TrunkSettings, prompts: Sequence[str]) -> int:
+    """Tokens that the store keeps for a prompt: the longest one's, rounded up so that it seldom changes."""
+    tokenised = tokeniser(settings)
+    longest = max((len(tokenised(prompt).ids) for prompt in prompts), default=2)
+    context: int = clip_model.architecture(settings.model, "text")["tokens"]
+    return min(context, -(-longest // TOKENS_ROUNDED_TO) * TOKENS_ROUNDED_TO)
+
+
+def attributes(settings: TrunkSettings) -> dict[str, Any]:
+    """What the tail needs to know, `architecture`; see `tail.clip_text_tail`."""
+    found = clip_model.architecture(settings.model, "text")
+    return {"architecture": found | {"weights_sha256": weights.sha256(settings.weights)}}
+
+
+def fingerprint(settings: TrunkSettings) -> dict[str, Any]:
+    """Everything the features depend on besides the prompts themselves."""
+    return {
+        "kind": settings.kind, "cut": settings.cut, "precision": settings.precision, "dtype": settings.dtype,
+        **attributes(settings),
+        "preprocessing": {"tokenizer": "open_clip SimpleTokenizer"},
+        "versions": versions("torch", "open_clip_torch"),
+    }  # fmt: skip
+
+
+def tokeniser(settings: TrunkSettings) -> Any:
+    """A function from a prompt to its `Tokens`, by open_clip's own byte-pair tokenizer."""
+    from open_clip.tokenizer import SimpleTokenizer
+
+    context = clip_model.architecture(settings.model, "text")["tokens"]
+    tokenizer = SimpleTokenizer(context_length=context)
+
+    def tokenised(prompt: str) -> Tokens:
+        ids = [tokenizer.sot_token_id, *tokenizer.encode(prompt), tokenizer.eot_token_id]
+        return Tokens(ids if len(ids) <= context else [*ids[: context - 1], ids[-1]], len(ids))
+
+    return tokenised
+
+
+def load(settings: TrunkSettings, *, device: str, batch: int) -> Network[str]:
+    """The network on a device, at most `batch` prompts at a time; raises `WeightsError` for wrong weights.
+
+    The `tokens` of one call are padded to its longest prompt.
+    """
+    import torch
+    from torch.nn import functional
+
+    tower = clip_model.text_tower(settings.model, settings.weights).to(device)
+
+    def one(ids: "Sequence[Tokens]") -> "tuple[torch.Tensor, torch.Tensor]":
+        """Input of the last block and unit embeddings of some prompts, padded to the longest."""
+        longest = max(len(tokens.ids) for tokens in ids)
+        text = torch.zeros(len(ids), longest, dtype=torch.long)
+        for row, tokens in enumerate(ids):
+            text[row, : len(tokens.ids)] = torch.tensor(tokens.ids)
+        x = tower.token_embedding(text.to(device)) + tower.positional_embedding[:longest]
+        mask = torch.full((longest, longest), float("-inf"), device=device).triu(1)
+        for block in tower.transformer.resblocks[:-1]:
+            x = block(x, attn_mask=mask)
+        last = tower.transformer.resblocks[-1](x, attn_mask=mask)
+        eot = torch.tensor([len(tokens.ids) - 1 for tokens in ids], device=device)
+        embedding = tower.ln_final(last[torch.arange(len(ids), device=device), eot]) @ tower.text_projection
+        return x, functional.normalize(embedding.float(), dim=-1)
+
+    @torch.inference_mode()
+    def forward(ids: "Sequence[Tokens]") -> Arrays:
+        length = np.array([len(tokens.ids) for tokens in ids], dtype=np.int32)
+        parts = []
+        for part in chunks(ids, batch):
+            with precisely(settings.precision, device=device):
+                parts.append(tuple(map(to_numpy, one(part))))
+        found = {"length": length, "cls": np.concatenate([cls for _, cls in parts])}
+        if settings.cut == "last_block":
+            tokens = np.zeros((len(ids), length.max(), parts[0][0].shape[-1]), dtype=np.float32)
+            row = 0
+            for x, _ in parts:
+                tokens[row : row + len(x), : x.shape[1]] = x
+                row += len(x)
+            tokens[np.arange(tokens.shape[1]) >= length[:, None]] = 0
+            found["tokens"] = tokens
+        return found
+
+    return Network(tokeniser(settings), forward)

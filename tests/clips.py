@@ -1,0 +1,92 @@
+"""Random CLIPs for tests: open_clip's own model beside the two weight files that our trunks read."""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from open_clip import get_model_config
+from open_clip.model import CLIP
+
+from msavqa import weights
+from msavqa.network import Video
+from msavqa.trunks import clip_image, clip_text
+
+# Shapes of the real models; the deep and large ones have two layers, so that a test takes seconds.
+SHRINK: dict[str, dict[str, Any]] = {
+    "ViT-B-32": {},
+    "ViT-B-32-quickgelu": {"layers": 3},
+    "ViT-B-16": {"layers": 2, "image_size": 96},
+    "ViT-L-14": {"layers": 2, "image_size": 84},
+    "small": {},
+}
+SMALL = {
+    "embed_dim": 128,
+    "vision_cfg": {"image_size": 64, "layers": 2, "width": 128, "patch_size": 16, "head_width": 32},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 2},
+}
+PROMPTS = [
+    "a red ball rolls left",
+    "",
+    "two blue squares drift over a green field while a yellow star spins, slowly, in the rain",
+    "cat",
+]
+
+
+@dataclass(frozen=True)
+class World:
+    """One architecture: open_clip's model and settings of both trunks on files with its weights."""
+
+    clip: Any
+    text: clip_text.TrunkSettings
+    image: clip_image.TrunkSettings
+
+
+@cache
+def config_of(name: str) -> dict[str, Any]:
+    found = SMALL if name == "small" else get_model_config(name)
+    assert found is not None
+    shrink = dict(SHRINK[name])
+    size = {"image_size": shrink.pop("image_size")} if "image_size" in shrink else {}
+    return {
+        **found,
+        "vision_cfg": found["vision_cfg"] | shrink | size,
+        "text_cfg": found["text_cfg"] | shrink,
+    }
+
+
+def build(name: str, folder: Path) -> World:
+    """A CLIP in which nothing is zero or one, so that a forgotten bias or scale shows."""
+    torch.manual_seed(7)
+    clip = CLIP(**config_of(name)).eval()
+    with torch.no_grad():
+        for parameter in clip.parameters():
+            spread = 0.1 if parameter.ndim < 2 else 0.2 * float(parameter.std())
+            parameter.add_(torch.randn_like(parameter) * spread)
+    clip.requires_grad_(False)
+    (folder / "clip.json").write_text(json.dumps(config_of(name)))
+    text, image = weights.split_clip(clip.state_dict())
+    weights.save(text, folder / "clip_text.safetensors")
+    weights.save(image, folder / "clip_image.safetensors")
+    common = {
+        "model": str(folder / "clip.json"),
+        "cut": "last_block",
+        "precision": "fp32",
+        "dtype": "float32",
+    }
+    return World(
+        clip,
+        clip_text.TrunkSettings(kind="clip_text", weights=str(folder / "clip_text.safetensors"), **common),
+        clip_image.TrunkSettings(kind="clip_image", weights=str(folder / "clip_image.safetensors"), **common),
+    )
+
+
+def videos(count: int, *, frames: int, size: int, seed: int = 0) -> list[Video]:
+    """Videos of smooth random pictures, (frame, size, size, 3) uint8."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (count, frames, 4, 4, 3), dtype=np.uint8)
+    wide = coarse.repeat(-(-size // 4), axis=2).repeat(-(-size // 4), axis=3)[:, :, :size, :size]
+    return [Video(f"video {number}", pixels.copy()) for number, pixels in enumerate(wide)]
