@@ -14,6 +14,7 @@ import pandas as pd
 from pydantic import Field
 
 from msavqa import launch
+from msavqa.errors import MsavqaError
 from msavqa.labels import LabelsError, Row
 from msavqa.params import Settings
 from msavqa.probe import probe
@@ -30,29 +31,43 @@ class IndexSettings(Settings):
     workers: int = Field(ge=1)  # processes that hash and probe files
 
 
+class ProbeError(MsavqaError):
+    """Processes that end whatever the video is."""
+
+
 def build(rows: Sequence[Row], *, root: Path, settings: IndexSettings, description: str) -> pd.DataFrame:
     """The manifest (`tables.MANIFEST`) of rows whose files are known to lie below root.
 
     The same rows and files give the same table, whatever the number of workers. Reads each file once for its
     sha256 and its packets once for the probe; memory grows by some kB a video. Raises `LabelsError` naming
-    every file that could no longer be read.
+    every file that could no longer be read, `ProbeError` where no process at all survived.
     """
     found: dict[int, dict[str, object]] = {}
-    problems: list[str] = []
-    unreadable = 0
+    vanished: dict[int, str] = {}
+    unreadable = crashed = 0
     tasks = [(index, root / row.path) for index, row in enumerate(rows)]
     with Progress(description, total=len(tasks)) as progress:
         for index, facts in surviving(_describe, tasks, workers=settings.workers):
-            if facts is None:  # ffmpeg's own code ended the process
+            if facts is None:
+                crashed += 1
                 facts = {**_identity(tasks[index][1]), **_UNKNOWN, "error": _CRASH}
             if isinstance(facts, str):
-                problems.append(f"{rows[index].where}: {facts}")
+                vanished[index] = facts
             else:
                 found[index] = facts
                 unreadable += facts["status"] == "unreadable"
             progress.advance(1, unreadable=unreadable)
-    if problems:
-        raise LabelsError(where=root, problems=sorted(problems), next_step="mend them and run again")
+    if vanished:
+        problems = [f"{rows[index].where}: {vanished[index]}" for index in sorted(vanished)]
+        raise LabelsError(where=root, problems=problems, next_step="mend them and run again")
+    if crashed == len(rows) > 1:  # not the videos' fault
+        raise ProbeError(
+            what="Probing",
+            where=root,
+            got=f"{crashed} processes that ended without a result",
+            expected="facts of at least one video",
+            next_step="free some memory or lower index.workers",
+        )
     return pd.DataFrame([{**_labels(row), **found[index]} for index, row in enumerate(rows)])
 
 

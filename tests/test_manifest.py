@@ -14,7 +14,7 @@ import yaml
 from msavqa import tables
 from msavqa.errors import ProblemsError
 from msavqa.labels import LabelsError, Row
-from msavqa.manifest import IndexSettings, build, surviving
+from msavqa.manifest import IndexSettings, ProbeError, build, surviving
 from pipeline import index, split
 
 READERS = "csv, lsvq, ntire, t2vqa_db"
@@ -176,6 +176,21 @@ def test_a_file_that_kills_its_process_costs_no_other_file() -> None:
     tasks = list(enumerate(["a", "fatal", "b"]))
     found = dict(surviving(end_the_process_for_some, tasks, workers=2))
     assert found == {0: "A", 1: None, 2: "B"}
+
+
+def test_processes_that_die_whatever_the_file_stop_the_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("msavqa.manifest.surviving", lambda _, tasks, workers: ((n, None) for n, _ in tasks))
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).touch()
+    rows = [Row(where="line 2", video_id="a.mp4"), Row(where="line 3", video_id="b.mp4")]
+    with pytest.raises(ProbeError) as refused:
+        build(rows, root=tmp_path, settings=IndexSettings(workers=1), description="index")
+    assert str(refused.value) == (
+        f"Probing in {tmp_path}: got 2 processes that ended without a result, expected facts of at least one "
+        "video; free some memory or lower index.workers."
+    )
 
 
 def test_a_file_that_vanishes_meanwhile_is_named(tmp_path: Path) -> None:
