@@ -153,13 +153,13 @@ def clean(staging_root: Path | None = None, *, keep: Iterable[Path | str] = ()) 
     copies, it costs its size.
     """
     root = staging_root or staging.default_root()
-    kept = {key for path in keep for key in store_keys(store.open(path))}
+    kept = {place for path in keep for place in _places(store.open(path))}
     shards = size = 0
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         if staging.in_use(folder):
             continue
         for key in staging.keys(folder):
-            if key not in kept:
+            if (folder.name, key) not in kept:
                 files = [file.stat() for file in (folder / key).iterdir()]
                 size += sum(stat.st_size for stat in files if stat.st_nlink == 1)
                 staging.discard(folder, key)
@@ -174,6 +174,12 @@ def store_keys(found: store.Store) -> list[str]:
     ids, sha256s, slots = found.ids, [str(sha) for sha in found.rows["sha256"]], found.rows_per_shard
     spans = [slice(first, first + slots) for first in range(0, len(found), slots)]
     return [fmt.shard_key(slots=slots, ids=ids[span], sha256s=sha256s[span]) for span in spans]
+
+
+def _places(found: store.Store) -> list[tuple[str, str]]:
+    """Staging folder and key of each of a store's shards."""
+    name = fmt.staging_name(fingerprint=found.fingerprint, specs=found.specs.values())
+    return [(name, key) for key in store_keys(found)]
 
 
 def _adopt(found: store.Store, folder: Path) -> int:

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,13 +25,28 @@ from msavqa import publish, shard_file, staging
 from msavqa import store_format as fmt
 from msavqa.errors import MsavqaError
 from msavqa.launch import Launcher, in_turn, processes
-from msavqa.publish import adopt, clean
+from msavqa.publish import Cleaned, adopt, clean
 from msavqa.staging import Row, Staged
 from msavqa.store_format import ArraySpec, FileRecord
 
 __all__ = [
-    "ArraySpec", "Compute", "Launcher", "RowResult", "ShardDone", "ShardError", "ShardResult", "ShardTask",
-    "WriteReport", "adopt", "clean", "fingerprint_digest", "in_turn", "processes", "write", "write_shard",
+    "ArraySpec",
+    "Cleaned",
+    "Compute",
+    "Launcher",
+    "RowResult",
+    "ShardDone",
+    "ShardError",
+    "ShardResult",
+    "ShardTask",
+    "WriteReport",
+    "adopt",
+    "clean",
+    "fingerprint_digest",
+    "in_turn",
+    "processes",
+    "write",
+    "write_shard",
 ]  # fmt: skip
 
 Scalar = bool | int | float | str | None
@@ -63,13 +78,11 @@ class ShardResult:
     rows: Sequence[RowResult]
 
 
-class Compute(Protocol):
-    """Computes the rows of these numbers (positions in `ids`, ascending, not always a range).
+Compute = Callable[[Sequence[int]], ShardResult]
+"""Computes the rows of these numbers (positions in `ids`, ascending, not always without gaps).
 
-    A row's values must depend on nothing but its own content and the fingerprint.
-    """
-
-    def __call__(self, rows: Sequence[int], /) -> ShardResult: ...
+A row's values must depend on nothing but its own content and the fingerprint.
+"""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,117 @@
+"""A store as one HDF5 file and back: nothing is lost, and a stranger's file is refused."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from msavqa import hdf5, store
+from msavqa.store import StoreError
+from tests.stores import BAD, SPECS, World, tree
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    made = World(tmp_path_factory.mktemp("hdf5"))
+    made.sha256s[5] = BAD
+    made.write()
+    return made
+
+
+@pytest.fixture
+def file(world: World, tmp_path: Path) -> Path:
+    hdf5.export_store(store.open(world.path), tmp_path / "tiny.h5")
+    return tmp_path / "tiny.h5"
+
+
+def test_a_round_trip_gives_the_same_store_to_the_byte(world: World, file: Path, tmp_path: Path) -> None:
+    report = hdf5.import_store(file, tmp_path / "back.zarr", staging_root=tmp_path / "staging")
+    assert (report.rows, report.quarantined) == (10, 1)
+    assert tree(tmp_path / "back.zarr") == tree(world.path)
+
+
+def test_an_imported_store_is_staged_so_that_a_grown_one_computes_only_the_new(
+    world: World, file: Path, tmp_path: Path
+) -> None:
+    hdf5.import_store(file, tmp_path / "back.zarr", staging_root=tmp_path / "staging")
+    grown = World(tmp_path, [*world.ids, "77"], [*world.sha256s, "new"])
+    grown.write(staging_root=tmp_path / "staging")
+    assert grown.computed == [10]
+
+
+def test_the_file_speaks_for_itself(world: World, file: Path) -> None:
+    with h5py.File(file) as h5:
+        for spec in SPECS:
+            assert h5[spec.name].dtype == np.dtype(spec.dtype)
+            assert tuple(dimension.label for dimension in h5[spec.name].dims) == spec.axes
+            np.testing.assert_array_equal(h5[spec.name][:], world.truth(spec.name))
+        assert h5["rows/id"].asstr()[:].tolist() == world.ids
+        assert h5["rows/valid"][:].tolist() == [row != 5 for row in range(10)]
+        assert h5["rows/fps"][:].tolist() == [8.0 + number / 4 for number in range(10)]
+        assert '"cut":"pooled"' in h5.attrs["fingerprint"]
+
+
+def test_no_half_written_file_is_left(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store.Store, "read", stop)
+    with pytest.raises(KeyboardInterrupt):
+        hdf5.export_store(store.open(world.path), tmp_path / "tiny.h5")
+    assert list(tmp_path.iterdir()) == []
+
+
+def refusal(file: Path, tmp_path: Path) -> str:
+    with pytest.raises(StoreError) as caught:
+        hdf5.import_store(file, tmp_path / "back.zarr", staging_root=tmp_path / "staging")
+    assert not (tmp_path / "back.zarr").exists()
+    return str(caught.value)
+
+
+def test_another_hdf5_file_is_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as h5:
+        h5["features"] = np.zeros(3)
+    assert refusal(tmp_path / "other.h5", tmp_path) == (
+        f"Not an exported store in {tmp_path / 'other.h5'}: got format None, expected a whole HDF5 file of "
+        "format 1; ask for a file made by `msavqa features export`."
+    )
+
+
+def test_a_truncated_file_is_refused(file: Path, tmp_path: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+    assert "truncated file" in refusal(file, tmp_path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    assert "No such file or directory" in refusal(tmp_path / "none.h5", tmp_path)
+
+
+@pytest.mark.parametrize("column", ["rows", "rows/id"])
+def test_a_file_without_its_rows_is_refused(file: Path, tmp_path: Path, column: str) -> None:
+    with h5py.File(file, "a") as h5:
+        del h5[column]
+    assert refusal(file, tmp_path).startswith(f"Not an exported store in {file}: got ")
+
+
+def test_a_file_that_leads_to_another_file_is_refused(file: Path, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "secret.h5", "w") as h5:
+        h5["tokens"] = np.zeros((10, 3, 8), dtype=np.float16)
+    with h5py.File(file, "a") as h5:
+        del h5["tokens"]
+        h5["tokens"] = h5py.ExternalLink(str(tmp_path / "secret.h5"), "tokens")
+    assert refusal(file, tmp_path) == (
+        f"Not an exported store in {file}: got a link to another file under 'tokens', expected a whole HDF5 "
+        "file of format 1; ask for a file made by `msavqa features export`."
+    )
+
+
+def test_data_that_lies_in_another_file_is_refused(file: Path, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "secret.h5", "w") as h5:
+        h5["tokens"] = np.zeros((10, 3, 8), dtype=np.float16)
+    layout = h5py.VirtualLayout((10, 3, 8), dtype=np.float16)
+    layout[:] = h5py.VirtualSource(str(tmp_path / "secret.h5"), "tokens", shape=(10, 3, 8))
+    with h5py.File(file, "a") as h5:
+        del h5["tokens"]
+        h5.create_virtual_dataset("tokens", layout)
+    assert "data of another file under 'tokens'" in refusal(file, tmp_path)

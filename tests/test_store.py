@@ -1,0 +1,302 @@
+"""The read side of a store: right rows, whole sentences for what is wrong, and zarr reads it too."""
+
+import json
+import pickle
+import shutil
+import threading
+import warnings
+from pathlib import Path
+
+import google_crc32c
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import zarr
+
+from msavqa import store
+from msavqa.shard_file import index_bytes
+from msavqa.store import StoreError
+from msavqa.store_format import shard_path
+from tests.stores import ATTRIBUTES, BAD, FINGERPRINT, ROWS_PER_SHARD, SHARD_MB, SPECS, World
+
+ARRAYS = [spec.name for spec in SPECS]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    made = World(tmp_path_factory.mktemp("store"))
+    made.sha256s[5] = BAD
+    made.write()
+    return made
+
+
+@pytest.fixture
+def copy(world: World, tmp_path: Path) -> Path:
+    """A copy of the store that a test may harm."""
+    return Path(shutil.copytree(world.path, tmp_path / "copy.zarr"))
+
+
+def refusal(path: Path, **expect: object) -> str:
+    with pytest.raises(StoreError) as caught:
+        store.open(path, expect=expect or None)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_rows_come_in_the_order_asked_for_and_as_often(world: World, name: str) -> None:
+    rows = [9, 0, 5, 0, 3]
+    got = store.open(world.path).read(name, rows)
+    np.testing.assert_array_equal(got, world.truth(name)[rows])
+    assert got.dtype == world.truth(name).dtype
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_all_gives_the_whole_array_contiguous(world: World, name: str) -> None:
+    found = store.open(world.path)
+    whole = found.all(name)
+    np.testing.assert_array_equal(whole, world.truth(name))
+    assert whole.flags.c_contiguous
+    assert whole.nbytes == found.nbytes(name)
+
+
+def test_rows_can_be_read_into_an_array_that_is_there(world: World) -> None:
+    found = store.open(world.path)
+    out = np.empty((2, 3, 8), dtype=np.float16)
+    assert found.read("tokens", np.array([1, 7]), out=out) is out
+    np.testing.assert_array_equal(out, world.truth("tokens")[[1, 7]])
+    with pytest.raises(ValueError, match=r"out is float32\(2, 3, 8\), rows are float16\(2, 3, 8\)"):
+        found.read("tokens", [1, 7], out=np.empty((2, 3, 8), dtype=np.float32))
+
+
+def test_no_rows_are_an_empty_array(world: World) -> None:
+    assert store.open(world.path).read("tokens", []).shape == (0, 3, 8)
+
+
+def test_a_quarantined_row_is_zeros_and_says_why(world: World) -> None:
+    found = store.open(world.path)
+    assert found.valid.tolist() == [row != 5 for row in range(10)]
+    assert found.rows.loc[5, ["status", "error"]].tolist() == ["quarantined", "no frames"]
+    assert not found.read("tokens", [5]).any()
+    assert not found.read("frames", [5]).any()
+
+
+def test_a_store_knows_its_rows_fingerprint_and_attributes(world: World) -> None:
+    found = store.open(world.path, expect=FINGERPRINT)
+    assert found.ids == world.ids
+    assert found.fingerprint == FINGERPRINT
+    assert found.attributes == ATTRIBUTES
+    assert found.rows["fps"].tolist() == [8.0 + number / 4 for number in range(10)]
+    assert list(found.rows.columns[:6]) == ["id", "sha256", "frames", "decoder", "status", "error"]
+    assert found.index(pd.Series(["3", "0"])).tolist() == [3, 0]
+    assert {name: found.specs[name] for name in ARRAYS} == {spec.name: spec for spec in SPECS}
+
+
+def test_any_zarr_reader_opens_the_store_without_a_warning(world: World) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        group = zarr.open(str(world.path), mode="r")
+        assert isinstance(group, zarr.Group)
+        members = dict(group.arrays())
+    assert sorted(members) == sorted(ARRAYS)
+    for spec in SPECS:
+        array = members[spec.name]
+        np.testing.assert_array_equal(array[:], world.truth(spec.name))
+        assert array.metadata.dimension_names == spec.axes
+        assert array.chunks == (1, *spec.shape)
+        assert array.shards == (ROWS_PER_SHARD, *spec.shape)
+        assert bool(array.compressors) == spec.compressed
+    assert group.attrs["fingerprint"] == FINGERPRINT
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_zarr_itself_writes_the_same_bytes(world: World, tmp_path: Path, name: str) -> None:
+    ours = zarr.open_array(str(world.path / name), mode="r")
+    theirs = zarr.create_array(
+        tmp_path / "theirs.zarr",
+        shape=ours.shape, chunks=ours.chunks, shards=ours.shards, dtype=ours.dtype, filters=None,
+        compressors=ours.compressors or None, dimension_names=ours.metadata.dimension_names,
+        config={"write_empty_chunks": True},
+    )  # fmt: skip
+    theirs[:] = world.truth(name)
+    files = [f.relative_to(world.path / name) for f in (world.path / name).rglob("*") if f.is_file()]
+    assert len(files) == 1 + 3
+    for file in files:
+        assert (tmp_path / "theirs.zarr" / file).read_bytes() == (world.path / name / file).read_bytes(), file
+
+
+def test_a_shard_whose_chunks_lie_in_another_order_is_read_through_zarr(world: World, copy: Path) -> None:
+    spec = SPECS[0]
+    file = shard_path(copy / "tokens", spec, 0)
+    size = spec.row_bytes
+    raw = file.read_bytes()
+    swapped = raw[size : 2 * size] + raw[:size] + raw[2 * size : 4 * size]
+    table = np.frombuffer(index_bytes([size] * 4, slots=4)[:-4], dtype="<u8").reshape(4, 2)[[1, 0, 2, 3]]
+    file.write_bytes(swapped + with_crc(table.tobytes()))
+    np.testing.assert_array_equal(store.open(copy).all("tokens"), world.truth("tokens"))
+
+
+def with_crc(raw: bytes) -> bytes:
+    return raw + google_crc32c.value(raw).to_bytes(4, "little")
+
+
+def test_a_pickled_store_reads_and_carries_no_data(world: World) -> None:
+    found = store.open(world.path)
+    found.all("tokens")
+    sent = pickle.dumps(found)
+    assert len(sent) < 20_000
+    np.testing.assert_array_equal(pickle.loads(sent).all("tokens"), world.truth("tokens"))  # noqa: S301
+
+
+def test_threads_may_share_a_store(world: World) -> None:
+    found = store.open(world.path)
+    wrong: list[int] = []
+
+    def read(seed: int) -> None:
+        rows = np.random.default_rng(seed).integers(0, 10, 200)
+        for name in ARRAYS:
+            if not np.array_equal(found.read(name, rows), world.truth(name)[rows]):
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_a_store_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "none.zarr"
+    assert refusal(path) == (
+        f"Incomplete store in {path}: got no such store, expected a finished store; "
+        "run `dvc repro` or `dvc pull` to get it whole."
+    )
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "shards.json", "rows.parquet"])
+def test_a_half_written_store_is_refused(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    assert refusal(copy) == (
+        f"Incomplete store in {copy}: got no {name}, expected a finished store; "
+        "run `dvc repro` or `dvc pull` to get it whole."
+    )
+
+
+def test_a_truncated_shard_is_refused(copy: Path) -> None:
+    file = copy / "tokens" / "c" / "1" / "0" / "0"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-10])
+    assert refusal(copy) == (
+        f"Truncated store in {file}: got {len(whole) - 10} bytes, expected {len(whole)} bytes; "
+        "run `dvc repro` or `dvc pull` to get it whole."
+    )
+
+
+def test_a_missing_shard_is_refused_and_not_read_as_zeros(copy: Path) -> None:
+    file = copy / "frames" / "c" / "2" / "0" / "0" / "0"
+    size = file.stat().st_size
+    file.unlink()
+    assert refusal(copy) == (
+        f"Truncated store in {file}: got no such file, expected {size} bytes; "
+        "run `dvc repro` or `dvc pull` to get it whole."
+    )
+
+
+def test_a_store_of_another_fingerprint_is_refused_with_both_values(world: World) -> None:
+    assert refusal(world.path, cut="tokens", weights={"sha256": "ffff"}, precision="bf16") == (
+        f"Another fingerprint in {world.path}: got cut 'pooled', precision '(absent)', "
+        "weights.sha256 '0123abcd', expected cut 'tokens', precision 'bf16', weights.sha256 'ffff'; "
+        "run `dvc repro` to make the store that the settings ask for."
+    )
+
+
+def test_facts_that_are_not_asked_for_may_have_any_value(world: World) -> None:
+    assert store.open(world.path, expect={"cut": "pooled"}).fingerprint == FINGERPRINT
+
+
+def test_a_missing_array_is_refused(world: World) -> None:
+    with pytest.raises(StoreError) as caught:
+        store.open(world.path).read("stage", [0])
+    assert str(caught.value) == (
+        f"Missing array in {world.path}: got arrays frames, length, tokens, expected 'stage'; "
+        "choose a cut in params.yaml that caches it and run `dvc repro`."
+    )
+
+
+def test_missing_rows_are_refused(world: World) -> None:
+    with pytest.raises(StoreError) as caught:
+        store.open(world.path).index(["3", "a", "b", "c", "d"])
+    assert str(caught.value) == (
+        f"Missing rows in {world.path}: got no row for 4 of 5 ids ('a', 'b', 'c', ...), "
+        "expected a row for every id; run `dvc repro` so that the store follows the manifest."
+    )
+
+
+def test_a_table_that_lost_rows_is_refused(copy: Path) -> None:
+    pq.write_table(pq.read_table(copy / "rows.parquet").slice(0, 7), copy / "rows.parquet")
+    assert refusal(copy) == (
+        f"Missing rows in {copy}: got 7 rows in rows.parquet, expected 10 rows, as shards.json records; "
+        "run `dvc repro` or `dvc pull` to get it whole."
+    )
+
+
+def test_a_table_that_is_no_table_is_refused(copy: Path) -> None:
+    (copy / "rows.parquet").write_bytes(b"PAR1")
+    assert refusal(copy).startswith(f"Damaged store in {copy}: got rows.parquet: ")
+
+
+def test_another_programs_zarr_group_is_refused(tmp_path: Path) -> None:
+    zarr.create_group(tmp_path / "other.zarr")
+    (tmp_path / "other.zarr" / "shards.json").write_text("{}")
+    assert refusal(tmp_path / "other.zarr") == (
+        f"Unknown store format in {tmp_path / 'other.zarr'}: got None, expected 1; "
+        "run `dvc repro` or `dvc pull` to get it whole."
+    )
+
+
+@pytest.mark.parametrize("harm", ["{", "[]", '{"format": 1}'])
+def test_a_damaged_list_of_shards_is_refused(copy: Path, harm: str) -> None:
+    (copy / "shards.json").write_text(harm)
+    assert refusal(copy).startswith(f"Damaged store in {copy}: got ")
+
+
+def test_an_array_cannot_lead_out_of_the_store(copy: Path) -> None:
+    text = (copy / "zarr.json").read_text()
+    data = json.loads(text)
+    arrays = data["consolidated_metadata"]["metadata"]
+    arrays["../../elsewhere"] = arrays.pop("tokens")
+    (copy / "zarr.json").write_text(json.dumps(data))
+    assert refusal(copy) == (
+        f"Damaged store in {copy}: got array name '../../elsewhere': expected lower-case letters, digits "
+        "and _, expected the metadata of a finished store; run `dvc repro` or `dvc pull` to get it whole."
+    )
+
+
+def test_a_flipped_byte_in_an_index_is_found_on_reading(copy: Path) -> None:
+    file = copy / "tokens" / "c" / "0" / "0" / "0"
+    raw = bytearray(file.read_bytes())
+    raw[-20] ^= 1
+    file.write_bytes(raw)
+    with pytest.raises(StoreError, match=f"Damaged file in {file}: got index crc32c [0-9a-f]{{8}}, expected"):
+        store.open(copy).all("tokens")
+
+
+def test_a_damaged_compressed_row_is_found_on_reading(copy: Path) -> None:
+    file = copy / "frames" / "c" / "0" / "0" / "0" / "0"
+    file.write_bytes(b"\0" * 8 + file.read_bytes()[8:])
+    found = store.open(copy)
+    with pytest.raises(StoreError, match=f"{file}: got .* in row 0, expected a whole zstd frame; "):
+        found.read("frames", [0])
+    assert found.read("frames", [1]).any()
+
+
+@pytest.mark.parametrize("row", [-1, 10])
+def test_a_row_outside_the_store_is_an_index_error(world: World, row: int) -> None:
+    with pytest.raises(IndexError, match="of a store with 10 rows"):
+        store.open(world.path).read("tokens", [0, row])
+
+
+def test_the_shard_size_is_what_was_asked_for(world: World) -> None:
+    assert store.open(world.path).rows_per_shard == ROWS_PER_SHARD
+    assert SHARD_MB < 1
