@@ -5,10 +5,13 @@ viewer sees: packets that an edit list discards and frames that are never shown 
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from av.packet import Packet
 from av.video.stream import VideoStream
 
@@ -47,6 +50,14 @@ def probe(path: str | Path) -> VideoFacts:
 
     Raises `DecodeError` for a file that is missing, empty, no video, or whose first frame is damaged.
     """
+    return probe_with_times(path)[0]
+
+
+def probe_with_times(path: str | Path) -> tuple[VideoFacts, npt.NDArray[np.float64]]:
+    """The facts and, from the packets, the time of every presented frame, (frame,) in seconds, ascending.
+
+    Times count from the first presented frame. Raises `DecodeError` as `probe` does.
+    """
     with opened(path) as (container, stream):
         count = _count(container.demux(stream))
     with opened(path) as (container, stream):
@@ -57,9 +68,10 @@ def probe(path: str | Path) -> VideoFacts:
         turned = turn in (90, 270)
         rate = stream.average_rate or stream.guessed_rate
         fps = float(rate) if rate else math.nan
-        tick = float(stream.time_base or 0)
-        seconds = (count.end - count.start) * tick if count.end > count.start else 0.0
-        return VideoFacts(
+        tick = stream.time_base or Fraction(0)
+        times = _times(count.stamps, tick=tick, fps=fps)
+        last = float(count.last_ticks * tick) or 1 / fps
+        facts = VideoFacts(
             container=container.format.name,
             codec=stream.codec.canonical_name,
             pixel_format=frame.format.name,
@@ -70,36 +82,45 @@ def probe(path: str | Path) -> VideoFacts:
             frame_count=count.shown,
             width=frame.height if turned else frame.width,
             height=frame.width if turned else frame.height,
-            duration_seconds=seconds if seconds > 0 else count.shown / fps,
+            duration_seconds=float(times[-1]) + last,
             rotation_degrees=turn,
             mirrored=mirrored,
             has_edit_list=count.discarded > 0,
         )
+    return facts, times
 
 
 @dataclass(frozen=True)
 class _Count:
     shown: int
     discarded: int
-    start: float
-    end: float
+    stamps: list[int | None]
+    last_ticks: int
 
 
 def _count(packets: "Iterable[Packet[VideoStream]]") -> _Count:
-    """Presented and discarded frames, and the span of the presented ones in ticks of the time base."""
-    shown = discarded = 0
-    start, end = math.inf, -math.inf
+    """Presented and discarded frames, the presented ones' stamps and the last one's duration, in ticks."""
+    discarded, stamps, durations = 0, list[int | None](), dict[int | None, int]()
     for packet in packets:
         if packet.size == 0 or _is_hidden(packet):
             continue
         if packet.is_discard:
             discarded += 1
             continue
-        shown += 1
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        if stamp is not None:
-            start, end = min(start, stamp), max(end, stamp + (packet.duration or 0))
-    return _Count(shown=shown, discarded=discarded, start=start, end=end)
+        stamps.append(packet.pts)
+        durations[packet.pts] = packet.duration or 0
+    last = max((stamp for stamp in stamps if stamp is not None), default=None)
+    return _Count(len(stamps), discarded, stamps, durations.get(last, 0))
+
+
+def _times(stamps: Sequence[int | None], *, tick: Fraction, fps: float) -> npt.NDArray[np.float64]:
+    """Seconds since the first presented frame; frames are `1 / fps` apart where the file says nothing."""
+    known = np.array(sorted(stamp for stamp in stamps if stamp is not None), dtype=np.int64)
+    if len(stamps) == 1:
+        return np.zeros(1)
+    if len(known) < len(stamps) or tick == 0 or np.any(np.diff(known) <= 0):
+        return np.arange(len(stamps)) / fps
+    return np.asarray((known - known[0]) * tick.numerator / tick.denominator, dtype=np.float64)
 
 
 def _is_hidden(packet: "Packet[VideoStream]") -> bool:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
@@ -87,8 +88,9 @@ def orientation(frame: VideoFrame, path: str | Path) -> tuple[int, bool]:
 
     The rule of ffmpeg's `autorotate`. Raises `DecodeError` for a turn that is no multiple of 90 degrees.
     """
+    side_data: Any = frame.side_data  # PyAV's own annotation knows other keys only
     try:
-        matrix = bytes(frame.side_data["DISPLAYMATRIX"])
+        matrix = bytes(side_data["DISPLAYMATRIX"])
     except KeyError:
         return 0, False
     a, b, _, c, d, *_ = np.frombuffer(matrix, dtype=np.int32).astype(np.float64) / 65536
