@@ -6,10 +6,11 @@ width that covers a new video of the same kind with at least the asked probabili
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
@@ -29,8 +30,8 @@ class CalibrationSettings(Settings):
 
     coverage: float = Field(gt=0, lt=1)
     """Share of new videos whose MOS the interval should hold, such as 0.9."""
-    interval_roles: list[str] = Field(min_length=1)
-    """Predicted roles whose residuals give the interval: of "val", "oof"; both are held out from learning."""
+    interval_roles: list[Literal["val", "oof"]] = Field(min_length=1)
+    """Predicted roles whose residuals give the interval; both are held out from learning."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def fit(
     interval_score: ArrayLike,
     interval_mos: ArrayLike,
     coverage: float,
-    mos_range: Sequence[float],
+    mos_range: tuple[float, float],
 ) -> Calibration:
     """Fits the map on one set of rows and the interval's width on another, all of shape (video,).
 
@@ -107,7 +108,7 @@ def fit(
     b1, b2, b3, b4 = _constant(mos) if len(score) < 2 else metrics.fit_logistic4(score=score, mos=mos)
     if b1 < b2 or np.ptp(score) == 0:
         b1, b2, b3, b4 = _constant(mos)
-    low, high = float(mos_range[0]), float(mos_range[1])
+    low, high = mos_range
     held_out = np.asarray(interval_score, dtype=np.float64)
     middle = np.clip(metrics.logistic4(held_out, (b1, b2, b3, b4)), low, high)
     residuals = np.abs(np.asarray(interval_mos, dtype=np.float64) - middle)
@@ -119,6 +120,31 @@ def fit(
         score_range=(float(score.min()), float(score.max())),
         rows_map=len(score),
         rows_interval=len(residuals),
+    )
+
+
+def fit_predictions(
+    predictions: pd.DataFrame,
+    manifest: pd.DataFrame,
+    *,
+    settings: CalibrationSettings,
+    mos_range: tuple[float, float],
+) -> Calibration:
+    """Fits one repeat's ensemble predictions: the map on `oof` rows, the interval on `interval_roles`.
+
+    Tables as `msavqa.tables` has them; test rows and rows without a MOS are left out here.
+    """
+    known = predictions[predictions["role"] != "test"].merge(manifest[["video_id", "mos"]], on="video_id")
+    known = known[known["mos"].notna()]
+    for_map = known[known["role"] == "oof"]
+    for_interval = known[known["role"].isin(settings.interval_roles)]
+    return fit(
+        map_score=for_map["score"].to_numpy(),
+        map_mos=for_map["mos"].to_numpy(),
+        interval_score=for_interval["score"].to_numpy(),
+        interval_mos=for_interval["mos"].to_numpy(),
+        coverage=settings.coverage,
+        mos_range=mos_range,
     )
 
 

@@ -1,0 +1,162 @@
+"""Reads one dataset's results from the project's folders and makes metrics, plots and page of them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from msavqa import metrics, params, store, tables
+from msavqa.calibration import CalibrationSettings
+from msavqa.params import Settings
+from msavqa.report import figures, filmstrips, numbers, page, plots
+from msavqa.report.collect import Results, collect, read_branches
+from msavqa.report.numbers import BootstrapSettings
+
+BRANCHES = ("frame", "segment", "video")
+CONTROL_NOTES = {
+    "no_pixel": "mean of the prompt + mean of the generator: reads no pixel",
+    "clipsim": "cosine of prompt and frames by CLIP, untrained",
+    "trees": "extra-trees on handcrafted statistics and zero-shot CLIP scalars",
+}
+ABLATION_FILE = Path("reports/ablation.csv")
+
+
+class ReportSettings(Settings):
+    """Block `report` of params.yaml."""
+
+    bootstrap: BootstrapSettings
+    films: int = Field(ge=0)
+    """Videos shown of each kind: scored highest, scored lowest, furthest from their MOS."""
+    frames: int = Field(ge=1)
+    """Frames shown of each video."""
+
+
+def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
+    """Everything the report shows, from the folders under the project's root and its whole params file."""
+    settings = params.block(data, "report", ReportSettings)
+    results = gather(root, dataset, data)
+    found = numbers.flat_metrics(results, settings.bootstrap)
+    ceiling = numbers.noise_ceiling(results)
+    opened = _stores(root / "features" / dataset)
+    found |= _truncated(opened)
+    weights = _weights(root / "runs" / dataset / "ensemble" / "ensemble.json")
+    lines = _lines(results, weights, settings.bootstrap)
+    forest = [(line.name, line.srcc, line.kind) for line in lines]
+    return page.Content(
+        results=results,
+        metrics=found,
+        ceiling=ceiling,
+        lines=lines,
+        generators=numbers.per_generator(results),
+        figures={
+            "scatter": figures.scatter(results),
+            "reliability": figures.reliability(results),
+            "forest": figures.forest(forest, ceiling=None if ceiling is None else ceiling.value),
+        },
+        strips={
+            name: filmstrips.strips(
+                results,
+                rows,
+                frames=opened["frames"],
+                clip=opened.get("clip_image"),
+                attention=_attention(root / "runs" / dataset),
+                count=settings.frames,
+            )
+            for name, rows in filmstrips.chosen(results, count=settings.films).items()
+        },
+        ablation=pd.read_csv(root / ABLATION_FILE) if (root / ABLATION_FILE).is_file() else None,
+        settings=data,
+        fingerprints={name: _flat(one.fingerprint) for name, one in opened.items()},
+        revision=page.revision(root),
+    )
+
+
+def gather(root: Path, dataset: str, data: Mapping[str, Any]) -> Results:
+    """One dataset's predictions joined with its labels."""
+    runs, tabled = root / "runs" / dataset, root / "data" / dataset
+    low, high = (float(end) for end in data["datasets"][dataset]["mos_range"])
+    return collect(
+        dataset=dataset,
+        mos_range=(low, high),
+        manifest=tables.read_manifest(tabled / "manifest.parquet"),
+        splits=tables.read_splits(tabled / "splits.parquet"),
+        ensemble=tables.read_predictions(runs / "ensemble" / "predictions.parquet"),
+        branches=read_branches(runs, BRANCHES),
+        controls=tables.read_controls(runs / "controls" / "predictions.parquet"),
+        decoded=store.open(root / "features" / dataset / "frames.zarr").rows,
+        settings=params.block(data, "calibration", CalibrationSettings),
+    )
+
+
+def write(content: page.Content, folder: Path) -> None:
+    """Writes metrics.json, report.html and plots/ under `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(dict(content.metrics), indent=2, allow_nan=False)
+    (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "report.html").write_text(page.render(content), encoding="utf-8")
+    tested = content.results.tested
+    lines = [
+        {"predictor": line.name, "srcc": line.srcc.value, "low": line.srcc.low, "high": line.srcc.high}
+        for line in content.lines
+    ]
+    plots.write(
+        folder / "plots",
+        {
+            "scatter": tested[["repeat", "video_id", "generator", "mos", "score", "low", "high"]],
+            "calibration": figures.reliability_table(content.results),
+            "comparison": pd.DataFrame(lines),
+            "generators": content.generators,
+        },
+    )
+
+
+def _lines(results: Results, weights: Mapping[str, float], settings: BootstrapSettings) -> list[page.Line]:
+    named = [("raw", "ensemble", "ours")]
+    named += [(name, name, "branch") for name in results.branches]
+    named += [(name, name, "control") for name in results.controls]
+    found = [
+        page.Line(
+            name=shown.replace("_", " "),
+            kind=kind,
+            srcc=numbers.interval(results, column, statistic=metrics.srcc, settings=settings),
+            plcc=numbers.interval(results, column, statistic=metrics.plcc, settings=settings),
+            weight=weights.get(column),
+            note=CONTROL_NOTES.get(column, ""),
+        )
+        for column, shown, kind in named
+    ]
+    order = ("ours", "branch", "control")
+    return sorted(found, key=lambda line: (order.index(line.kind), -np.nan_to_num(line.srcc.value, nan=-2)))
+
+
+def _stores(folder: Path) -> dict[str, store.Store]:
+    return {path.stem: store.open(path) for path in sorted(folder.glob("*.zarr"))}
+
+
+def _truncated(opened: Mapping[str, store.Store]) -> dict[str, int]:
+    text = opened.get("clip_text")
+    return {} if text is None else {"prompts_truncated": int(text.rows["truncated"].sum())}
+
+
+def _weights(path: Path) -> dict[str, float]:
+    """Mean over repeats of each branch's ensemble weight."""
+    repeats = list(json.loads(path.read_text(encoding="utf-8")).values())
+    weights = np.mean([one["weights"] for one in repeats], axis=0)
+    return dict(zip(repeats[0]["branches"], weights.tolist(), strict=True))
+
+
+def _attention(runs: Path) -> dict[str, np.ndarray]:
+    """Mean over branches of where SMA looked, (frame,) by test video of the first repeat."""
+    return {}
+
+
+def _flat(fingerprint: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in fingerprint.items():
+        name = f"{prefix}{key}"
+        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat

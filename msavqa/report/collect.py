@@ -1,0 +1,135 @@
+"""Everything the report speaks of: test rows joined with their labels, and who was left out and why.
+
+The one room where labels of test rows meet predictions. Nothing that learns imports it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from msavqa import calibration, tables
+from msavqa.calibration import Calibration, CalibrationSettings
+from msavqa.errors import MsavqaError
+
+
+class CollectError(MsavqaError):
+    """Predictions that no report can be made of."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """One dataset's predictions beside its labels.
+
+    `tested` has one row a repeat and test video with a MOS: repeat, video_id, prompt, generator, mos, mos_se,
+    quality_true, raw (the ensemble's score), score (calibrated, MOS scale), low, high (its interval),
+    then one raw column a branch and a control.
+    """
+
+    dataset: str
+    mos_range: tuple[float, float]
+    manifest: pd.DataFrame
+    tested: pd.DataFrame
+    branches: tuple[str, ...]
+    controls: tuple[str, ...]
+    calibrations: Mapping[int, Calibration]
+    quarantined: pd.DataFrame
+    """video_id, stage, error: videos that no stage after it could use."""
+    counts: Mapping[str, int]
+
+    @property
+    def repeats(self) -> list[int]:
+        """Numbers of the repeats, in order."""
+        return sorted(int(one) for one in self.tested["repeat"].unique())
+
+    @property
+    def groups(self) -> pd.Series:
+        """What the bootstrap draws as one, (row,): a prompt's videos; a video without a prompt by itself."""
+        return self.tested["prompt"].where(self.tested["prompt"] != "", self.tested["video_id"])
+
+
+def collect(
+    *,
+    dataset: str,
+    mos_range: tuple[float, float],
+    manifest: pd.DataFrame,
+    splits: pd.DataFrame,
+    ensemble: pd.DataFrame,
+    branches: Mapping[str, pd.DataFrame],
+    controls: pd.DataFrame,
+    decoded: pd.DataFrame,
+    settings: CalibrationSettings,
+) -> Results:
+    """Joins tables (columns as `msavqa.tables` and a store's rows have them) into `Results`.
+
+    Raises `CollectError` where no test video has both a MOS and a prediction.
+    """
+    calibrations = {
+        repeat: calibration.fit_predictions(
+            ensemble[ensemble["repeat"] == repeat], manifest, settings=settings, mos_range=mos_range
+        )
+        for repeat in sorted(int(one) for one in ensemble["repeat"].unique())
+    }
+    tested = _test_rows(ensemble).rename(columns={"score": "raw"})
+    for branch, table in branches.items():
+        tested = tested.merge(_test_rows(table).rename(columns={"score": branch}), how="left")
+    names = sorted(str(name) for name in controls["control"].unique())
+    for name in names:
+        rows = _test_rows(controls[controls["control"] == name]).rename(columns={"score": name})
+        tested = tested.merge(rows, how="left", on=["repeat", "video_id"])
+    facts = ["video_id", "prompt", "generator", "mos", "mos_se", "quality_true"]
+    tested = tested.merge(manifest[facts], how="left", on="video_id")
+    unlabelled = int(tested["mos"].isna().sum())
+    tested = tested[tested["mos"].notna()].reset_index(drop=True)
+    if tested.empty:
+        raise CollectError(
+            what="Test predictions",
+            where=f"runs/{dataset}/ensemble/predictions.parquet",
+            got="no test video with a MOS",
+            expected="at least 1",
+            next_step="give the test videos a MOS or choose another split.protocol",
+        )
+    for repeat, fitted in calibrations.items():
+        rows = tested[tested["repeat"] == repeat]
+        raw = rows["raw"].to_numpy()
+        tested.loc[rows.index, "score"] = fitted.mos(raw)
+        tested.loc[rows.index, ["low", "high"]] = np.stack(fitted.interval(raw), axis=1)
+    quarantined = _quarantined(manifest, decoded)
+    first = splits[splits["repeat"] == splits["repeat"].min()]
+    return Results(
+        dataset=dataset,
+        mos_range=mos_range,
+        manifest=manifest,
+        tested=tested,
+        branches=tuple(branches),
+        controls=tuple(names),
+        calibrations=calibrations,
+        quarantined=quarantined,
+        counts={
+            "videos": len(manifest),
+            "videos_train": int((first["role"] == "train").sum()),
+            "videos_val": int((first["role"] == "val").sum()),
+            "videos_test": int((tested["repeat"] == tested["repeat"].min()).sum()),
+            "videos_test_without_mos": unlabelled,
+            "videos_quarantined": len(quarantined),
+            "repeats": int(tested["repeat"].nunique()),
+        },
+    )
+
+
+def read_branches(folder: Path, names: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Predictions of each branch under `runs/<dataset>`."""
+    return {name: tables.read_predictions(folder / name / "predictions.parquet") for name in names}
+
+
+def _test_rows(table: pd.DataFrame) -> pd.DataFrame:
+    return table.loc[table["role"] == "test", ["repeat", "video_id", "score"]]
+
+
+def _quarantined(manifest: pd.DataFrame, decoded: pd.DataFrame) -> pd.DataFrame:
+    unreadable = manifest.loc[manifest["status"] != "ok", ["video_id", "error"]].assign(stage="index")
+    undecoded = decoded.loc[decoded["status"] != "ok", ["id", "error"]].rename(columns={"id": "video_id"})
+    rows = pd.concat([unreadable, undecoded.assign(stage="decode")])[["video_id", "stage", "error"]]
+    return rows.drop_duplicates("video_id").reset_index(drop=True)

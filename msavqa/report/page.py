@@ -1,0 +1,100 @@
+"""One self-contained page of everything: no script, no request, every text from the data escaped."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from msavqa.metrics import Interval
+from msavqa.report.collect import Results
+from msavqa.report.filmstrips import Strip
+from msavqa.report.numbers import Ceiling
+
+HERE = Path(__file__).parent
+SOURCE_URL = "https://arxiv.org/abs/2501.02706"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One predictor of the comparison table."""
+
+    name: str
+    kind: str
+    """"ours", "branch" or "control"."""
+    srcc: Interval
+    plcc: Interval
+    weight: float | None
+    """The branch's weight in the ensemble, mean over repeats."""
+    note: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that the page shows."""
+
+    results: Results
+    metrics: Mapping[str, int | float]
+    ceiling: Ceiling | None
+    lines: Sequence[Line]
+    generators: pd.DataFrame
+    figures: Mapping[str, str]
+    """Inline SVG by name: "scatter", "reliability", "forest"."""
+    strips: Mapping[str, Sequence[Strip]]
+    """By "best", "worst", "disagreed"."""
+    ablation: pd.DataFrame | None
+    """Columns model, srcc, low, high, step, step_low, step_high; None where no sweep has run."""
+    settings: Mapping[str, object]
+    fingerprints: Mapping[str, Mapping[str, object]]
+    revision: str
+
+
+def render(content: Content) -> str:
+    """The page as HTML text."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"figure": _number, "signed": _signed, "percent": _percent}
+    style = (HERE / "style.css").read_text(encoding="utf-8")
+    return environment.get_template("report.html").render(
+        content=content,
+        results=content.results,
+        metrics=content.metrics,
+        # Markup: our own drawings and style, whose texts matplotlib has escaped.
+        style=Markup(style),
+        figures={name: Markup(figure) for name, figure in content.figures.items()},
+        settings=yaml.safe_dump(dict(content.settings), sort_keys=False, allow_unicode=True, width=100),
+        strip_titles={
+            "best": "Scored highest",
+            "worst": "Scored lowest",
+            "disagreed": "Furthest from the people",
+        },
+        source=SOURCE_URL,
+    )
+
+
+def revision(folder: Path) -> str:
+    """The git revision the page is made from, with `+` for local changes; "(no git)" outside a checkout."""
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "(no git)"
+    return done.stdout.strip() if done.returncode == 0 else "(no git)"
+
+
+def _number(value: int | float | None, digits: int = 3) -> str:
+    return "–" if value is None or value != value else f"{value:.{digits}f}"
+
+
+def _signed(value: int | float | None, digits: int = 3) -> str:
+    return "–" if value is None or value != value else f"{value:+.{digits}f}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None or value != value else f"{100 * value:.0f}%"

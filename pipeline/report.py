@@ -1,0 +1,47 @@
+"""Stage `report DATASET`: predictions + labels -> reports/metrics.json, report.html and plots/."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from msavqa import params
+from msavqa.report import build
+from pipeline import stage
+
+REPORTS = Path("reports")
+SHOWN = (
+    "srcc", "srcc_ci95_low", "srcc_ci95_high", "plcc", "krcc", "rmse", "noise_ceiling_srcc",
+    "srcc_of_ceiling", "within_generator_srcc", "interval_coverage", "videos_test", "videos_quarantined",
+)  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Makes the report; `--show` prints the table of the one that stands."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given == ["--show"]:
+        show(json.loads((REPORTS / "metrics.json").read_text(encoding="utf-8")))
+        return
+    (dataset,) = stage.coordinates(given, "dataset", description=__doc__)
+    content = build.build(Path(), dataset, params.read())
+    build.write(content, REPORTS)
+    show(content.metrics)
+
+
+def show(found: Mapping[str, int | float]) -> None:
+    """Prints the headline as a table, each branch and control below it, and where the page is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="on test videos", title_justify="left", show_header=False)
+    for name in [*SHOWN, *(name for name in found if name.endswith("_srcc") and name not in SHOWN)]:
+        if name in found:
+            value = found[name]
+            table.add_row(name, f"{value:.3f}" if isinstance(value, float) else str(value))
+    console = Console()
+    console.print(table)
+    console.print(f"report: {REPORTS / 'report.html'}", highlight=False)
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,144 @@
+"""A finished project made of synthetic predictions: all that the report reads, without a network."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from msavqa import shards, tables
+from msavqa.shards import RowResult, ShardResult
+from msavqa.store import ArraySpec
+
+DATASET = "made"
+GENERATORS = ("alpha", "beta", "gamma")
+HOSTILE = "<script>alert(1)</script> & \"two\" 'quotes' {{ 7 * 7 }}"
+FRAMES, SIDE = 8, 24
+WEIGHTS = {"frame": 0.5, "segment": 0.3, "video": 0.2}
+PARAMS = {
+    "dataset": DATASET,
+    "datasets": {DATASET: {"reader": "csv", "mos_range": [0, 100]}},
+    "calibration": {"coverage": 0.9, "interval_roles": ["val"]},
+    "report": {"bootstrap": {"resamples": 200, "seed": 0}, "films": 2, "frames": 6},
+}
+
+
+def project(root: Path, *, videos: int = 240, repeats: int = 2, seed: int = 0) -> Path:
+    """Writes params.yaml, data/, runs/ and features/ of one dataset under `root` and returns it.
+
+    Videos come three to a prompt, one a generator; two more cannot be read or decoded. The first prompt is
+    hostile. Frames are plain colours that jump in the middle.
+    """
+    random = np.random.default_rng(seed)
+    manifest = manifest_of(videos, random)
+    usable = manifest[manifest["status"] == "ok"].head(videos)
+    quality = usable["quality_true"].to_numpy()
+    (root / "params.yaml").write_text(yaml.safe_dump(PARAMS, sort_keys=False), encoding="utf-8")
+    tables.write_manifest(manifest, root / "data" / DATASET / "manifest.parquet")
+    splits, predicted = [], dict[str, list[pd.DataFrame]]()
+    for repeat in range(repeats):
+        roles = _roles(usable["prompt"], random)
+        folds = np.where(roles == "train", np.arange(len(roles)) // 3 % 3, -1)
+        ids = usable["video_id"].to_numpy()
+        splits.append(pd.DataFrame({"repeat": repeat, "video_id": ids, "role": roles, "fold": folds}))
+        for name, noise in {"frame": 14, "segment": 18, "video": 22, "trees": 20, "no_pixel": 60}.items():
+            score = quality + random.normal(0, noise, len(quality))
+            rows = {"repeat": repeat, "video_id": ids, "role": np.where(roles == "train", "oof", roles)}
+            predicted.setdefault(name, []).append(pd.DataFrame(rows | {"score": score}))
+    tables.write_splits(pd.concat(splits, ignore_index=True), root / "data" / DATASET / "splits.parquet")
+    runs = root / "runs" / DATASET
+    joined = {name: pd.concat(parts, ignore_index=True) for name, parts in predicted.items()}
+    for name in WEIGHTS:
+        tables.write_predictions(joined[name], runs / name / "predictions.parquet")
+    controls = pd.concat([joined[name].assign(control=name) for name in ("no_pixel", "trees")])
+    tables.write_controls(controls.reset_index(drop=True), runs / "controls" / "predictions.parquet")
+    total = sum(weight / (1 + np.exp(-(joined[name]["score"] - 50) / 25)) for name, weight in WEIGHTS.items())
+    tables.write_predictions(joined["frame"].assign(score=total), runs / "ensemble" / "predictions.parquet")
+    weights = {"branches": list(WEIGHTS), "weights": list(WEIGHTS.values())}
+    text = json.dumps({f"repeat{number}": weights for number in range(repeats)})
+    (runs / "ensemble" / "ensemble.json").write_text(text, encoding="utf-8")
+    write_stores(root / "features" / DATASET, manifest, random)
+    return root
+
+
+def manifest_of(videos: int, random: np.random.Generator) -> pd.DataFrame:
+    """A manifest of `videos` good rows, then one that cannot be read and one that cannot be decoded."""
+    count = videos + 2
+    quality = random.uniform(5, 95, count)
+    prompts = [f"a scene of kind {number // 3}" for number in range(count)]
+    prompts[:3] = [HOSTILE] * 3
+    return pd.DataFrame(
+        {
+            "video_id": [f"v{number:04d}.mp4" for number in range(count)],
+            "path": [f"v{number:04d}.mp4" for number in range(count)],
+            "prompt": prompts,
+            "mos": np.clip(quality + random.normal(0, 4, count), 0, 100),
+            "mos_se": np.full(count, 4.0),
+            "generator": [GENERATORS[number % 3] for number in range(count)],
+            "group": "",
+            "given_split": "",
+            "weight": 1.0,
+            "quality_true": quality,
+            "sha256": [hashlib.sha256(str(number).encode()).hexdigest() for number in range(count)],
+            "size_bytes": 1000,
+            "container": "mp4",
+            "codec": "h264",
+            "fps": 8.0,
+            "frame_count": 16,
+            "width": SIDE,
+            "height": SIDE,
+            "duration_seconds": 2.0,
+            "rotation_degrees": 0,
+            "status": ["ok"] * videos + ["unreadable", "ok"],
+            "error": [""] * videos + ["holds <b>no</b> video", ""],
+        }
+    )
+
+
+def write_stores(folder: Path, manifest: pd.DataFrame, random: np.random.Generator) -> None:
+    """frames.zarr and clip_image.zarr of the manifest's readable rows; the last row fails to decode."""
+    ids, sha256s = manifest["video_id"].tolist(), manifest["sha256"].tolist()
+    colours = random.integers(40, 215, size=(len(ids), 2, 3), dtype=np.uint8)
+
+    def decode(rows: Sequence[int]) -> ShardResult:
+        frames = np.repeat(colours[list(rows)], FRAMES // 2, axis=1)[:, :, None, None, :]
+        times = np.tile(np.arange(FRAMES) / 4, (len(rows), 1))
+        extra = {"height": SIDE, "width": SIDE, "fps": 8.0, "frame_count": 16}
+        status = [
+            RowResult(error="every packet is damaged", extra=extra)
+            if row == len(ids) - 1
+            else RowResult(frames=FRAMES, decoder="made", extra=extra)
+            for row in rows
+        ]
+        pixels = np.broadcast_to(frames, (len(rows), FRAMES, SIDE, SIDE, 3)).copy()
+        return ShardResult(arrays={"frames": pixels, "times_seconds": times}, rows=status)
+
+    def embed(rows: Sequence[int]) -> ShardResult:
+        cls = np.repeat(colours[list(rows)].astype(np.float32), FRAMES // 2, axis=1)
+        return ShardResult(
+            arrays={"cls": cls / np.linalg.norm(cls, axis=-1, keepdims=True)},
+            rows=[RowResult(frames=FRAMES, decoder="made") for _ in rows],
+        )
+
+    axes = ("video", "frame")
+    frame_specs = [
+        ArraySpec("frames", (*axes, "height", "width", "channel"), (FRAMES, SIDE, SIDE, 3), "uint8", True),
+        ArraySpec("times_seconds", axes, (FRAMES,), "float64", False),
+    ]
+    clip_specs = [ArraySpec("cls", (*axes, "dim"), (FRAMES, 3), "float32", False)]
+    for name, specs, compute in (("frames", frame_specs, decode), ("clip_image", clip_specs, embed)):
+        shards.write(
+            folder / f"{name}.zarr", ids=ids, sha256s=sha256s, specs=specs, fingerprint={"made": name},
+            attributes={}, compute=compute, shard_mb=8, staging_root=folder.parent / ".staging",
+        )  # fmt: skip
+
+
+def _roles(prompts: pd.Series, random: np.random.Generator) -> np.ndarray:
+    """A quarter of the prompts in test, a tenth in val, the rest in train."""
+    names = prompts.unique()
+    drawn = dict(zip(names, random.permutation(len(names)) / len(names), strict=True))
+    place = prompts.map(drawn).to_numpy()
+    return np.where(place < 0.25, "test", np.where(place < 0.4, "val", "train"))

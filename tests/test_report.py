@@ -1,0 +1,216 @@
+"""The report: figures against hand-made truth, a page that holds them, opened in a real browser."""
+
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from scipy import stats
+
+from msavqa import metrics, tables
+from msavqa.report import build, figures, filmstrips, numbers, page
+from msavqa.report.collect import CollectError, Results
+from tests import synthetic
+from tests.browser import browser
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return synthetic.project(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="module")
+def content(made: Path) -> page.Content:
+    data = yaml.safe_load((made / "params.yaml").read_text(encoding="utf-8"))
+    content = build.build(made, synthetic.DATASET, data)
+    build.write(content, made / "reports")
+    return content
+
+
+@pytest.fixture(scope="module")
+def results(content: page.Content) -> Results:
+    return content.results
+
+
+def changed(results: Results, **columns: object) -> Results:
+    return Results(**{**results.__dict__, "tested": results.tested.assign(**columns)})
+
+
+def test_metrics_are_flat_finite_numbers_with_all_that_is_promised(made: Path, content: page.Content) -> None:
+    found = json.loads((made / "reports" / "metrics.json").read_text(encoding="utf-8"))
+    promised = {
+        "srcc", "plcc", "krcc", "rmse", "avg_score", "srcc_ci95_low", "srcc_ci95_high", "noise_ceiling_srcc",
+        "videos_test", "videos_quarantined", "frame_srcc", "segment_srcc", "video_srcc", "plcc_logistic",
+        "control_no_pixel_srcc", "control_trees_srcc", "within_generator_srcc", "repeats", "srcc_sd",
+    }  # fmt: skip
+    assert promised <= set(found)
+    assert all(isinstance(value, int | float) and math.isfinite(value) for value in found.values())
+
+
+def test_each_figure_is_the_mean_over_repeats_of_scipys(results: Results, content: page.Content) -> None:
+    parts = [rows for _, rows in results.tested.groupby("repeat")]
+    assert content.metrics["srcc"] == pytest.approx(
+        np.mean([stats.spearmanr(rows["raw"], rows["mos"]).statistic for rows in parts]), abs=1e-6
+    )
+    assert content.metrics["frame_plcc"] == pytest.approx(
+        np.mean([stats.pearsonr(rows["frame"], rows["mos"]).statistic for rows in parts]), abs=1e-6
+    )
+    assert content.metrics["srcc_sd"] == pytest.approx(
+        np.std([stats.spearmanr(rows["raw"], rows["mos"]).statistic for rows in parts], ddof=1), abs=1e-6
+    )
+    assert content.metrics["srcc_ci95_low"] < content.metrics["srcc"] < content.metrics["srcc_ci95_high"]
+
+
+def test_only_test_rows_are_counted(made: Path, results: Results) -> None:
+    splits = tables.read_splits(made / "data" / synthetic.DATASET / "splits.parquet")
+    tested = splits[splits["role"] == "test"]
+    assert set(zip(results.tested["repeat"], results.tested["video_id"], strict=True)) == set(
+        zip(tested["repeat"], tested["video_id"], strict=True)
+    )
+
+
+def test_the_noise_ceiling_is_the_truth_where_it_is_known_and_close_to_it_where_it_is_estimated(
+    results: Results,
+) -> None:
+    known = numbers.noise_ceiling(results)
+    rows = results.tested.drop_duplicates("video_id")
+    assert known is not None
+    assert known.value == pytest.approx(stats.spearmanr(rows["quality_true"], rows["mos"]).statistic)
+    estimated = numbers.noise_ceiling(changed(results, quality_true=np.nan))
+    assert estimated is not None
+    assert estimated.value == pytest.approx(known.value, abs=0.02)
+    assert numbers.noise_ceiling(changed(results, quality_true=np.nan, mos_se=np.nan)) is None
+    assert numbers.noise_ceiling(changed(results, quality_true=np.nan, mos_se=1000.0)) is None
+
+
+def test_one_repeat_twice_gives_the_interval_of_one_repeat(results: Results) -> None:
+    settings = numbers.BootstrapSettings(resamples=200, seed=0)
+    one = results.tested[results.tested["repeat"] == 0].reset_index(drop=True)
+    single = Results(**{**results.__dict__, "tested": one})
+    twice = pd.concat([one, one.assign(repeat=1)], ignore_index=True)
+    double = Results(**{**results.__dict__, "tested": twice})
+    first, second = (
+        numbers.interval(case, "raw", statistic=metrics.srcc, settings=settings) for case in (single, double)
+    )
+    assert second.value == pytest.approx(first.value)
+    assert second.low == pytest.approx(first.low, abs=0.02)
+    assert second.high == pytest.approx(first.high, abs=0.02)
+
+
+def test_no_labelled_test_video_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    made = synthetic.project(tmp_path, videos=60, repeats=1)
+    path = made / "data" / synthetic.DATASET / "manifest.parquet"
+    tables.write_manifest(tables.read_manifest(path).assign(mos=np.nan), path)
+    with pytest.raises(Exception, match="none with a MOS"):
+        build.gather(made, synthetic.DATASET, synthetic.PARAMS)
+    splits = tables.read_splits(made / "data" / synthetic.DATASET / "splits.parquet")
+    held = set(splits.loc[splits["role"] == "test", "video_id"])
+    manifest = synthetic.manifest_of(60, np.random.default_rng(0))
+    manifest.loc[manifest["video_id"].isin(held), "mos"] = np.nan
+    tables.write_manifest(manifest, path)
+    with pytest.raises(CollectError) as refusal:
+        build.gather(made, synthetic.DATASET, synthetic.PARAMS)
+    assert str(refusal.value) == (
+        "Test predictions in runs/made/ensemble/predictions.parquet: got no test video with a MOS, expected "
+        "at least 1; give the test videos a MOS or choose another split.protocol."
+    )
+
+
+def test_the_page_is_the_same_twice(made: Path, content: page.Content) -> None:
+    again = build.build(made, synthetic.DATASET, synthetic.PARAMS)
+    assert page.render(again) == page.render(content)
+
+
+def test_hostile_prompts_and_reasons_show_as_text(results: Results, content: page.Content) -> None:
+    strip = content.strips["best"][0]
+    hostile = filmstrips.Strip(**{**strip.__dict__, "prompt": synthetic.HOSTILE, "generator": "<img src=x>"})
+    text = page.render(page.Content(**{**content.__dict__, "strips": {"best": [hostile]}}))
+    assert "<script" not in text
+    assert "<img src=x>" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "{{ 7 * 7 }}" in text
+    assert "holds &lt;b&gt;no&lt;/b&gt; video" in text
+
+
+def test_hostile_generators_are_text_in_figures_too(results: Results) -> None:
+    drawn = figures.scatter(changed(results, generator="<script>$x</script>"))
+    assert "<script" not in drawn
+    assert "&lt;script&gt;$x" in drawn
+
+
+def test_nothing_on_the_page_points_elsewhere_but_the_paper(made: Path) -> None:
+    found: list[str] = []
+
+    class Links(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            found.extend(
+                value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "data")
+            )
+
+    text = (made / "reports" / "report.html").read_text(encoding="utf-8")
+    Links().feed(text)
+    outside = {link for link in found if not link.startswith(("data:", "#"))}
+    assert outside == {page.SOURCE_URL}
+    assert "url(http" not in text
+
+
+def test_marks_in_figures_follow_the_pages_colours(content: page.Content) -> None:
+    for drawn in content.figures.values():
+        assert "var(--ink)" in drawn
+        assert not re.search(r"#0[0-9](?:0a0|010)", drawn)
+
+
+def test_frame_change_is_the_cosine_distance_to_the_frame_before() -> None:
+    frames = np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, -3.0]])
+    assert filmstrips.frame_change(frames) == pytest.approx([0, 0, 1, 2])
+
+
+def test_the_timeline_peaks_where_the_picture_changes(content: page.Content) -> None:
+    for strip in content.strips["best"]:
+        changes = [moment.change for moment in strip.timeline]
+        assert int(np.argmax(changes)) == synthetic.FRAMES // 2
+
+
+def test_plots_hold_the_figures_numbers(made: Path, results: Results) -> None:
+    folder = made / "reports" / "plots"
+    scatter = pd.read_csv(folder / "scatter.csv")
+    assert len(scatter) == len(results.tested)
+    assert {"calibration.csv", "comparison.csv", "generators.csv"} <= {path.name for path in folder.iterdir()}
+    bins = pd.read_csv(folder / "calibration.csv")
+    assert bins["videos"].sum() == len(results.tested)
+    assert np.average(bins["inside_interval"], weights=bins["videos"]) == pytest.approx(
+        (
+            (results.tested["low"] <= results.tested["mos"])
+            & (results.tested["mos"] <= results.tested["high"])
+        ).mean(),
+        abs=1e-5,
+    )
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1200, False), (390, True)])
+def test_the_page_opens_in_a_browser_without_error_or_request(
+    made: Path, content: page.Content, tmp_path: Path, width: int, dark: bool
+) -> None:
+    with browser(width=width, dark=dark) as window:
+        window.open((made / "reports" / "report.html").as_uri())
+        assert window.console() == []
+        elsewhere = [url for url in window.requests() if not url.startswith(("file:", "data:"))]
+        assert elsewhere == []
+        assert window.text("#srcc") == f"{content.metrics['srcc']:.3f}"
+        assert window.text("#noise-ceiling") == f"{content.metrics['noise_ceiling_srcc']:.3f}"
+        assert "every packet is damaged" in window.text("#quarantined")
+        assert window.run("return document.documentElement.scrollWidth") <= width
+        assert window.run("return [...document.images].every(image => image.naturalWidth > 0)")
+        background, ink = window.run(
+            "const style = getComputedStyle(document.body); return [style.backgroundColor, style.color]"
+        )
+        assert (
+            sum(map(int, re.findall(r"\d+", background))) < sum(map(int, re.findall(r"\d+", ink)))
+        ) == dark
+        window.screenshot(tmp_path / "page.png")
+        assert (tmp_path / "page.png").stat().st_size > 20_000
