@@ -56,7 +56,7 @@ class Pool(Generic[T, R]):
     """
 
     def __init__(
-        self, function: Callable[[T], R], *, workers: int, timeout_seconds: float, what: str
+        self, function: Callable[[T], R], *, workers: int, timeout_seconds: float, what: str = "File"
     ) -> None:
         self._function, self._timeout, self._what = function, timeout_seconds, what
         self._closed = False

@@ -1,0 +1,33 @@
+"""Stage `decode DATASET`: manifest and videos -> features/<dataset>/frames.zarr, sampled frames and times."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from msavqa import params, store, tables
+from msavqa.decode_all import decode_all
+from msavqa.frames import DecodeSettings
+from msavqa.store_settings import StoreSettings
+from pipeline import stage
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Decodes every video once; says which were quarantined and why."""
+    (dataset,) = stage.coordinates(argv, "dataset", description=__doc__)
+    data = params.read()
+    path = Path("features") / dataset / "frames.zarr"
+    report = decode_all(
+        path,
+        manifest=tables.read_manifest(Path("data") / dataset / "manifest.parquet"),
+        root=Path(data["datasets"][dataset]["root"]),
+        settings=params.block(data, "decode", DecodeSettings),
+        shard_mb=params.block(data, "store", StoreSettings).shard_mb,
+        description=f"decode {dataset}",
+    )
+    rows = store.open(path).rows
+    for row in rows[rows["status"] == "quarantined"].itertuples():
+        print(f"quarantined: {row.id}: {row.error}")
+    print(f"{dataset}: {report.rows} videos, {report.computed} decoded now, {report.quarantined} quarantined")
+
+
+if __name__ == "__main__":
+    stage.run(main)
