@@ -1,0 +1,131 @@
+"""Segment branch: key frames with the motion around them (Eqs. 5-6), continued from pre-training on LSVQ."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from msavqa import losses
+from msavqa.branch_parts import (
+    HeadSettings,
+    Output,
+    Shapes,
+    beside,
+    head_of,
+    meaning_of,
+    semantics_of,
+    statistics_in,
+    technical_reads,
+)
+from msavqa.layers import Standardise, at_times
+from msavqa.optimise import OptimiserSettings
+from msavqa.params import Settings
+from msavqa.semantics import Batch, Plan, PssSettings, SmaSettings
+
+
+class LossSettings(Settings):
+    """`branches.segment.loss`: MAE + rank_weight x rank loss."""
+
+    rank_weight: float = Field(ge=0)
+    rank_margin: float = Field(ge=0)
+    """Factor on the gap in MOS that two scores must keep: 1 as in Eq. 6, 0 asks for the order alone."""
+
+
+class BranchSettings(Settings):
+    """`branches.segment`."""
+
+    trunk: str
+    """Whose features of key frames it reads: a key of `trunks`."""
+    motion: Literal["trunk", "difference", "none"]
+    """Motion beside each key frame: of `motion_trunk` at the same time (SimpleVQA's design), the absolute
+    change of the key frame's own features since the one before, or none."""
+    motion_trunk: str
+    pss: PssSettings
+    sma: SmaSettings
+    statistics: bool
+    """Handcrafted measures of the video beside each segment's features."""
+    head: HeadSettings
+    loss: LossSettings
+    optimiser: OptimiserSettings
+
+
+class Branch(nn.Module):
+    """Spatial and motion features of each segment, PSS and SMA -> a score each; the video is their mean."""
+
+    def __init__(
+        self,
+        settings: BranchSettings,
+        *,
+        shapes: Shapes,
+        backbone: nn.Module,
+        text_tail: nn.Module | None,
+        image_tail: nn.Module | None,
+    ) -> None:
+        super().__init__()
+        self.shapes, self.motion = shapes, settings.motion
+        self.backbone = backbone
+        motion = {"trunk": shapes.motion, "difference": shapes.features, "none": 0}[settings.motion]
+        technical = shapes.features + motion + shapes.statistics
+        self.standardise = Standardise(technical)
+        self.semantics = semantics_of(
+            pss=settings.pss, sma=settings.sma, shapes=shapes, text_tail=text_tail, image_tail=image_tail
+        )
+        self.head = head_of(settings.head, technical=technical, semantics=self.semantics)
+
+    def technical(self, batch: Batch) -> Float[Tensor, "video segment technical"]:
+        """What the segments look like and how they move, before standardisation."""
+        spatial = self.backbone(batch["features"]).float()
+        parts = [spatial]
+        if self.motion == "trunk":
+            parts.append(at_times(batch["motion"].float(), spatial.shape[1]))
+        elif self.motion == "difference":
+            parts.append((spatial - torch.cat([spatial[:, :1], spatial[:, :-1]], dim=1)).abs())
+        return beside(torch.cat(parts, dim=-1), statistics_in(batch, self.shapes))
+
+    def forward(self, batch: Batch) -> Output:
+        """Scores of a batch, see `branches`."""
+        technical = self.standardise(self.technical(batch))
+        meaning = meaning_of(self.semantics, batch)
+        semantic = meaning.per_frame()
+        if semantic is not None:
+            semantic = at_times(semantic, technical.shape[1])
+        segment_scores = self.head(technical, semantic)
+        return Output(
+            score=segment_scores.mean(dim=1),
+            frame_scores=segment_scores,
+            similarity=meaning.similarity,
+            attention=meaning.attention,
+        )
+
+
+def inputs(settings: BranchSettings) -> dict[str, tuple[str, ...]]:
+    """Batch key -> (trunk, arrays of which its store holds one)."""
+    found = technical_reads(trunk=settings.trunk, statistics=settings.statistics)
+    if settings.motion == "trunk":
+        found["motion"] = (settings.motion_trunk, "pooled")
+    return found | Plan.of(pss=settings.pss, sma=settings.sma).reads()
+
+
+def without_prompts(settings: BranchSettings) -> BranchSettings:
+    """The same branch for pre-training on a dataset that has no prompts: PSS and SMA off."""
+    return settings.model_copy(
+        update={
+            "pss": settings.pss.model_copy(update={"enabled": False}),
+            "sma": settings.sma.model_copy(update={"enabled": False}),
+        }
+    )
+
+
+def loss(
+    settings: BranchSettings, *, output: Output, mos: Float[Tensor, "video"], weight: Float[Tensor, "video"]
+) -> Float[Tensor, ""]:
+    """Eqs. 5 and 6 of the video's score."""
+    return losses.segment_loss(
+        score=output.score,
+        mos=mos,
+        weight=weight,
+        margin=settings.loss.rank_margin,
+        rank_weight=settings.loss.rank_weight,
+    )

@@ -1,0 +1,218 @@
+"""Trainable blocks that branches share: adapter, mutation-aware attention, prompt fusion, scoring head.
+
+All are plain modules with explicit sizes. Axis words are those of the stores: video, frame, dim.
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+FusionPart = Literal["text", "image", "product", "cosine"]
+MutationPart = Literal["cls", "difference", "drift", "alignment"]
+
+
+class Adapter(nn.Module):
+    """g of Eqs. 1-2: a residual bottleneck, x + ratio x up(GELU(down(x))).
+
+    `up` starts at zero, so an untrained adapter is the identity and the adapted encoder is CLIP itself;
+    `down` starts at random, so the first step already has a gradient for `up`. The paper gives neither form
+    nor width; a residual ratio is how CLIP-Adapter keeps what CLIP knows.
+    """
+
+    def __init__(self, *, dim: int, width: int, ratio: float) -> None:
+        super().__init__()
+        self.ratio = ratio
+        self.down = nn.Linear(dim, width)
+        self.up = nn.Linear(width, dim)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
+        """The adapted vectors, same shape."""
+        change: Tensor = self.up(functional.gelu(self.down(x)))
+        return x + self.ratio * change
+
+
+class MutationAttention(nn.Module):
+    """Eq. 3, the Semantic Mutation-aware module: learnable queries cross-attend over a video's frames.
+
+    Multi-head attention softmax(q K^T / sqrt(d)) V, K and V projected from the frames' tokens after a layer
+    norm; the queries are parameters, the same for every video. Without positions the order of frames would be
+    nothing to it, so what a frame's token holds about its neighbours (`mutation_tokens`) is what it can see.
+    """
+
+    def __init__(self, *, token_dim: int, width: int, heads: int, queries: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(token_dim)
+        self.query = nn.Parameter(torch.randn(queries, width) * 0.02)
+        self.key = nn.Linear(token_dim, width)
+        self.value = nn.Linear(token_dim, width)
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self, tokens: Float[Tensor, "video frame token_dim"]
+    ) -> tuple[Float[Tensor, "video out"], Float[Tensor, "video frame"]]:
+        """What each query saw, (video, queries x width), and the attention on each frame, summing to one.
+
+        The attention is the mean over heads and queries.
+        """
+        videos, frames, _ = tokens.shape
+        queries, width = self.query.shape
+        each = width // self.heads
+        tokens = self.norm(tokens)
+        key = self.key(tokens).reshape(videos, frames, self.heads, each)
+        value = self.value(tokens).reshape(videos, frames, self.heads, each)
+        query = self.query.reshape(queries, self.heads, each)
+        logits = torch.einsum("qhd,vfhd->vqhf", query, key) * each**-0.5
+        attention = logits.softmax(dim=-1)
+        seen = torch.einsum("vqhf,vfhd->vqhd", attention, value).reshape(videos, queries, width)
+        out: Tensor = self.out(seen)
+        return out.flatten(1), attention.mean(dim=(1, 2))
+
+
+class ScoreHead(nn.Module):
+    """Technical and semantic features to one score: a two-layer network whose first layer is split in two.
+
+    Linear(concat(a, b)) = A a + B b: the split changes nothing of the sum, but lets a head that was trained
+    on technical features alone (pre-training without prompts) be continued with semantic ones.
+    """
+
+    slope: Tensor
+    offset: Tensor
+
+    def __init__(self, *, technical: int, semantic: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.technical = nn.Linear(technical, width)
+        self.semantic = nn.Linear(semantic, width, bias=False) if semantic else None
+        self.dropout = nn.Dropout(dropout)
+        self.hidden = nn.Linear(width, width)
+        self.score = nn.Linear(width, 1)
+        self.register_buffer("slope", torch.ones(()))
+        self.register_buffer("offset", torch.zeros(()))
+
+    @torch.no_grad()
+    def set_scale(self, *, slope: float, offset: float) -> None:
+        """From now on scores are slope x score + offset: how a trained branch is put on the scale of MOS."""
+        self.slope.fill_(slope)
+        self.offset.fill_(offset)
+
+    def forward(
+        self, technical: Float[Tensor, "*rows t"], semantic: Float[Tensor, "*rows s"] | None
+    ) -> Float[Tensor, "*rows"]:
+        """One score a row; `semantic` is None exactly where the head was built with `semantic=0`."""
+        mixed: Tensor = self.technical(technical)
+        if self.semantic is not None:
+            mixed = mixed + self.semantic(semantic)
+        hidden = self.dropout(functional.gelu(mixed))
+        hidden = hidden + self.dropout(functional.gelu(self.hidden(hidden)))
+        score: Tensor = self.score(hidden)
+        return score.squeeze(-1) * self.slope + self.offset
+
+
+class Standardise(nn.Module):
+    """Features with mean 0 and standard deviation 1 by constants frozen from training rows.
+
+    Frozen networks give channels of very different sizes; the constants are buffers, saved with the weights.
+    Values beyond `limit` standard deviations are cut, so that one odd video cannot run away.
+    """
+
+    mean: Tensor
+    sd: Tensor
+
+    def __init__(self, dim: int, *, limit: float = 8.0) -> None:
+        super().__init__()
+        self.limit = limit
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("sd", torch.ones(dim))
+
+    @torch.no_grad()
+    def set_from(self, features: Float[Tensor, "*rows dim"]) -> None:
+        """Freezes mean and standard deviation of these rows; a channel that does not vary is not scaled."""
+        rows = features.reshape(-1, features.shape[-1]).double()
+        sd = rows.var(dim=0, correction=0).sqrt()
+        self.mean.copy_(rows.mean(dim=0))
+        self.sd.copy_(torch.where(sd > 1e-12 + 1e-6 * rows.abs().amax(dim=0), sd, torch.ones_like(sd)))
+
+    def forward(self, features: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
+        """The standardised features, float32."""
+        return ((features.float() - self.mean) / self.sd).clamp(-self.limit, self.limit)
+
+
+def fused(
+    *,
+    text: Float[Tensor, "video dim"],
+    frames: Float[Tensor, "video frame dim"],
+    parts: list[FusionPart],
+) -> Float[Tensor, "video frame out"]:
+    """Prompt Semantic Supervision as features a frame; both inputs are unit vectors of CLIP's joint space.
+
+    text: P_c itself, repeated for every frame (all the paper asks for). image: the adapted frame. product:
+    what agrees, channel by channel, whose sum is the similarity. cosine: the similarity itself.
+    """
+    # Unit vectors have entries of about dim^-1/2: all are scaled to about one, as standardised features are.
+    root = text.shape[-1] ** 0.5
+    beside = text[:, None, :].expand_as(frames)
+    made = {
+        "text": beside * root,
+        "image": frames * root,
+        "product": beside * frames * text.shape[-1],
+        "cosine": (beside * frames).sum(-1, keepdim=True) * root,
+    }
+    return torch.cat([made[part] for part in parts], dim=-1)
+
+
+def fused_dim(*, dim: int, parts: list[FusionPart]) -> int:
+    """Length of the last axis of `fused`."""
+    return sum(1 if part == "cosine" else dim for part in parts)
+
+
+def mutation_tokens(
+    *,
+    frames: Float[Tensor, "video frame dim"],
+    similarity: Float[Tensor, "video frame"] | None,
+    parts: list[MutationPart],
+) -> Float[Tensor, "video frame out"]:
+    """What the mutation-aware attention sees of each frame; frames are unit vectors.
+
+    cls: the class token (all the paper asks for). difference: |frame - frame before|, zero for the first.
+    drift: |frame - first frame|, which stays high after a change where `difference` is a spike. alignment:
+    the frame's similarity to the prompt and its change since the frame before; it needs `similarity`.
+    """
+    root = frames.shape[-1] ** 0.5
+    made: list[Tensor] = []
+    for part in parts:
+        if part == "cls":
+            made.append(frames * root)
+        elif part == "difference":
+            made.append((frames - _before(frames)).abs() * root)
+        elif part == "drift":
+            made.append((frames - frames[:, :1]).abs() * root)
+        elif similarity is not None:
+            made += [similarity[..., None] * root, (similarity - _before(similarity))[..., None] * root]
+    return torch.cat(made, dim=-1)
+
+
+def _before(frames: Float[Tensor, "video frame *dim"]) -> Float[Tensor, "video frame *dim"]:
+    """The frame before each; the first is its own."""
+    return torch.cat([frames[:, :1], frames[:, :-1]], dim=1)
+
+
+def mutation_dim(*, dim: int, parts: list[MutationPart]) -> int:
+    """Length of the last axis of `mutation_tokens`."""
+    return sum(2 if part == "alignment" else dim for part in parts)
+
+
+def at_times(features: Float[Tensor, "video frame *rest"], count: int) -> Float[Tensor, "video time *rest"]:
+    """Features of evenly spaced frames, read at the middles of `count` equal parts of the same video.
+
+    The same rule that samples frames, floor((i + 0.5) n / N): features of another length are aligned in time.
+    """
+    frames = features.shape[1]
+    if frames == count:
+        return features
+    index = ((torch.arange(count, device=features.device) + 0.5) * frames / count).floor().long()
+    return features[:, index]

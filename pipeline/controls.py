@@ -1,0 +1,65 @@
+"""Stage `controls DATASET`: predictors without pixels, without training, and without networks of ours."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from msavqa import controls, params, store, tables
+from msavqa.controls import ControlSettings
+from msavqa.prompts import prompt_id
+from pipeline import stage
+
+Floats = npt.NDArray[np.float64]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Scores every repeat's rows by each control, as a branch's predictions are made."""
+    (dataset,) = stage.coordinates(argv, "dataset", description=__doc__)
+    settings = params.block(params.read(), "controls", ControlSettings)
+    manifest = tables.read_manifest(Path("data") / dataset / "manifest.parquet")
+    splits = tables.read_splits(Path("data") / dataset / "splits.parquet")
+    rows, features = usable(manifest, Path("features") / dataset)
+    place = {video: number for number, video in enumerate(rows["video_id"])}
+
+    def no_pixel(learned: pd.DataFrame, asked: pd.DataFrame) -> Floats:
+        return controls.no_pixel(learned, asked, shrinkage=settings.shrinkage)
+
+    def clipsim(learned: pd.DataFrame, asked: pd.DataFrame) -> Floats:
+        return features[asked["video_id"].map(place), controls.SCALARS.index("clipsim_mean")]
+
+    def trees(learned: pd.DataFrame, asked: pd.DataFrame) -> Floats:
+        known, wanted = features[learned["video_id"].map(place)], features[asked["video_id"].map(place)]
+        return controls.trees(known, learned["mos"].to_numpy(), wanted, settings=settings)
+
+    facts = rows[["video_id", "prompt", "generator"]]
+    found = []
+    for repeat in sorted(int(one) for one in splits["repeat"].unique()):
+        known = tables.learning_labels(manifest, splits, repeat=repeat).merge(facts, on="video_id")
+        tested = splits[(splits["repeat"] == repeat) & (splits["role"] == "test")].merge(facts, on="video_id")
+        for name, predict in (("no_pixel", no_pixel), ("clipsim", clipsim), ("trees", trees)):
+            table = controls.predictions(known, tested, repeat=repeat, control=name, predict=predict)
+            found.append(table)
+    scores = pd.concat(found, ignore_index=True)
+    tables.write_controls(scores, Path("runs") / dataset / "controls" / "predictions.parquet")
+    print(f"{dataset}: {scores['control'].nunique()} controls on {len(rows)} videos")
+
+
+def usable(manifest: pd.DataFrame, stores: Path) -> tuple[pd.DataFrame, Floats]:
+    """Videos that all three stores hold, and their features (video, feature), CLIP scalars first."""
+    text, image, measured = (
+        store.open(stores / f"{trunk}.zarr") for trunk in ("clip_text", "clip_image", "statistics")
+    )
+    held = {row for one in (image, measured) for row in np.array(one.ids)[~one.valid]}
+    rows = manifest[manifest["video_id"].isin(set(image.ids) & set(measured.ids) - held)]
+    prompts = text.read("cls", text.index([prompt_id(prompt) for prompt in rows["prompt"]]))
+    frames = image.read("cls", image.index(list(rows["video_id"])))
+    scalars = controls.clip_scalars(text=prompts, frames=frames)
+    statistics = measured.read("statistics", measured.index(list(rows["video_id"])))
+    return rows, np.concatenate([scalars, statistics], axis=1)
+
+
+if __name__ == "__main__":
+    stage.run(main)

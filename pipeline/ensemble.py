@@ -1,0 +1,38 @@
+"""Stage `ensemble DATASET`: the branches' predictions -> weights fitted out of fold, joined scores."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from msavqa import ensemble, params, tables
+from msavqa.ensemble import EnsembleSettings
+from pipeline import stage
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Fits constants and weights in every repeat and joins the scores of all its rows."""
+    (dataset,) = stage.coordinates(argv, "dataset", description=__doc__)
+    settings = params.block(params.read(), "ensemble", EnsembleSettings)
+    labels, runs = Path("data") / dataset, Path("runs") / dataset
+    manifest = tables.read_manifest(labels / "manifest.parquet")
+    splits = tables.read_splits(labels / "splits.parquet")
+    predictions = {
+        branch: tables.read_predictions(runs / branch / "predictions.parquet") for branch in settings.branches
+    }
+    joined, fitted = [], {}
+    for repeat in sorted(int(one) for one in splits["repeat"].unique()):
+        known = tables.learning_labels(manifest, splits, repeat=repeat)
+        found, scores = ensemble.join(predictions, known, settings=settings, repeat=repeat)
+        fitted[f"repeat{repeat}"] = found.to_dict()
+        joined.append(scores)
+        shares = ", ".join(f"{b} {w:.2f}" for b, w in zip(found.branches, found.weights, strict=True))
+        print(f"{dataset} repeat {repeat}: {shares}")
+    out = runs / "ensemble"
+    tables.write_predictions(pd.concat(joined, ignore_index=True), out / "predictions.parquet")
+    (out / "ensemble.json").write_text(json.dumps(fitted, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,59 @@
+"""Stage `pretrain`: the segment branch on a set without prompts (LSVQ) -> weights to continue from."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from msavqa import fit, folds, metrics, model, params, tables
+from msavqa.branches import segment
+from msavqa.fit import TrainSettings
+from msavqa.optimise import OptimiserSettings
+from msavqa.params import Settings
+from msavqa.ranks import Ranks
+from pipeline import stage
+
+OUT = Path("runs/pretrain/segment")
+
+
+class PretrainSettings(Settings):
+    """The block `pretrain`; all else is as in `branches.segment` and `train`."""
+
+    epochs: int
+    optimiser: OptimiserSettings
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Trains on all training rows of the first repeat, PSS and SMA off; says how it does on the others."""
+    stage.coordinates(argv, description=__doc__)
+    data = params.read()
+    dataset = data["pretrain_dataset"]
+    settings = params.block(data, "pretrain", PretrainSettings)
+    branch = params.block(data, "branches.segment", segment.BranchSettings)
+    train = params.block(data, "train", TrainSettings)
+    work = folds.Work(
+        branch="segment",
+        settings=segment.without_prompts(branch).model_copy(update={"optimiser": settings.optimiser}),
+        train=train.model_copy(update={"epochs": settings.epochs}),
+        manifest=tables.read_manifest(Path("data") / dataset / "manifest.parquet"),
+        splits=tables.read_splits(Path("data") / dataset / "splits.parquet"),
+        features=Path("features") / dataset,
+        clip_weights={},
+        start=None,
+        checkpoints=Path(os.environ.get("DVC_ROOT", ".")) / ".msavqa" / "train",
+    )
+    ranks = Ranks.join(fit.device_of(work.train))
+    done = folds.run_job(folds.open_work(work), folds.Job(repeat=0, fold=folds.FINAL), ranks=ranks)
+    if ranks.leads:
+        model.save(done.weights, OUT / "weights.safetensors")
+        history = pd.DataFrame(done.history)
+        history.to_csv(OUT / "history.csv", index=False, float_format="%.6g")
+        labelled = done.scores.merge(work.manifest[["video_id", "mos"]], on="video_id").dropna()
+        test = labelled[labelled["role"] == "test"]
+        found = metrics.srcc(score=test["score"], mos=test["mos"]) if len(test) > 2 else float("nan")
+        print(f"{dataset}: SRCC {found:.3f} on {len(test)} test videos after {settings.epochs} epochs")
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,59 @@
+"""Stage `train DATASET BRANCH`: cached features and splits -> one branch's weights, predictions, history."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from msavqa import fit, folds, model, params, tables
+from msavqa.fit import TrainSettings
+from msavqa.progress import track
+from msavqa.ranks import Ranks
+from pipeline import stage
+
+PRETRAINED = {"segment": Path("runs/pretrain/segment/weights.safetensors")}
+"""Branches that start from pre-training without prompts."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Trains a model for each fold and a final one in every repeat; scores what each has not learned from."""
+    dataset, branch = stage.coordinates(argv, "dataset", "branch", description=__doc__)
+    data = params.read()
+    labels, out = Path("data") / dataset, Path("runs") / dataset / branch
+    work = folds.Work(
+        branch=branch,
+        settings=params.block(data, f"branches.{branch}", model.branch(branch).BranchSettings),
+        train=params.block(data, "train", TrainSettings),
+        manifest=tables.read_manifest(labels / "manifest.parquet"),
+        splits=tables.read_splits(labels / "splits.parquet"),
+        features=Path("features") / dataset,
+        clip_weights={name: Path(data["trunks"][name]["weights"]) for name in ("clip_text", "clip_image")},
+        start=PRETRAINED.get(branch),
+        checkpoints=Path(os.environ.get("DVC_ROOT", ".")) / ".msavqa" / "train",
+    )
+    ranks = Ranks.join(fit.device_of(work.train))
+    todo = folds.jobs(work.splits)
+    running = folds.run(work, todo, ranks=ranks)
+    done = list(track(running, description=f"train {branch}", total=len(todo), unit="models"))
+    if ranks.leads:
+        write(done, out)
+
+
+def write(done: Sequence[folds.Outcome], out: Path) -> None:
+    """Weights and history of the final models, predictions of all, and what builds the branch again."""
+    done = sorted(done, key=lambda outcome: (outcome.job.repeat, outcome.job.fold))
+    final = [outcome for outcome in done if outcome.job.fold == folds.FINAL]
+    for outcome in final:
+        model.save(outcome.weights, out / "weights" / f"repeat{outcome.job.repeat}.safetensors")
+    scores = pd.concat([outcome.scores for outcome in done], ignore_index=True)
+    tables.write_predictions(scores, out / "predictions.parquet")
+    history = [{"repeat": outcome.job.repeat, **record} for outcome in final for record in outcome.history]
+    pd.DataFrame(history).to_csv(out / "history.csv", index=False, float_format="%.6g")
+    facts = json.dumps(final[0].facts, indent=2, sort_keys=True) + "\n"
+    (out / "settings.json").write_text(facts, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    stage.run(main)

@@ -1,0 +1,75 @@
+"""Settings of the branches for tests: small, quick, and everything switched on."""
+
+from typing import Any
+
+from msavqa import model
+from msavqa.fit import TrainSettings
+
+
+def branch(name: str, **changes: Any) -> Any:
+    """Settings of one branch; `pss__enabled=False` changes a key of a part."""
+    data: dict[str, Any] = {
+        "trunk": name,
+        "pss": {
+            "enabled": True,
+            "fusion": ["text", "product", "cosine"],
+            "adapters": "tail",
+            "last_adapter": "embedding",
+            "adapter_width": 4,
+            "adapter_ratio": 0.5,
+        },
+        "sma": {
+            "enabled": True,
+            "tokens": ["cls", "difference", "drift", "alignment"],
+            "frames": "adapted",
+            "width": 8,
+            "heads": 2,
+            "queries": 2,
+        },
+        "statistics": True,
+        "head": {"width": 16, "dropout": 0.1},
+        "optimiser": {
+            "name": "adamw",
+            "rate": 0.003,
+            "weight_decay": 0.02,
+            "backbone_rate": 0.1,
+            "batch": 16,
+        },
+    }
+    data |= {
+        "frame": {"loss": {"beta": 1.0}},
+        "segment": {
+            "loss": {"rank_weight": 1.0, "rank_margin": 1.0},
+            "motion": "trunk",
+            "motion_trunk": "video",
+        },
+        "video": {"loss": {"epsilon": 1e-4}, "pooling": ["mean", "sd"]},
+    }[name]
+    return model.branch(name).BranchSettings.model_validate(_changed(data, changes))
+
+
+def train(**changes: Any) -> TrainSettings:
+    """Settings of the training loop."""
+    data = {
+        "epochs": 3,
+        "warmup": 0.1,
+        "gradient_clip": 1.0,
+        "ema": 0.0,
+        "accumulate": 1,
+        "precision": "fp32",
+        "prompts": "own",
+        "resident": "auto",
+        "device": "cpu",
+        "processes": 1,
+        "threads": 1,
+        "seed": 0,
+        "checkpoint_seconds": 0.0,
+    }
+    return TrainSettings.model_validate(_changed(data, changes))
+
+
+def _changed(data: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    for key, value in changes.items():
+        block, *inner = key.split("__")
+        data[block] = {**data[block], inner[0]: value} if inner else value
+    return data

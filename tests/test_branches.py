@@ -1,0 +1,184 @@
+"""The branches: same surface, right sizes, strict weights, and each part really used."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from msavqa import model
+from msavqa.branch_parts import Shapes
+from msavqa.branches import segment
+from msavqa.model import WeightsError
+from msavqa.semantics import ClipShapes
+from tests import branch_settings
+from tests.feature_world import DIM, FEATURES, FRAMES, TIMES, WIDTH
+
+NAMES = ("frame", "segment", "video")
+SHAPES = Shapes(features=FEATURES, motion=FEATURES, statistics=2, clip=ClipShapes(DIM, WIDTH, WIDTH))
+COUNTS = {"frame": FRAMES, "segment": FRAMES // 2, "video": TIMES}
+CLS = {"pss__adapters": "cls", "sma__frames": "cached"}
+
+
+def batch(name: str, videos: int = 4) -> dict[str, torch.Tensor]:
+    random = torch.Generator().manual_seed(0)
+    return {
+        "features": torch.randn((videos, COUNTS[name], FEATURES), generator=random),
+        "motion": torch.randn((videos, TIMES, FEATURES), generator=random),
+        "statistics": torch.randn((videos, 2), generator=random),
+        "frames_cls": torch.randn((videos, FRAMES, DIM), generator=random),
+        "text_cls": torch.randn((videos, DIM), generator=random),
+    }
+
+
+def build(name: str, **changes: object) -> nn.Module:
+    torch.manual_seed(0)
+    return model.assemble(name, branch_settings.branch(name, **{**CLS, **changes}), shapes=SHAPES).eval()
+
+
+def arrays(net: nn.Module) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in net.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_branch_scores_each_video_by_itself(name: str) -> None:
+    net, given = build(name), batch(name)
+    output = net(given)
+    assert output.score.shape == (4,)
+    alone = net({key: value[1:2] for key, value in given.items()})
+    torch.testing.assert_close(alone.score, output.score[1:2])
+    torch.testing.assert_close(alone.attention, output.attention[1:2])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_input_that_a_branch_asks_for_changes_its_score(name: str) -> None:
+    settings = branch_settings.branch(name, **CLS)
+    net, given = build(name), batch(name)
+    for adapter in [module for key, module in net.named_modules() if key.endswith("adapters.0")]:
+        nn.init.normal_(adapter.up.weight)
+    before = net(given).score
+    wanted = model.branch(name).inputs(settings)
+    assert set(wanted) == {"features", "statistics", "frames_cls", "text_cls"} | ({"motion"} & set(wanted))
+    for key in wanted:
+        changed = net(given | {key: given[key].flip(0)}).score
+        assert not torch.allclose(changed, before), key
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_loss_reaches_every_parameter(name: str) -> None:
+    settings = branch_settings.branch(name, **CLS)
+    net = build(name)
+    loss = model.branch(name).loss(
+        settings, output=net(batch(name)), mos=torch.randn(4), weight=torch.ones(4)
+    )
+    torch.autograd.backward(loss)
+    assert [key for key, one in net.named_parameters() if one.grad is None] == []
+
+
+@pytest.mark.parametrize("name", ["frame", "segment"])
+def test_the_videos_score_is_the_mean_over_its_frames(name: str) -> None:
+    output = build(name)(batch(name))
+    assert output.frame_scores.shape == (4, COUNTS[name])
+    torch.testing.assert_close(output.frame_scores.mean(1), output.score)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_switching_modules_off_reads_less_and_has_fewer_weights(name: str) -> None:
+    full = build(name)
+    for changes in (
+        {"sma__enabled": False},
+        {"pss__enabled": False},
+        {"pss__enabled": False, "sma__enabled": False},
+    ):
+        part = build(name, **changes)
+        assert set(part.state_dict()) < set(full.state_dict())
+        assert part(batch(name)).score.shape == (4,)
+    plain = branch_settings.branch(name, pss__enabled=False, sma__enabled=False, statistics=False)
+    assert set(model.branch(name).inputs(plain)) <= {"features", "motion"}
+
+
+@pytest.mark.parametrize(("motion", "width"), [("trunk", 2), ("difference", 2), ("none", 1)])
+def test_a_segments_motion_is_what_the_settings_say(motion: str, width: int) -> None:
+    net = build("segment", motion=motion, statistics=False)
+    net.shapes = Shapes(features=FEATURES, motion=FEATURES, statistics=0, clip=None)
+    technical = net.technical(batch("segment"))
+    assert technical.shape == (4, COUNTS["segment"], width * FEATURES)
+    if motion == "difference":
+        features = batch("segment")["features"]
+        assert not bool(technical[:, 0, FEATURES:].any())
+        torch.testing.assert_close(technical[:, 2, FEATURES:], (features[:, 2] - features[:, 1]).abs())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_saved_weights_give_the_same_scores_and_the_same_bytes(name: str, tmp_path: Path) -> None:
+    net = build(name)
+    net.head.set_scale(slope=12.0, offset=40.0)
+    model.save(arrays(net), tmp_path / "a.safetensors")
+    model.save(arrays(net), tmp_path / "b.safetensors")
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    torch.manual_seed(1)
+    other = model.assemble(name, branch_settings.branch(name, **CLS), shapes=SHAPES).eval()
+    assert not torch.allclose(other(batch(name)).score, net(batch(name)).score)
+    model.load(other, tmp_path / "a.safetensors")
+    assert torch.equal(other(batch(name)).score, net(batch(name)).score)
+
+
+def test_weights_with_a_missing_an_extra_and_a_misshapen_tensor_are_refused(tmp_path: Path) -> None:
+    net = build("frame")
+    state = arrays(net)
+    state["surplus"] = state.pop("head.score.bias")
+    state["head.hidden.bias"] = np.zeros(3, dtype=np.float32)
+    path = tmp_path / "w.safetensors"
+    model.save(state, path)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    with pytest.raises(WeightsError) as caught:
+        model.load(net, path)
+    assert str(caught.value) == (
+        f"Branch weights in {path}: got missing head.score.bias; extra surplus; "
+        f"misshapen head.hidden.bias (3,) for (16,), "
+        f"expected exactly the {len(before)} tensors of this branch's settings; "
+        "run `dvc repro` so that weights and params.yaml belong together."
+    )
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+
+
+def test_weights_that_are_not_there_or_no_weights_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    with pytest.raises(WeightsError) as caught:
+        model.load(build("frame"), path)
+    assert str(caught.value) == (
+        f"Branch weights in {path}: got no such file, expected a safetensors file; "
+        "run `dvc repro` to train the branch."
+    )
+    path.write_bytes(b"not weights at all")
+    with pytest.raises(WeightsError, match=r"expected a safetensors file; delete it and run `dvc repro`"):
+        model.load(build("frame"), path)
+
+
+def pretrained(path: Path) -> nn.Module:
+    settings = segment.without_prompts(branch_settings.branch("segment", **CLS))
+    torch.manual_seed(7)
+    net = model.assemble("segment", settings, shapes=Shapes(FEATURES, FEATURES, 2, None)).eval()
+    net.head.set_scale(slope=9.0, offset=3.0)
+    model.save(arrays(net), path)
+    return net
+
+
+def test_the_segment_branch_continues_from_pretraining_with_a_fresh_semantic_half(tmp_path: Path) -> None:
+    first = pretrained(tmp_path / "w.safetensors")
+    net = build("segment")
+    fresh = net.head.semantic.weight.clone()
+    model.continue_from(net, tmp_path / "w.safetensors")
+    assert torch.equal(net.head.technical.weight, first.head.technical.weight)
+    assert torch.equal(net.head.hidden.weight, first.head.hidden.weight)
+    assert torch.equal(net.head.semantic.weight, fresh)
+    assert float(net.head.slope) == 1.0
+    nn.init.zeros_(net.head.semantic.weight)
+    torch.testing.assert_close(net(batch("segment")).score * 9 + 3, first(batch("segment")).score)
+
+
+def test_continuing_from_other_settings_is_refused(tmp_path: Path) -> None:
+    pretrained(tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=r"misshapen .*head\.technical\.weight \(16, 26\) for \(16, 14\)"):
+        model.continue_from(build("segment", motion="none"), tmp_path / "w.safetensors")

@@ -1,0 +1,291 @@
+"""The training loop: repeatable to the bit, resumable, the same in parts and processes, blind to tests."""
+
+import dataclasses
+import json
+import os
+import socket
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from msavqa import fit, folds, metrics, model, optimise, tables
+from msavqa.fit import FitError
+from msavqa.folds import FINAL, Job, Outcome, Work
+from msavqa.ranks import Ranks
+from tests import branch_settings, feature_world
+from tests.feature_world import World
+
+ALONE = Ranks(rank=0, count=1)
+NAMES = ("frame", "segment", "video")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return feature_world.make(tmp_path_factory.mktemp("world"))
+
+
+def work(
+    world: World, name: str = "frame", *, train: dict[str, object] | None = None, **changes: object
+) -> Work:
+    return Work(
+        branch=name,
+        settings=branch_settings.branch(name, **changes),
+        train=branch_settings.train(**(train or {})),
+        manifest=world.manifest,
+        splits=world.splits,
+        features=world.features,
+        clip_weights=world.clip_weights,
+        start=None,
+        checkpoints=None,
+    )
+
+
+def final(todo: Work) -> Outcome:
+    return folds.run_job(folds.open_work(todo), Job(repeat=0, fold=FINAL), ranks=ALONE)
+
+
+def same(first: Outcome, second: Outcome) -> bool:
+    assert set(first.weights) == set(second.weights)
+    equal = all(np.array_equal(first.weights[name], second.weights[name]) for name in first.weights)
+    return equal and first.scores.equals(second.scores) and first.history == second.history
+
+
+def close(first: Outcome, second: Outcome) -> None:
+    """The same scores but for rounding; a weight whose gradient is rounding alone may drift under Adam."""
+    np.testing.assert_allclose(second.scores["score"], first.scores["score"], atol=0.02)
+    losses = [[record["loss"] for record in one.history] for one in (first, second)]
+    np.testing.assert_allclose(losses[1], losses[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_training_is_repeatable_to_the_bit_and_another_seed_differs(world: World, name: str) -> None:
+    first, second = final(work(world, name)), final(work(world, name))
+    assert same(first, second)
+    assert not same(first, final(work(world, name, train={"seed": 1})))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_branch_learns_what_the_made_up_world_holds(tmp_path: Path, name: str) -> None:
+    world = feature_world.make(tmp_path, videos=200)
+    found = final(work(world, name, train={"epochs": 10})).scores.merge(world.manifest, on="video_id")
+    test = found[found["role"] == "test"]
+    assert len(test) == 40
+    assert metrics.srcc(score=test["score"], mos=test["mos"]) > 0.75
+    assert metrics.rmse(score=test["score"], mos=test["mos"]) < 0.7 * test["mos"].std()
+
+
+def test_labels_of_test_rows_change_nothing(world: World) -> None:
+    todo = work(world)
+    test = set(world.splits.loc[world.splits["role"] == "test", "video_id"])
+    other = world.manifest.copy()
+    hidden = other["video_id"].isin(test)
+    other.loc[hidden, "mos"] = other.loc[hidden, "mos"].to_numpy()[::-1]
+    assert hidden.sum() == 12
+    assert same(final(todo), final(dataclasses.replace(todo, manifest=other)))
+
+
+def test_labels_of_validation_rows_change_the_history_and_nothing_else(world: World) -> None:
+    todo = work(world)
+    other = world.manifest.copy()
+    held_out = other["video_id"].isin(set(world.splits.loc[world.splits["role"] == "val", "video_id"]))
+    other.loc[held_out, "mos"] = other.loc[held_out, "mos"].to_numpy()[::-1]
+    first, second = final(todo), final(dataclasses.replace(todo, manifest=other))
+    assert first.history != second.history
+    assert same(first, dataclasses.replace(second, history=first.history))
+
+
+def test_every_row_is_scored_once_by_a_model_that_did_not_learn_from_it(world: World) -> None:
+    todo = work(world)
+    done = list(folds.run(todo, folds.jobs(world.splits), ranks=ALONE))
+    scores = pd.concat([outcome.scores for outcome in done])
+    assert not scores["video_id"].duplicated().any()
+    merged = scores.merge(world.splits, on="video_id", suffixes=("", "_split"))
+    assert len(merged) == len(world.splits)
+    assert (merged["role"].replace("oof", "train") == merged["role_split"]).all()
+    fold0 = next(outcome for outcome in done if outcome.job.fold == 0)
+    held_out = world.splits.loc[world.splits["fold"] == 0, "video_id"]
+    assert set(fold0.scores["video_id"]) == set(held_out)
+    changed = world.manifest.copy()
+    rows = changed["video_id"].isin(set(held_out))
+    changed.loc[rows, "mos"] = 0.0
+    again = folds.run_job(
+        folds.open_work(dataclasses.replace(todo, manifest=changed)), fold0.job, ranks=ALONE
+    )
+    assert again.scores.equals(fold0.scores)
+
+
+@pytest.mark.slow
+def test_models_trained_side_by_side_are_those_trained_one_after_the_other(world: World) -> None:
+    todo = folds.jobs(world.splits)
+    in_turn = {o.job: o for o in folds.run(work(world), todo, ranks=ALONE)}
+    at_once = {o.job: o for o in folds.run(work(world, train={"processes": 2}), todo, ranks=ALONE)}
+    assert set(in_turn) == set(at_once) == set(todo)
+    assert all(same(in_turn[job], at_once[job]) for job in todo)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_killed_run_continues_to_the_same_weights_to_the_bit(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ema: float
+) -> None:
+    todo = work(world, train={"epochs": 4, "ema": ema})
+    whole = final(todo)
+    todo = dataclasses.replace(todo, checkpoints=tmp_path)
+    save, saved = fit._save, []
+
+    def save_and_die(path: Path, epoch: int, *rest: object) -> None:
+        save(path, epoch, *rest)
+        saved.append(epoch)
+        if epoch == 2 and len(saved) == 2:
+            raise Killed
+
+    monkeypatch.setattr(fit, "_save", save_and_die)
+    with pytest.raises(Killed):
+        final(todo)
+    assert len(list(tmp_path.glob("*.pt"))) == 1
+    assert same(final(todo), whole)
+    assert saved == [1, 2, 3]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_of_other_settings_is_not_continued_from(world: World, tmp_path: Path) -> None:
+    opened = folds.open_work(dataclasses.replace(work(world), checkpoints=tmp_path))
+    other = folds.open_work(dataclasses.replace(work(world, head__width=8), checkpoints=tmp_path))
+    names = {folds._checkpoint(one, Job(0, fold)) for one in (opened, other) for fold in (FINAL, 0)}
+    assert len(names) == 4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_in_parts_takes_the_same_step_as_at_once(world: World, name: str) -> None:
+    whole = final(work(world, name, head__dropout=0.0))
+    close(whole, final(work(world, name, head__dropout=0.0, train={"accumulate": 3})))
+
+
+def test_dropout_in_parts_uses_the_same_masks_in_both_passes(world: World) -> None:
+    todo = work(world, "video", head__dropout=0.5, train={"accumulate": 4})
+    assert same(final(todo), final(todo))
+
+
+@pytest.mark.parametrize("resident", ["ram", "device", "stream"])
+def test_where_features_wait_changes_nothing(world: World, resident: str) -> None:
+    assert same(final(work(world, "segment")), final(work(world, "segment", train={"resident": resident})))
+
+
+def test_an_average_of_weights_is_kept_where_asked_for(world: World) -> None:
+    averaged = final(work(world, train={"ema": 0.9}))
+    assert not same(averaged, final(work(world)))
+    assert averaged.history[-1]["val_srcc"] > 0
+
+
+def test_bf16_stays_near_fp32(world: World) -> None:
+    exact, rough = final(work(world)), final(work(world, train={"precision": "bf16"}))
+    assert np.corrcoef(exact.scores["score"], rough.scores["score"])[0, 1] > 0.98
+
+
+def test_shuffled_prompts_take_away_what_the_prompt_gives(tmp_path: Path) -> None:
+    world = feature_world.make(tmp_path, videos=200)
+    found = {}
+    for prompts in ("own", "shuffled"):
+        todo = work(
+            world, train={"epochs": 10, "prompts": prompts}, sma__enabled=False, pss__fusion=["cosine"]
+        )
+        rows = final(todo).scores.merge(world.manifest, on="video_id")
+        found[prompts] = metrics.srcc(score=rows["score"], mos=rows["mos"])
+    assert found["own"] > found["shuffled"] + 0.1, found
+
+
+def test_scores_are_on_the_scale_of_mos_whatever_the_loss(world: World) -> None:
+    for name in NAMES:
+        scores = final(work(world, name, train={"epochs": 6})).scores["score"]
+        assert abs(scores.mean() - world.manifest["mos"].mean()) < world.manifest["mos"].std()
+
+
+def test_a_row_of_weight_two_counts_more(world: World) -> None:
+    heavier = world.manifest.copy()
+    heavier.loc[::2, "weight"] = 2.0
+    todo = work(world)
+    assert not same(final(todo), final(dataclasses.replace(todo, manifest=heavier)))
+
+
+def test_a_loss_that_is_no_number_stops_with_the_video_and_what_to_do(world: World) -> None:
+    with pytest.raises(FitError) as caught:
+        final(work(world, optimiser__rate=1e25, train={"warmup": 0.0}))
+    message = str(caught.value)
+    assert message.startswith("Loss in epoch ")
+    assert message.endswith(
+        "expected a finite number; lower the branch's optimiser.rate, or look for non-finite features with "
+        "`msavqa features verify`."
+    )
+
+
+def test_the_rate_rises_then_falls_along_a_cosine_to_zero() -> None:
+    rates = [optimise.cosine_with_warmup(step, steps=100, warmup=10) for step in range(100)]
+    assert rates[:3] == pytest.approx([1 / 11, 2 / 11, 3 / 11])
+    assert rates[10] == pytest.approx(1.0)
+    assert max(rates) <= 1.0
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[55] == pytest.approx(0.5)
+    assert rates[-1] < 0.001
+
+
+def test_biases_and_vectors_are_not_decayed_and_a_backbone_learns_at_its_own_rate() -> None:
+    net = nn.ModuleDict({"backbone": nn.Linear(3, 3), "head": nn.Linear(3, 1)})
+    settings = branch_settings.branch("frame").optimiser
+    groups = optimise.optimiser(net, settings).param_groups
+    found = {(g["lr"], g["weight_decay"]): sum(p.numel() for p in g["params"]) for g in groups}
+    low = settings.rate * settings.backbone_rate
+    expected = {(low, 0.02): 9, (low, 0.0): 3, (settings.rate, 0.02): 3, (settings.rate, 0.0): 1}
+    assert found == expected
+
+
+def test_quarantined_videos_are_left_out_and_named(tmp_path: Path) -> None:
+    world = feature_world.make(tmp_path, broken={"segment.zarr": [0, 3]})
+    outcome = final(work(world, "segment"))
+    assert outcome.facts["quarantined"] == ["000.mp4", "003.mp4"]
+    assert not set(outcome.scores["video_id"]) & {"000.mp4", "003.mp4"}
+
+
+def test_saved_weights_and_facts_build_the_branch_that_made_the_scores(world: World, tmp_path: Path) -> None:
+    outcome = final(work(world))
+    model.save(outcome.weights, tmp_path / "w.safetensors")
+    opened = folds.open_work(work(world))
+    net = opened.model()
+    model.load(net, tmp_path / "w.safetensors")
+    videos = opened.inputs.index(list(outcome.scores["video_id"]))
+    score = fit.predict(net, inputs=opened.inputs, videos=videos, settings=branch_settings.train())
+    assert np.array_equal(score, outcome.scores["score"])
+    assert opened.shapes == type(opened.shapes).from_dict(outcome.facts["shapes"])
+
+
+def _rank(rank: int, todo: Work, port: int, out: str) -> None:
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    ranks = Ranks.join(torch.device("cpu"))
+    outcome = folds.run_job(folds.open_work(todo), Job(repeat=0, fold=FINAL), ranks=ranks)
+    if ranks.leads:
+        Path(out).write_text(json.dumps([list(outcome.scores["score"]), outcome.history]))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_two_processes_take_the_same_steps_as_one(world: World, tmp_path: Path, name: str) -> None:
+    todo = work(world, name, head__dropout=0.0)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(_rank, args=(todo, port, str(tmp_path / "out.json")), nprocs=2)
+    score, history = json.loads((tmp_path / "out.json").read_text())
+    alone = final(todo)
+    close(alone, dataclasses.replace(alone, scores=alone.scores.assign(score=score), history=history))
+
+
+def test_learning_labels_hold_no_test_row(world: World) -> None:
+    known = tables.learning_labels(world.manifest, world.splits, repeat=0)
+    assert set(known["role"]) == {"train", "val"}
