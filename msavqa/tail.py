@@ -61,7 +61,7 @@ class ClipTail(nn.Module):
         activation: str,
         eps: float,
     ) -> None:
-        """`block`: the last block's tensors by open_clip's names; `norm`: the final norm's scale and shift."""
+        """block: the last block's tensors by open_clip's names; norm: the final norm's scale and shift."""
         super().__init__()
         if activation not in ("gelu", "quick_gelu"):
             raise ValueError(f"activation {activation!r}: expected gelu or quick_gelu")

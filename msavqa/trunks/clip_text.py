@@ -4,7 +4,6 @@ A prompt's tokens are start, words, EOT; the text is causal, so what lies behind
 prompt longer than the context keeps its beginning and EOT, and is marked `truncated` in the rows.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -34,11 +33,6 @@ class Tokens:
     """Start, words, EOT; cut to the context."""
     count: int
     """How many there were before the cut."""
-
-
-def prompt_id(prompt: str) -> str:
-    """A prompt's row id: SHA-256 (hexadecimal) of its text."""
-    return hashlib.sha256(prompt.encode()).hexdigest()
 
 
 def specs(settings: TrunkSettings, *, tokens: int) -> tuple[ArraySpec, ...]:

@@ -1,0 +1,171 @@
+"""Image networks of timm and torchvision's Video Swin, without their heads, cut before their last stage.
+
+Both sides of the cut use this file: extraction runs what lies before, training continues with what lies
+behind. A network is a name and keyword arguments (`trunks.<trunk>.model` and `.kwargs`); weights come apart.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from msavqa.errors import MsavqaError
+
+VIDEO_FROM_PARTS = "SwinTransformer3d"
+
+
+class BackboneError(MsavqaError):
+    """A network that does not exist, or that cannot be cut."""
+
+
+@dataclass(frozen=True)
+class ImageShape:
+    """What an image network gives for crops of one size."""
+
+    width: int
+    """Of the pooled features."""
+    stage: tuple[int, int, int]
+    """Of the last stage's input, as `stage_axes` names them."""
+    stage_axes: tuple[str, str, str]
+
+
+def image(model: str, kwargs: Mapping[str, Any]) -> Any:
+    """A timm network without classifier: pictures (row, 3, height, width) -> pooled features (row, width)."""
+    import timm
+
+    try:
+        return timm.create_model(model, pretrained=False, num_classes=0, **kwargs).eval()
+    except (RuntimeError, TypeError) as error:
+        near = " or ".join(timm.list_models(f"*{model.split('_')[0]}*")[:3]) or "a name that timm knows"
+        raise _refused(
+            model, got=" ".join(str(error).split()), expected=f"a timm model such as {near}"
+        ) from error
+
+
+def image_shape(model: str, kwargs: Mapping[str, Any], *, crop: int) -> ImageShape:
+    """Sizes of an image network's features; costs no memory and no forward pass."""
+    with torch.device("meta"):
+        network = image(model, kwargs)
+    stages = getattr(network, _stages(network, model))
+    before = network.feature_info[len(stages) - 2]
+    side = -(-crop // int(before["reduction"]))
+    channels = int(before["num_chs"])
+    if "NHWC" in str(getattr(network, "output_fmt", "NCHW")):
+        return ImageShape(network.num_features, (side, side, channels), ("height", "width", "channel"))
+    return ImageShape(network.num_features, (channels, side, side), ("channel", "height", "width"))
+
+
+def image_before(network: Any, model: str) -> nn.Module:
+    """The part before the last stage, in place of the network (which is not usable afterwards)."""
+    name = _stages(network, model)
+    setattr(network, name, getattr(network, name)[:-1])
+    for norm in ("norm", "norm_pre"):
+        if hasattr(network, norm):
+            setattr(network, norm, nn.Identity())
+    return _Features(network)
+
+
+def image_behind(network: Any, model: str) -> nn.Module:
+    """The last stage, norm and pooling, in place of the network; tensors keep their names."""
+    name = _stages(network, model)
+    stages = getattr(network, name)
+    last = str(len(stages) - 1)
+    setattr(network, name, nn.Sequential())
+    getattr(network, name).add_module(last, stages[-1])
+    for before in ("stem", "patch_embed"):
+        if hasattr(network, before):
+            setattr(network, before, nn.Identity())
+    behind: nn.Module = network
+    return behind
+
+
+def video(model: str, kwargs: Mapping[str, Any]) -> Any:
+    """A torchvision Video Swin without classifier: by name, or `SwinTransformer3d` with sizes as kwargs."""
+    from torchvision.models.video import swin_transformer as swin
+
+    known = [name for name in ("swin3d_t", "swin3d_s", "swin3d_b") if hasattr(swin, name)]
+    if model not in (*known, VIDEO_FROM_PARTS):
+        raise _refused(
+            model, got="an unknown name", expected=f"one of {', '.join(known)}, {VIDEO_FROM_PARTS}"
+        )
+    try:
+        network = getattr(swin, model)(**kwargs)
+    except TypeError as error:
+        raise _refused(model, got=str(error), expected="keyword arguments of that network") from error
+    network.head = nn.Identity()
+    return network.eval()
+
+
+def video_features(
+    network: Any, pixels: Float[Tensor, "video 3 frame height width"]
+) -> Float[Tensor, "video time width"]:
+    """Features of each temporal token, averaged over space; their mean over time is what the network's own
+    head would read."""
+    return video_pooled(network, network.features(network.pos_drop(network.patch_embed(pixels))))
+
+
+def video_before(
+    network: Any, pixels: Float[Tensor, "video 3 frame height width"]
+) -> Float[Tensor, "video time height width channel"]:
+    """The input of the last stage, its patches merged already."""
+    found: Tensor = network.features[:-1](network.pos_drop(network.patch_embed(pixels)))
+    return found
+
+
+def video_pooled(
+    network: Any, tokens: Float[Tensor, "video time height width channel"]
+) -> Float[Tensor, "video time channel"]:
+    """Final norm and mean over space."""
+    found: Tensor = network.norm(tokens).mean(dim=(2, 3))
+    return found
+
+
+def video_shape(
+    model: str, kwargs: Mapping[str, Any], *, frames: int, crop: int
+) -> tuple[int, int, int, int]:
+    """(time, height, width, channel) of the last stage's input, and of its output; nothing is computed."""
+    from torchvision.models.video.swin_transformer import PatchMerging
+
+    with torch.device("meta"):
+        network = video(model, kwargs)
+    step, *patch = network.patch_embed.tuple_patch_size
+    sides = [-(-crop // size) for size in patch]
+    for layer in network.features:
+        if isinstance(layer, PatchMerging):
+            sides = [-(-side // 2) for side in sides]
+    return (-(-frames // step), sides[0], sides[1], int(network.num_features))
+
+
+class _Features(nn.Module):
+    """The network's `forward_features` as a forward pass."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Features before the head."""
+        found: Tensor = self.network.forward_features(pixels)
+        return found
+
+
+def _stages(network: Any, model: str) -> str:
+    """The attribute that holds a network's stages."""
+    for name in ("stages", "layers"):
+        if isinstance(getattr(network, name, None), nn.Sequential) and hasattr(network, "forward_features"):
+            return name
+    expected = "a network with stages or layers, such as convnext_tiny or swin_tiny_patch4_window7_224"
+    raise _refused(model, got=f"{type(network).__name__} without stages", expected=expected)
+
+
+def _refused(model: str, *, got: str, expected: str) -> BackboneError:
+    return BackboneError(
+        what="Network",
+        where=model,
+        got=got.rstrip("."),
+        expected=expected,
+        next_step="mend `model` or `kwargs` in params.yaml",
+    )

@@ -1,0 +1,43 @@
+"""Stage `extract DATASET TRUNK`: frames or prompts -> features/<dataset>/<trunk>.zarr by one frozen network."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from msavqa import extract, feature_rows, frames, params, store, tables
+from msavqa.feature_rows import ExtractSettings
+from msavqa.frames import DecodeSettings
+from msavqa.store_settings import StoreSettings
+from pipeline import stage
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs one trunk over one dataset; says how much was computed now and what is quarantined."""
+    dataset, name = stage.coordinates(argv, "dataset", "trunk", description=__doc__)
+    data = params.read()
+    settings = feature_rows.settings_of(data, name)
+    folder = Path("features") / dataset
+    path = folder / f"{name}.zarr"
+    how: dict[str, Any] = {
+        "settings": settings,
+        "extract": params.block(data, "extract", ExtractSettings),
+        "shard_mb": params.block(data, "store", StoreSettings).shard_mb,
+        "description": f"extract {dataset} {name}",
+    }
+    manifest = tables.read_manifest(Path("data") / dataset / "manifest.parquet")
+    if feature_rows.trunk(settings.kind).AXIS == "prompt":
+        report = extract.prompts(path, prompts=list(manifest["prompt"]), **how)
+        note = f"{int(store.open(path).rows['truncated'].sum())} longer than the context"
+    else:
+        opened = store.open(folder / "frames.zarr")
+        root = Path(data["datasets"][dataset]["root"])
+        paths = dict(zip(manifest["video_id"], (root / one for one in manifest["path"]), strict=True))
+        decode = params.block(data, "decode", DecodeSettings)
+        with frames.source(opened, settings=decode, paths=paths) as read_frames:
+            report = extract.videos(path, frames=opened, read_frames=read_frames, **how)
+        note = f"{report.quarantined} quarantined"
+    print(f"{dataset} {name}: {report.rows} rows, {report.computed} computed now, {note}")
+
+
+if __name__ == "__main__":
+    stage.run(main)
