@@ -158,7 +158,7 @@ def clean(staging_root: Path | None = None, *, keep: Iterable[Path | str] = ()) 
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         if staging.in_use(folder):
             continue
-        for key in staging.keys(folder):
+        for key in [*staging.keys(folder), *staging.retired_keys(folder)]:
             if (folder.name, key) not in kept:
                 files = [file.stat() for file in (folder / key).iterdir()]
                 size += sum(stat.st_size for stat in files if stat.st_nlink == 1)
@@ -187,7 +187,7 @@ def _adopt(found: store.Store, folder: Path) -> int:
     adopted = first = 0
     for number, (key, record) in enumerate(zip(store_keys(found), found.records.shards, strict=True)):
         here, first = rows[first : first + record.rows], first + record.rows
-        if staging.get(folder, key) is not None:
+        if any(staging.get(folder, held) for held in (key, key + staging.RETIRED)):
             continue
         sources = {
             name: fmt.shard_path(found.path / name, spec, number) for name, spec in found.specs.items()

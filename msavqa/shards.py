@@ -14,97 +14,32 @@ like `map` (`launch.py`).
 import functools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from msavqa import publish, shard_file, staging
+from msavqa import publish, staging
 from msavqa import store_format as fmt
-from msavqa.errors import MsavqaError
 from msavqa.launch import Launcher, in_turn, processes
 from msavqa.publish import Cleaned, adopt, clean
-from msavqa.staging import Row, Staged
-from msavqa.store_format import ArraySpec, FileRecord
+from msavqa.shard_work import (
+    Compute,
+    RowResult,
+    ShardDone,
+    ShardError,
+    ShardResult,
+    ShardTask,
+    done_of,
+    refused,
+    require,
+    write_shard,
+)
+from msavqa.store_format import ArraySpec
 
 __all__ = [
-    "ArraySpec",
-    "Cleaned",
-    "Compute",
-    "Launcher",
-    "RowResult",
-    "ShardDone",
-    "ShardError",
-    "ShardResult",
-    "ShardTask",
-    "WriteReport",
-    "adopt",
-    "clean",
-    "fingerprint_digest",
-    "in_turn",
-    "processes",
-    "write",
+    "ArraySpec", "Cleaned", "Compute", "Launcher", "RowResult", "ShardDone", "ShardError", "ShardResult",
+    "ShardTask", "WriteReport", "adopt", "clean", "fingerprint_digest", "in_turn", "processes", "write",
     "write_shard",
 ]  # fmt: skip
-
-Scalar = bool | int | float | str | None
-Array = npt.NDArray[Any]
-
-
-class ShardError(MsavqaError):
-    """Rows or results of which no store can be made."""
-
-
-@dataclass(frozen=True)
-class RowResult:
-    """What was learnt of one row while it was computed.
-
-    A row with an `error` is quarantined: its values are stored as zeros. `extra` are the store's own columns.
-    """
-
-    frames: int = 0
-    decoder: str = ""
-    error: str = ""
-    extra: Mapping[str, Scalar] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ShardResult:
-    """The values of some rows: arrays by name, (rows, *row shape) in the spec's dtype; one result a row."""
-
-    arrays: Mapping[str, Array]
-    rows: Sequence[RowResult]
-
-
-Compute = Callable[[Sequence[int]], ShardResult]
-"""Computes the rows of these numbers (positions in `ids`, ascending, not always without gaps).
-
-A row's values must depend on nothing but its own content and the fingerprint.
-"""
-
-
-@dataclass(frozen=True)
-class ShardTask:
-    """One shard to be made: its key, its rows, and where rows that are known already can be taken from."""
-
-    key: str
-    slots: int
-    first_row: int
-    ids: tuple[str, ...]
-    sha256s: tuple[str, ...]
-    known: Mapping[int, tuple[str, int]] = field(default_factory=dict)
-    """Place in this shard -> (key of a staged shard, place in that)."""
-
-
-@dataclass(frozen=True)
-class ShardDone:
-    """One shard that stands in staging: how many rows, how many quarantined, how many computed just now."""
-
-    rows: int
-    quarantined: int
-    computed: int
 
 
 @dataclass(frozen=True)
@@ -137,14 +72,13 @@ def write(
     launcher: Launcher = in_turn,
     on_progress: Callable[[ShardDone], None] | None = None,
 ) -> WriteReport:
-    """Makes the store at `path`, computing only the rows that staging (by default `$DVC_ROOT/.msavqa`) does
-    not hold.
+    """Makes the store at `path`, computing only the rows that staging does not hold.
 
-    `compute` is called for missing rows only (so load networks in it, not before) and must pickle where the
-    launcher uses processes. `on_progress` hears of every shard, staged ones first. A store of the same
-    fingerprint that stands at `path` is used too, then replaced. Memory: one shard a worker. Raises
-    `ShardError` for rows or results that make no store, `DiskFullError` where there is no room (run again to
-    continue), and whatever `compute` raises.
+    Staging is `$DVC_ROOT/.msavqa` where no other root is given. `compute` is called for missing rows only (so
+    load networks in it, not before) and must pickle where the launcher uses processes. `on_progress` hears of
+    every shard, staged ones first. A store of the same fingerprint that stands at `path` is used too, then
+    replaced. Memory: one shard a worker. Raises `ShardError` for rows or results that make no store,
+    `DiskFullError` where there is no room (run again to continue), and whatever `compute` raises.
     """
     path, specs = Path(path), tuple(specs)
     _check_rows(path, ids, sha256s, specs)
@@ -161,44 +95,19 @@ def write(
             if staged is None:
                 missing.append(task)
             else:
-                tell(_done(staged, computed=0))
+                tell(done_of(staged, computed=0))
         computed = 0
         work = functools.partial(write_shard, folder=folder, specs=specs, compute=compute)
         for done in launcher(work, _with_known_rows(missing, folder, keep={task.key for task in tasks})):
             computed += done.computed
             tell(done)
-        shards = {task.key: _staged(folder, task.key) for task in tasks}
+        staging.drop_retired(folder)
+        shards = {task.key: require(folder, task.key) for task in tasks}
         publish.publish(
             path, folder=folder, shards=shards, specs=specs, fingerprint=fingerprint, attributes=attributes
         )
-    quarantined = sum(_done(staged, computed=0).quarantined for staged in shards.values())
+    quarantined = sum(done_of(staged, computed=0).quarantined for staged in shards.values())
     return WriteReport(len(ids), quarantined, computed, len(tasks), len(missing))
-
-
-def write_shard(task: ShardTask, *, folder: Path, specs: Sequence[ArraySpec], compute: Compute) -> ShardDone:
-    """Makes one shard in staging, unless it stands there already; the function that launchers run.
-
-    Idempotent, needs nothing but the staging folder, holds one shard in memory.
-    """
-    if (staged := staging.get(folder, task.key)) is not None:
-        return _done(staged, computed=0)
-    staging.discard(folder, task.key)  # one that lost bytes, if any
-    sources = {key: staging.get(folder, key) for key, _ in task.known.values()}
-    known = {place: (key, there) for place, (key, there) in task.known.items() if sources[key]}
-    new = [place for place in range(len(task.ids)) if place not in known]
-    result = compute([task.first_row + place for place in new]) if new else ShardResult({}, [])
-    _check_result(result, specs, rows=len(new), where=folder)
-    rows = {place: _staged_row(sources[key], there) for place, (key, there) in known.items()}
-    for place, computed in zip(new, result.rows, strict=True):
-        rows[place] = _row(task.ids[place], task.sha256s[place], computed)
-    files: dict[str, FileRecord] = {}
-    ordered = [rows[place] for place in range(len(task.ids))]
-    with staging.shard(folder, task.key, rows=ordered, slots=task.slots, files=files) as partial:
-        for spec in specs:
-            values = _values(spec, new=new, result=result, known=known, folder=folder)
-            buffers = shard_file.buffers(values, spec, slots=task.slots)
-            files[spec.name] = staging.write_file(partial / spec.name, buffers)
-    return _done(_staged(folder, task.key), computed=len(new))
 
 
 def _tasks(ids: Sequence[str], sha256s: Sequence[str], *, slots: int) -> list[ShardTask]:
@@ -210,15 +119,14 @@ def _tasks(ids: Sequence[str], sha256s: Sequence[str], *, slots: int) -> list[Sh
 
 
 def _with_known_rows(tasks: Sequence[ShardTask], folder: Path, *, keep: set[str]) -> list[ShardTask]:
-    """The tasks, told where staged shards of other make-up (an earlier list of videos) hold some of their
-    rows.
+    """The tasks, told where staged shards of an earlier list of videos hold some of their rows.
 
     Quarantined rows are not taken: computing the shard anyway is the moment to try them again.
     """
     if not tasks:
         return []
     where: dict[tuple[str, str], tuple[str, int]] = {}
-    for key in staging.keys(folder):
+    for key in [*staging.keys(folder), *staging.retired_keys(folder)]:
         staged = None if key in keep else staging.get(folder, key)
         for place, row in enumerate(staged.rows if staged else ()):
             if row["status"] == "ok":
@@ -230,84 +138,13 @@ def _with_known_rows(tasks: Sequence[ShardTask], folder: Path, *, keep: set[str]
     return [replace(task, known=found) for task, found in zip(tasks, known, strict=True)]
 
 
-def _values(
-    spec: ArraySpec,
-    *,
-    new: list[int],
-    result: ShardResult,
-    known: Mapping[int, tuple[str, int]],
-    folder: Path,
-) -> Array:
-    """A shard's rows of one array: computed ones and known ones in place, quarantined ones zero."""
-    bad = [at for at, row in enumerate(result.rows) if row.error]
-    if not known and not bad:
-        return result.arrays[spec.name]
-    values = np.zeros((len(new) + len(known), *spec.shape), dtype=spec.dtype)
-    for at, place in enumerate(new):
-        if not result.rows[at].error:
-            values[place] = result.arrays[spec.name][at]
-    for key in sorted({key for key, _ in known.values()}):
-        staged = _staged(folder, key)
-        path = folder / key / spec.name
-        source = shard_file.ShardFile.open(path, spec, slots=staged.slots, rows=staged.record.rows)
-        for place, (its_key, there) in known.items():
-            if its_key == key and source is not None:
-                source.copy_row(there, values[place : place + 1])
-    return values
-
-
-def _staged_row(staged: Staged | None, place: int) -> Row:
-    return staged.rows[place] if staged else {}
-
-
-def _row(row_id: str, sha256: str, result: RowResult) -> Row:
-    extra = {
-        name: value.item() if isinstance(value, np.generic) else value for name, value in result.extra.items()
-    }
-    status = "quarantined" if result.error else "ok"
-    fixed = {"frames": int(result.frames), "decoder": result.decoder, "status": status, "error": result.error}
-    return {"id": row_id, "sha256": sha256, **fixed, **extra}
-
-
-def _done(staged: Staged, *, computed: int) -> ShardDone:
-    statuses = Counter(row["status"] for row in staged.rows)
-    return ShardDone(len(staged.rows), statuses["quarantined"], computed)
-
-
-def _staged(folder: Path, key: str) -> Staged:
-    staged = staging.get(folder, key)
-    if staged is None:
-        raise _refused(folder, what="Lost shard", got=f"no shard {key}", expected="the one that was staged")
-    return staged
-
-
 def _check_rows(path: Path, ids: Sequence[str], sha256s: Sequence[str], specs: Sequence[ArraySpec]) -> None:
     if not ids or len(ids) != len(sha256s):
         got = f"{len(ids)} ids and {len(sha256s)} sha256s"
-        raise _refused(path, what="Rows", got=got, expected="one sha256 for every id, at least one")
+        raise refused(path, what="Rows", got=got, expected="one sha256 for every id, at least one")
     twice = [row_id for row_id, count in Counter(ids).items() if count > 1]
     if twice:
-        raise _refused(path, what="Rows", got=f"{twice[0]!r} more than once", expected="every id once")
+        raise refused(path, what="Rows", got=f"{twice[0]!r} more than once", expected="every id once")
     if len({spec.name for spec in specs}) != len(specs) or len({spec.axes[0] for spec in specs}) != 1:
         got = ", ".join(f"{spec.name} over {spec.axes[0]}" for spec in specs) or "none"
-        raise _refused(path, what="Arrays", got=got, expected="different names, the same first axis")
-
-
-def _check_result(result: ShardResult, specs: Sequence[ArraySpec], *, rows: int, where: Path) -> None:
-    if not rows:
-        return
-    expected = {spec.name: f"{spec.dtype}{(rows, *spec.shape)}" for spec in specs}
-    got = {name: f"{array.dtype}{array.shape}" for name, array in result.arrays.items()}
-    if got != expected or len(result.rows) != rows:
-        raise _refused(
-            where,
-            what="Computed shard",
-            got=f"{len(result.rows)} rows of {got}",
-            expected=f"{rows} rows of {expected}",
-        )
-
-
-def _refused(where: Path, *, what: str, got: object, expected: object) -> ShardError:
-    return ShardError(
-        what=what, where=where, got=got, expected=expected, next_step="mend the stage that writes it"
-    )
+        raise refused(path, what="Arrays", got=got, expected="different names, the same first axis")

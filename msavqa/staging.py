@@ -1,5 +1,4 @@
-"""Where shards wait until a store is finished: each whole or absent, kept between runs, shared by
-experiments.
+"""Where shards wait until a store is finished: each whole or absent, kept between runs and experiments.
 
 `<root>/<fingerprint>/<key>/` holds one shard: a file an array and `manifest.json`, written into a folder of
 another name, synced, and renamed. Root is `$DVC_ROOT/.msavqa` (DVC sets DVC_ROOT for its stages, to the
@@ -25,6 +24,7 @@ from msavqa.store_format import FileRecord, ShardRecord
 
 MANIFEST = "manifest.json"
 LOCK = "lock"
+RETIRED = "-retired"
 Row = Mapping[str, Any]
 """What is known of one row: id, sha256, frames, decoder, status, error and the store's own columns."""
 
@@ -94,11 +94,28 @@ def discard(folder: Path, key: str) -> None:
         shutil.rmtree(doomed)
 
 
+def retire(folder: Path, key: str) -> None:
+    """Takes a staged shard out of use so that it is made again; rows that were valid in it serve for that."""
+    discard(folder, key + RETIRED)
+    with contextlib.suppress(FileNotFoundError):
+        (folder / key).rename(folder / (key + RETIRED))
+
+
+def drop_retired(folder: Path) -> None:
+    """Removes every retired shard that has been made again."""
+    for key in retired_keys(folder):
+        if get(folder, key.removesuffix(RETIRED)) is not None:
+            discard(folder, key)
+
+
 def keys(folder: Path) -> list[str]:
-    """The keys of all shards in a staging folder, sorted."""
-    if not folder.is_dir():
-        return []
-    return sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.endswith(".partial"))
+    """The keys of all shards in use in a staging folder, sorted."""
+    return [name for name in _names(folder) if not name.endswith(RETIRED)]
+
+
+def retired_keys(folder: Path) -> list[str]:
+    """The names under which retired shards wait, sorted."""
+    return [name for name in _names(folder) if name.endswith(RETIRED)]
 
 
 def link(source: Path, target: Path) -> None:
@@ -173,6 +190,12 @@ def in_use(folder: Path) -> bool:
     """Whether a run is writing to a staging folder now."""
     with (folder / LOCK).open("w") as lock:
         return not _lock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _names(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.endswith(".partial"))
 
 
 def _lock(descriptor: int, kind: int) -> bool:

@@ -136,6 +136,8 @@ def damaged(path: Path, *, got: str, expected: str) -> StoreError:
 
 def check_content(path: Path, record: FileRecord) -> None:
     """Raises `StoreError` where a file's bytes are not those that were written."""
+    if (size := path.stat().st_size) != record.bytes:
+        raise damaged(path, got=f"{size} bytes", expected=f"{record.bytes} bytes")
     with path.open("rb") as file:
         got = hashlib.file_digest(file, "sha256").hexdigest()
     if got != record.sha256:

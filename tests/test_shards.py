@@ -24,7 +24,7 @@ from msavqa.launch import WorkerDiedError, processes
 from msavqa.shards import RowResult, ShardDone, ShardError, ShardResult
 from msavqa.staging import DiskFullError
 from msavqa.store import StoreError
-from msavqa.store_format import MAX_SHARD_ROWS, rows_per_shard
+from msavqa.store_format import MAX_SHARD_ROWS, rows_per_shard, staging_name
 from tests.stores import BAD, FINGERPRINT, SPECS, World, compute_rows, tree
 
 
@@ -165,6 +165,29 @@ def test_quarantined_rows_are_counted_and_tried_again_with_their_shard(world: Wo
     world.sha256s[6] = "other content"
     world.write()
     assert world.computed == [5, 6]
+
+
+def test_a_retired_shard_is_made_again_of_its_valid_rows(world: World, fresh: World) -> None:
+    world.sha256s[5] = BAD
+    world.write()
+    folder = next(world.staging.iterdir())
+    for key in staging.keys(folder):
+        staging.retire(folder, key)
+    world.computed.clear()
+    assert world.write().shards_made == 3
+    assert world.computed == [5]
+    assert staging.retired_keys(folder) == []
+    assert same_as_fresh(world, fresh)
+
+
+def test_a_store_of_quarantined_rows_alone_is_whole(world: World) -> None:
+    """A shard of zeros is a file like any other: its absence would read as zeros too."""
+    world.sha256s = [BAD] * 10
+    assert world.write().quarantined == 10
+    found = store.open(world.path)
+    assert not found.valid.any()
+    assert not found.all("tokens").any()
+    assert len([file for file in (world.path / "tokens" / "c").rglob("*") if file.is_file()]) == 3
 
 
 def test_progress_hears_of_every_shard_staged_ones_first(world: World) -> None:
@@ -467,7 +490,7 @@ def test_a_result_of_another_shape_or_dtype_is_refused_and_not_cast(world: World
     def compute(rows: Sequence[int]) -> ShardResult:
         return ShardResult({"score": np.zeros(len(rows), dtype=np.float64)}, [RowResult()] * len(rows))
 
-    where = world.staging / shards.fmt.staging_name(fingerprint=FINGERPRINT, specs=[spec])
+    where = world.staging / staging_name(fingerprint=FINGERPRINT, specs=[spec])
     assert refusal(world, specs=[spec], compute=compute, shard_mb=1) == (
         f"Computed shard in {where}: got 10 rows of {{'score': 'float64(10,)'}}, "
         "expected 10 rows of {'score': 'float32(10,)'}; mend the stage that writes it."

@@ -1,0 +1,125 @@
+"""Random rows per second: our reader against a bare memory map, zarr's own reader and HDF5.
+
+    python -m benchmarks.store_read [--rows 1760] [--batch 32] [--rounds 40] [--device cpu]
+
+Rows are 16 frames × 50 tokens × 768 in fp16 (1.2 MB, CLIP ViT-B-32), the store 2.2 GB, all of it warm in the
+page cache. Every way reads the same random batches in the same round, one after the other, into the same
+array; figures are medians over the rounds, the first rounds warm up and are dropped. On a GPU the rows end
+there. The data lies in a temporary folder (three copies, 6.5 GB; TMPDIR moves it), deleted at the end.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+import zarr
+
+from msavqa import shards, store
+from msavqa.shards import ArraySpec, RowResult, ShardResult
+from msavqa.store import Array
+
+SHAPE = (16, 50, 768)
+SPEC = ArraySpec("tokens", ("video", "frame", "token", "width"), SHAPE, "float16")
+WARM_UP_ROUNDS = 5
+ZARR_ROWS = 8
+"""zarr reads that many rows of each batch: it is an order of magnitude slower."""
+
+Way = Callable[[Array, Array], object]
+"""Reads rows of these numbers into an array."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints one JSON object: rows a second for each way, and ratio = store / memmap."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1760)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--device", default="cpu")
+    given = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="store_read-") as folder:
+        print(json.dumps(measure(Path(folder), given.rows, given.batch, given.rounds, given.device)))
+    return 0
+
+
+def measure(folder: Path, rows: int, batch: int, rounds: int, device: str) -> dict[str, float | str]:
+    """Writes the same rows in every form and reads random batches of them in turns."""
+    ways = prepare(folder, rows)
+    draw = np.random.default_rng(0)
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    out = np.empty((batch, *SHAPE), dtype=np.float16)
+    expected = np.empty_like(out)
+    for turn in range(WARM_UP_ROUNDS + rounds):
+        wanted = draw.integers(0, rows, batch)
+        ways["memmap"](wanted, expected)
+        names = list(ways) if turn % 2 else list(ways)[::-1]
+        for name in names:
+            count = ZARR_ROWS if name == "zarr" else batch
+            started = time.perf_counter()
+            ways[name](wanted[:count], out[:count])
+            if device != "cpu":
+                torch.from_numpy(out[:count]).to(device)
+                torch.cuda.synchronize()
+            seconds[name].append((time.perf_counter() - started) / count)
+            if not np.array_equal(out[:count].view(np.uint16), expected[:count].view(np.uint16)):
+                raise AssertionError(f"{name} read other values than memmap")
+    rate = {
+        f"{name}_rows_s": round(1 / statistics.median(s[WARM_UP_ROUNDS:]), 1) for name, s in seconds.items()
+    }
+    ratio = round(rate["store_rows_s"] / rate["memmap_rows_s"], 3)
+    size = round(rows * SPEC.row_bytes / 1e9, 2)
+    return {**rate, "ratio": ratio, "device": device, "row_bytes": SPEC.row_bytes, "store_gb": size}
+
+
+def prepare(folder: Path, rows: int) -> dict[str, Way]:
+    """The four ways to read the same rows."""
+    draw = np.random.default_rng(1)
+    block = draw.integers(0, 2**15, (64, *SHAPE), dtype=np.uint16).view(np.float16)
+
+    def compute(numbers: Sequence[int]) -> ShardResult:
+        picked = np.array(numbers) % len(block)
+        return ShardResult({SPEC.name: block[picked]}, [RowResult()] * len(numbers))
+
+    names = [str(row) for row in range(rows)]
+    path = folder / "store.zarr"
+    shards.write(
+        path, ids=names, sha256s=names, specs=[SPEC], fingerprint={"rows": rows}, attributes={},
+        compute=compute, shard_mb=256, staging_root=folder / "staging",
+    )  # fmt: skip
+    flat = np.memmap(folder / "flat.bin", dtype=np.float16, mode="w+", shape=(rows, *SHAPE))
+    h5 = h5py.File(folder / "rows.h5", "w")
+    dataset = h5.create_dataset(SPEC.name, (rows, *SHAPE), dtype=np.float16, chunks=(1, *SHAPE))
+    for row in range(rows):
+        flat[row] = dataset[row] = block[row % len(block)]
+    flat.flush()
+    h5.flush()
+    found = store.open(path)
+    plain = np.asarray(np.memmap(folder / "flat.bin", dtype=np.float16, mode="r", shape=(rows, *SHAPE)))
+    through_zarr: Any = zarr.open_array(str(path / SPEC.name), mode="r")
+    return {
+        "memmap": lambda wanted, out: _each(plain, wanted, out),
+        "store": lambda wanted, out: found.read(SPEC.name, wanted, out=out),
+        "zarr": lambda wanted, out: _each(through_zarr, wanted, out),
+        "h5": lambda wanted, out: _read_h5(dataset, wanted, out),
+    }
+
+
+def _each(source: Any, wanted: Array, out: Array) -> None:
+    for place, row in enumerate(wanted.tolist()):
+        out[place] = source[row]
+
+
+def _read_h5(dataset: Any, wanted: Array, out: Array) -> None:
+    for place, row in enumerate(wanted.tolist()):
+        dataset.read_direct(out, np.s_[row], np.s_[place])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
