@@ -1,0 +1,37 @@
+"""The command `msavqa`: score videos, export a model, compare runs, look after data and features."""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from msavqa.commands import compare, data, export, features, score
+from msavqa.errors import MsavqaError
+
+app = typer.Typer(
+    name="msavqa",
+    help="How good is an AI-generated video, as people would rate it?",
+    epilog="Train with `dvc repro`; then: msavqa score some.mp4 --prompt 'a red ball rolls left'",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("score", help=score.HELP, epilog=score.EXAMPLES)(score.command)
+app.command("export", help=export.HELP, epilog=export.EXAMPLES)(export.command)
+app.command("compare", help=compare.HELP, epilog=compare.EXAMPLES)(compare.command)
+app.add_typer(data.app, name="data")
+app.add_typer(features.app, name="features")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs one command; a refusal is printed as its sentence and ends the process with 2."""
+    try:
+        app(args=None if argv is None else list(argv), prog_name="msavqa")
+    except MsavqaError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""`msavqa features`: what is in a store, whether it is whole, and as one HDF5 file to hand to others."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Look at, check, export and import feature stores.", no_args_is_help=True, rich_markup_mode=None
+)
+
+Place = Annotated[
+    Path, typer.Argument(help="A store, such as features/sample/frame.zarr.", show_default=False)
+]
+
+
+@app.callback()
+def group() -> None:
+    """Look at, check, export and import feature stores."""
+
+
+@app.command(
+    "info",
+    help="Show a store's arrays, rows and fingerprint.",
+    epilog="\b\nExample:\n  msavqa features info features/sample/frame.zarr",
+)
+def info(path: Place, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Shows what is in a store."""
+    import json
+    from dataclasses import asdict
+
+    from msavqa import store, store_info
+
+    found = store_info.info(store.open(path))
+    if as_json:
+        print(json.dumps(asdict(found), indent=2, default=str))
+        return
+    from rich.console import Console
+
+    Console().print(store_info.table(found))
+
+
+@app.command(
+    "verify",
+    help="Compare every byte of a store with the checksums of when it was written.",
+    epilog="\b\nExample:\n  msavqa features verify features/sample/frame.zarr",
+)
+def verify(path: Place) -> None:
+    """Checks a store; raises `StoreError` with every problem."""
+    from msavqa import store, store_info
+    from msavqa.errors import ProblemsError
+
+    found = store_info.verify(store.open(path))
+    if found.problems:
+        raise ProblemsError(
+            where=path, problems=found.problems, next_step="run `dvc repro` or `dvc pull` again"
+        )
+    print(f"{path}: {found.files} files whole")
+
+
+@app.command(
+    "export",
+    help="Write a store into one HDF5 file.",
+    epilog="\b\nExample:\n  msavqa features export features/sample/frame.zarr frame.h5",
+)
+def export(
+    path: Place, file: Annotated[Path, typer.Argument(help="The new file.", show_default=False)]
+) -> None:
+    """Exports a store."""
+    from msavqa import hdf5, store
+
+    hdf5.export_store(store.open(path), file)
+    print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command(
+    "import",
+    help="Make a store of an HDF5 file that `export` wrote.",
+    epilog="\b\nExample:\n  msavqa features import frame.h5 features/sample/frame.zarr",
+)
+def import_(
+    file: Annotated[
+        Path, typer.Argument(help="A file that `msavqa features export` wrote.", show_default=False)
+    ],
+    path: Annotated[Path, typer.Argument(help="The store to make.", show_default=False)],
+) -> None:
+    """Imports a store."""
+    from msavqa import hdf5
+
+    report = hdf5.import_store(file, path)
+    print(f"{path}: {report.rows} rows, {report.quarantined} quarantined")

@@ -1,0 +1,82 @@
+"""One video and prompt -> what every frozen network says of it, as a branch reads it from the cache.
+
+The same trunks, the same dtype and the same fixed view as the stores have, so that a video scored alone gets
+the score it would get in the pipeline.
+"""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msavqa.network import Network, Video
+from msavqa.params import Settings
+from msavqa.store_format import ArraySpec
+
+TEXT = "clip_text"
+IMAGE = "clip_image"
+BATCH_FRAMES = 64
+Features = Mapping[str, Mapping[str, NDArray[Any]]]
+"""Trunk -> array name -> the video's row, the fixed view taken."""
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """One loaded frozen network."""
+
+    settings: Any
+    module: Any
+    network: Network[Any]
+
+    @classmethod
+    def load(cls, settings: Mapping[str, Any], *, device: str) -> "Trunk":
+        """From a trunk's block of settings; only the fixed view is ever computed."""
+        module = importlib.import_module(f"msavqa.trunks.{settings['kind']}")
+        only_fixed = {"views": 1} if "views" in settings else {}
+        kind: type[Settings] = module.TrunkSettings
+        parsed = kind.model_validate({**settings, **only_fixed})
+        return cls(parsed, module, module.load(parsed, device=device, batch=BATCH_FRAMES))
+
+    def row(self, one: Any, *, specs: Sequence[ArraySpec]) -> dict[str, NDArray[Any]]:
+        """What the network says of one input, in the dtypes the store would have."""
+        found = self.network([one])
+        dtypes = {spec.name: spec for spec in specs}
+        rows = {}
+        for name, values in found.items():
+            spec = dtypes[name]
+            row = values[0].astype(spec.dtype)
+            rows[name] = row[0] if "view" in spec.axes else row
+        return rows
+
+
+@dataclass(frozen=True)
+class Perception:
+    """All frozen networks of one bundle."""
+
+    trunks: Mapping[str, Trunk]
+
+    @classmethod
+    def load(cls, trunks: Mapping[str, Mapping[str, Any]], *, device: str) -> "Perception":
+        """Raises `WeightsError` where a weights file is not of its network."""
+        return cls({name: Trunk.load(settings, device=device) for name, settings in trunks.items()})
+
+    def see(self, frames: NDArray[np.uint8], *, video_id: str) -> dict[str, dict[str, NDArray[Any]]]:
+        """Features of sampled frames (frame, height, width, 3) by every trunk that looks at videos."""
+        video = Video(video_id, frames)
+        found = {}
+        for name, trunk in self.trunks.items():
+            if trunk.module.AXIS == "video":
+                found[name] = trunk.row(video, specs=trunk.module.specs(trunk.settings, frames=len(frames)))
+        return found
+
+    def read(self, prompt: str) -> tuple[dict[str, dict[str, NDArray[Any]]], bool]:
+        """Features of a prompt by the text trunk (none without one), and whether it was cut to fit."""
+        if TEXT not in self.trunks:
+            return {}, False
+        trunk = self.trunks[TEXT]
+        tokens = trunk.network.prepare(prompt)
+        specs = trunk.module.specs(trunk.settings, tokens=len(tokens.ids))
+        return {TEXT: trunk.row(prompt, specs=specs)}, tokens.count > len(tokens.ids)

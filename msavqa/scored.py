@@ -1,0 +1,94 @@
+"""What a score tells: one line for people, everything for programs."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A value and where it lies among the training videos."""
+
+    value: float
+    share_below: float | None
+    """Share of training videos with a lower value, 0..1; None where it is not known."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One sampled frame."""
+
+    seconds: float
+    """Since the first presented frame."""
+    change: float
+    """Cosine distance of its CLIP embedding to the frame before, 0..2; 0 for the first."""
+    attention: float | None
+    """Share of the semantic-mutation query's attention, mean over branches; None without the module."""
+    alignment: float | None
+    """Cosine of its CLIP embedding and the prompt's, -1..1; None without a prompt."""
+    score: float | None
+    """The frame branch's score of this frame, MOS scale; None where no branch scores single frames."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """How good a video is, as the people behind the training data would rate it."""
+
+    video: str
+    prompt: str
+    score: float
+    """Predicted MOS, within `mos_range`."""
+    low: float
+    high: float
+    """The interval that holds a new video's MOS with probability `coverage`."""
+    coverage: float
+    mos_range: tuple[float, float]
+    branches: Mapping[str, Measure]
+    """Each branch's own score, on or near the MOS scale, and its place among training videos."""
+    weights: Mapping[str, float]
+    """Each branch's weight in the ensemble."""
+    raw: float
+    """The ensemble's score before calibration, 0..1 (Eq. 9)."""
+    alignment: Measure | None
+    """Mean cosine of prompt and frames by CLIP; None without a prompt."""
+    consistency: Measure | None
+    """Mean cosine of neighbouring frames by CLIP: 1 where the meaning never changes."""
+    timeline: tuple[Moment, ...]
+    mutation_seconds: float | None
+    """When the meaning changes most; None where it hardly changes at all."""
+    warnings: tuple[str, ...]
+    decoder: str
+    dataset: str
+    """What the model was trained on."""
+    model: str
+    """The bundle's digest."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain data, as `--json` prints it."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        """One line of JSON; floats to the last digit."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
+
+    def line(self) -> str:
+        """One line for a terminal."""
+        low, high = self.mos_range
+        digits = 1 if high - low >= 20 else 2
+        branches = ", ".join(f"{name} {one.value:.{digits}f}" for name, one in self.branches.items())
+        parts = [
+            f"{self.video}: {self.score:.{digits}f} of {low:g}-{high:g}",
+            f"{self.coverage:.0%} interval {self.low:.{digits}f}-{self.high:.{digits}f}",
+            branches,
+        ]
+        if self.alignment is not None:
+            parts.append(f"alignment {_place(self.alignment)}")
+        if self.consistency is not None:
+            parts.append(f"consistency {_place(self.consistency)}")
+        return "  ".join(parts)
+
+
+def _place(measure: Measure) -> str:
+    if measure.share_below is None:
+        return f"{measure.value:.3f}"
+    return f"{measure.value:.3f} (above {measure.share_below:.0%} of training)"
