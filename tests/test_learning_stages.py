@@ -1,0 +1,96 @@
+"""The stages that learn, one after the other on a made-up world: pretrain, train, controls, ensemble."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+from msavqa import tables
+from pipeline import controls, ensemble, pretrain, train
+from tests import branch_settings, feature_world
+
+BRANCHES = ("frame", "segment", "video")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the stages find it behind `extract`: params, tables and stores of two datasets."""
+    root = tmp_path_factory.mktemp("project")
+    for dataset, seed in (("world", 0), ("ugc", 1)):
+        world = feature_world.make(root / dataset, videos=60, seed=seed)
+        (root / "features").mkdir(exist_ok=True)
+        world.features.rename(root / "features" / dataset)
+        folder = root / "data" / dataset
+        tables.write_manifest(_whole(world.manifest), folder / "manifest.parquet")
+        tables.write_splits(world.splits, folder / "splits.parquet")
+    settings = {name: branch_settings.branch(name).model_dump(mode="json") for name in BRANCHES}
+    optimiser = settings["segment"]["optimiser"]
+    params = {
+        "dataset": "world",
+        "pretrain_dataset": "ugc",
+        "trunks": {name: {"weights": str(path)} for name, path in world.clip_weights.items()},
+        "branches": settings,
+        "train": branch_settings.train(processes=1).model_dump(mode="json"),
+        "pretrain": {"epochs": 2, "optimiser": optimiser},
+        "ensemble": {"branches": list(BRANCHES), "shrinkage": 0.5, "seed": 0},
+        "controls": {"trees": 20, "min_leaf": 2, "features": 0.5, "seed": 0, "shrinkage": 0.0},
+    }
+    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    return root
+
+
+def _whole(manifest: pd.DataFrame) -> pd.DataFrame:
+    """All columns of a manifest, those that learning does not read left empty."""
+    known = {"path": manifest["video_id"], "sha256": "0" * 64, "status": "ok", "container": "mp4"}
+    for name, column in tables.MANIFEST.columns.items():
+        if name not in manifest and name not in known:
+            kind = str(column.dtype)
+            known[name] = np.nan if column.nullable else {"float64": 1.0, "int64": 0}.get(kind, "")
+    return manifest.assign(**known).astype({"mos": "float64"})
+
+
+def test_the_learning_stages_run_one_after_the_other(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    pretrain.main([])
+    for branch in BRANCHES:
+        train.main(["world", branch])
+    controls.main(["world"])
+    ensemble.main(["world"])
+    runs = project / "runs" / "world"
+    splits = tables.read_splits(project / "data" / "world" / "splits.parquet")
+    for name in (*BRANCHES, "ensemble"):
+        predictions = tables.read_predictions(runs / name / "predictions.parquet")
+        assert set(predictions["video_id"]) == set(splits["video_id"])
+    scores = tables.read_controls(runs / "controls" / "predictions.parquet")
+    assert set(scores["control"]) == {"no_pixel", "clipsim", "trees"}
+    assert (scores["control"].value_counts() == len(splits)).all()
+    for branch in BRANCHES:
+        facts = json.loads((runs / branch / "settings.json").read_text())
+        assert facts["branch"] == branch
+        assert set(facts["architectures"]) == {"clip_text", "clip_image"}
+        history = pd.read_csv(runs / branch / "history.csv")
+        assert list(history.columns) == ["repeat", "epoch", "rate", "loss", "val_srcc", "val_plcc"]
+        assert list(history["epoch"]) == [1, 2, 3]
+    pretrained = load_file(project / "runs" / "pretrain" / "segment" / "weights.safetensors")
+    assert not any(name.startswith(("semantics.", "head.semantic.")) for name in pretrained)
+    final = load_file(runs / "segment" / "weights" / "repeat0.safetensors")
+    assert np.array_equal(final["standardise.mean"], pretrained["standardise.mean"])
+    fitted = json.loads((runs / "ensemble" / "ensemble.json").read_text())
+    assert sum(fitted["repeat0"]["weights"]) == pytest.approx(1.0)
+    assert not list((project / ".msavqa").rglob("*.pt"))
+
+
+def test_a_stage_run_again_writes_the_same_bytes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    pretrain.main([])
+    written = []
+    for _ in range(2):
+        train.main(["world", "segment"])
+        files = [path for path in sorted((project / "runs/world/segment").rglob("*")) if path.is_file()]
+        written.append({path.name: path.read_bytes() for path in files})
+    assert written[0] == written[1]
+    assert set(written[0]) == {"repeat0.safetensors", "predictions.parquet", "history.csv", "settings.json"}
