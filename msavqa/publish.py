@@ -5,12 +5,11 @@ shards' bytes are on disk once. It must never be edited: the same inodes are in 
 hardlinks, in its cache.
 """
 
-import contextlib
 import io
 import json
 import shutil
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from msavqa import staging, store
 from msavqa import store_format as fmt
 from msavqa.shard_file import ZSTD_LEVEL
 from msavqa.staging import Row, Staged
-from msavqa.store_format import ArraySpec, StoreError
+from msavqa.store_format import ArraySpec, ShardRecord
 
 FIXED_COLUMNS = {
     "id": pa.string(),
@@ -128,14 +127,6 @@ def adopt(path: Path | str, *, staging_root: Path | None = None) -> int:
         return _adopt(found, folder)
 
 
-def adopt_older(path: Path, *, folder: Path) -> None:
-    """Adopts the store that a write is about to replace, where it is whole and of the same make."""
-    with contextlib.suppress(StoreError):
-        found = store.open(path)
-        if folder.name == fmt.staging_name(fingerprint=found.fingerprint, specs=tuple(found.specs.values())):
-            _adopt(found, folder)
-
-
 @dataclass(frozen=True)
 class Cleaned:
     """What cleaning removed: shards, and the bytes the disk got back (none where a store has them)."""
@@ -145,25 +136,27 @@ class Cleaned:
 
 
 def clean(staging_root: Path | None = None, *, keep: Iterable[Path | str] = ()) -> Cleaned:
-    """Removes every staged shard that is not one of the stores in `keep`, and what killed runs left.
+    """Removes every shard staged anywhere below a root that is not one of the stores in `keep`.
 
     Safe at any time for finished stores: they have their own links. What is lost is the work of unfinished
     runs and the shortcut for rows of older lists of videos. A staging folder that a run is writing to is left
-    alone. While DVC links by hardlink or reflink a staged shard of a finished store costs no space; where it
-    copies, it costs its size.
+    alone. While DVC links by hardlink a staged shard of a finished store costs no space; where it copies, its
+    size.
     """
     root = staging_root or staging.default_root()
-    kept = {place for path in keep for place in _places(store.open(path))}
+    kept = {place: record for path in keep for place, record in _places(store.open(path))}
     shards = size = 0
-    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+    for folder in sorted(lock.parent for lock in root.rglob(staging.LOCK)):
         if staging.in_use(folder):
             continue
         for key in [*staging.keys(folder), *staging.retired_keys(folder)]:
-            if (folder.name, key) not in kept:
-                files = [file.stat() for file in (folder / key).iterdir()]
-                size += sum(stat.st_size for stat in files if stat.st_nlink == 1)
-                staging.discard(folder, key)
-                shards += 1
+            staged = staging.get(folder, key)
+            if staged is not None and kept.get((folder.name, key)) == staged.record:
+                continue
+            files = [file.stat() for file in (folder / key).iterdir()]
+            size += sum(stat.st_size for stat in files if stat.st_nlink == 1)
+            staging.discard(folder, key)
+            shards += 1
         if not staging.keys(folder):
             shutil.rmtree(folder)
     return Cleaned(shards, size)
@@ -176,10 +169,11 @@ def store_keys(found: store.Store) -> list[str]:
     return [fmt.shard_key(slots=slots, ids=ids[span], sha256s=sha256s[span]) for span in spans]
 
 
-def _places(found: store.Store) -> list[tuple[str, str]]:
-    """Staging folder and key of each of a store's shards."""
+def _places(found: store.Store) -> Iterator[tuple[tuple[str, str], ShardRecord]]:
+    """Staging folder and key of each of a store's shards, and its content."""
     name = fmt.staging_name(fingerprint=found.fingerprint, specs=found.specs.values())
-    return [(name, key) for key in store_keys(found)]
+    for key, record in zip(store_keys(found), found.records.shards, strict=True):
+        yield (name, key), record
 
 
 def _adopt(found: store.Store, folder: Path) -> int:

@@ -76,9 +76,9 @@ def write(
 
     Staging is `$DVC_ROOT/.msavqa` where no other root is given. `compute` is called for missing rows only (so
     load networks in it, not before) and must pickle where the launcher uses processes. `on_progress` hears of
-    every shard, staged ones first. A store of the same fingerprint that stands at `path` is used too, then
-    replaced. Memory: one shard a worker. Raises `ShardError` for rows or results that make no store,
-    `DiskFullError` where there is no room (run again to continue), and whatever `compute` raises.
+    every shard, staged ones first. A store that stands at `path` is replaced. Memory: one shard a worker.
+    Raises `ShardError` for rows or results that make no store, `DiskFullError` where there is no room (run
+    again to continue), and whatever `compute` raises.
     """
     path, specs = Path(path), tuple(specs)
     _check_rows(path, ids, sha256s, specs)
@@ -87,7 +87,6 @@ def write(
     folder = root / fmt.staging_name(fingerprint=fingerprint, specs=specs)
     tell = on_progress or (lambda done: None)
     with staging.writing(folder):
-        publish.adopt_older(path, folder=folder)
         tasks = _tasks(ids, sha256s, slots=slots)
         missing = []
         for task in tasks:

@@ -366,16 +366,6 @@ def test_a_staged_shard_that_lost_bytes_is_made_again(world: World, fresh: World
     assert same_as_fresh(world, fresh)
 
 
-def test_the_store_at_the_path_serves_where_staging_was_cleaned(world: World, fresh: World) -> None:
-    world.write()
-    shutil.rmtree(world.staging)
-    world.sha256s[2] = "other content"
-    world.computed.clear()
-    world.write()
-    assert world.computed == [2]
-    assert same_as_fresh(world, fresh)
-
-
 def test_a_colleagues_store_can_be_adopted(world: World, fresh: World) -> None:
     fresh.write()
     assert shards.adopt(fresh.path, staging_root=world.staging) == 3
@@ -418,6 +408,19 @@ def test_cleaning_keeps_what_the_named_stores_hold(world: World, fresh: World) -
     )
     np.testing.assert_array_equal(store.open(world.path).all("tokens"), world.truth("tokens"))
     assert same_as_fresh(world, fresh)
+
+
+def test_cleaning_reaches_roots_within_a_root_and_drops_other_content_of_a_kept_key(world: World) -> None:
+    def other(rows: Sequence[int]) -> ShardResult:
+        result = world.compute(rows)
+        result.arrays["tokens"][:] = 1
+        return result
+
+    world.write(staging_root=world.staging / "newer code")
+    world.write(staging_root=world.staging / "older code", compute=other, path=world.root / "older.zarr")
+    assert shards.clean(world.staging, keep=[world.path]).shards == 3
+    assert world.write(staging_root=world.staging / "newer code").computed == 0
+    assert list((world.staging / "older code").iterdir()) == []
 
 
 def test_cleaning_leaves_what_a_run_is_writing(world: World) -> None:

@@ -1,0 +1,81 @@
+"""The store under DVC: outs removed before every run, cached read-only, one copy of the bytes on disk."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from msavqa import store, store_info
+
+pytestmark = pytest.mark.pipeline
+
+STAGE = """
+from pathlib import Path
+from tests.stores import World
+count = int(Path("count.txt").read_text())
+world = World(Path("."), [str(n) for n in range(count)], [f"content{n}" for n in range(count)])
+world.write(staging_root=None)
+Path("computed.txt").write_text(" ".join(map(str, world.computed)))
+"""
+DVC_YAML = """
+stages:
+  tiny:
+    cmd: {python} stage.py
+    deps: [count.txt]
+    outs: [features/tiny.zarr]
+"""
+
+
+@pytest.fixture
+def repo(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small repository with the project's DVC settings and one stage that writes the tiny store."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    run("git", "init", "-q")
+    dvc("init", "-q")
+    shutil.copy(root / ".dvc" / "config", ".dvc/config")
+    shutil.copy(root / ".dvcignore", ".dvcignore")
+    Path("features").mkdir()
+    Path("stage.py").write_text(STAGE)
+    Path("dvc.yaml").write_text(DVC_YAML.format(python=sys.executable))
+    return tmp_path
+
+
+def run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+def dvc(*arguments: str) -> None:
+    run(sys.executable, "-m", "dvc", *arguments)
+
+
+def computed_for(count: int) -> str:
+    """Runs the stage for so many rows; the numbers of the rows that it had to compute."""
+    Path("count.txt").write_text(str(count))
+    dvc("repro", "-q")
+    return Path("computed.txt").read_text()
+
+
+def test_dvc_runs_share_staging_and_keep_one_copy_of_the_bytes(repo: Path) -> None:
+    assert computed_for(10) == "0 1 2 3 4 5 6 7 8 9"
+    chunk = Path("features/tiny.zarr/tokens/c/0/0/0")
+    places = [file for file in repo.rglob("*") if file.is_file() and os.path.samefile(file, chunk)]
+    assert sorted(file.relative_to(repo).parts[0] for file in places) == [".dvc", ".msavqa", "features"]
+    assert computed_for(11) == "10"
+    assert store_info.verify(store.open("features/tiny.zarr")).problems == ()
+    shutil.rmtree("features/tiny.zarr")
+    dvc("checkout", "-q")
+    assert store_info.verify(store.open("features/tiny.zarr")).problems == ()
+    assert not list(repo.rglob("*.partial"))
+
+
+def test_a_store_from_dvcs_cache_can_be_adopted_where_staging_is_gone(repo: Path) -> None:
+    from msavqa import shards
+
+    computed_for(10)
+    shutil.rmtree(".msavqa")
+    assert shards.adopt("features/tiny.zarr", staging_root=Path(".msavqa")) == 3
+    assert computed_for(11) == "10"
