@@ -112,7 +112,7 @@ def _staged_errors(
 ) -> list[str]:
     """Why videos of the manifest are quarantined already.
 
-    Drops staged shards with videos whose worker hung or died: the next attempt may not meet that.
+    Retires staged shards with videos whose worker hung or died: the next attempt may not meet that.
     """
     folder = root / store_format.staging_name(fingerprint=made_of, specs=specs)
     wanted = set(zip(manifest["video_id"], manifest["sha256"]))
@@ -122,7 +122,7 @@ def _staged_errors(
         if staged is None:
             continue
         if any(row["lost"] for row in staged.rows):
-            staging.discard(folder, key)
+            staging.retire(folder, key)
             continue
         errors += [
             row["error"] for row in staged.rows if row["error"] and (row["id"], row["sha256"]) in wanted
