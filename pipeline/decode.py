@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from msavqa import params, store, tables
+from msavqa import params, sources, store, tables
 from msavqa.decode_all import decode_all
 from msavqa.frames import DecodeSettings
 from msavqa.store_settings import StoreSettings
@@ -21,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         root=Path(data["datasets"][dataset]["root"]),
         settings=params.block(data, "decode", DecodeSettings),
         shard_mb=params.block(data, "store", StoreSettings).shard_mb,
+        staging_root=sources.staging_root("pipeline.decode"),
         description=f"decode {dataset}",
     )
     rows = store.open(path).rows

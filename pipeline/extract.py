@@ -1,10 +1,10 @@
-"""Stage `extract DATASET TRUNK`: frames or prompts -> features/<dataset>/<trunk>.zarr by one frozen network."""
+"""Stage `extract DATASET TRUNK`: frames or prompts -> features/<dataset>/<trunk>.zarr, by one network."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from msavqa import extract, feature_rows, frames, params, store, tables
+from msavqa import extract, feature_rows, frames, params, sources, store, tables
 from msavqa.feature_rows import ExtractSettings
 from msavqa.frames import DecodeSettings
 from msavqa.store_settings import StoreSettings
@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "settings": settings,
         "extract": params.block(data, "extract", ExtractSettings),
         "shard_mb": params.block(data, "store", StoreSettings).shard_mb,
+        "staging_root": sources.staging_root("pipeline.extract", f"msavqa.trunks.{settings.kind}"),
         "description": f"extract {dataset} {name}",
     }
     manifest = tables.read_manifest(Path("data") / dataset / "manifest.parquet")

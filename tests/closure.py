@@ -1,70 +1,20 @@
-"""Which source files a stage's code is made of: the import closure of its module, read without running it.
+"""What each stage declares of its module's import closure, and what it should.
 
 `python -m tests.closure` prints, for every stage of every dvc.yaml, what it should declare and does not.
 """
 
-import ast
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("msavqa", "pipeline", "data", "benchmarks")
+from msavqa.sources import ROOT, closure
 
 # Stages whose module is found by name at run time: stage module -> where the second module lives.
-CHOSEN = {"pipeline.extract": "msavqa.trunks", "pipeline.index": "msavqa.readers", "pipeline.train": "msavqa.branches"}
-
-
-def file_of(module: str) -> Path | None:
-    """The source file of one of our modules, relative to the root; None for packages and others' modules."""
-    if module.split(".")[0] not in PACKAGES:
-        return None
-    path = Path(*module.split(".")).with_suffix(".py")
-    return path if (ROOT / path).is_file() else None
-
-
-@cache
-def imports_of(path: Path) -> frozenset[Path]:
-    """Our files that one file imports, inside functions too; what only type checkers read is left out."""
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    found: set[Path] = set()
-    for node in _running_nodes(tree):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        found.update(file for name in names if (file := file_of(name)))
-    return frozenset(found)
-
-
-def closure(module: str) -> set[Path]:
-    """All our files that importing and running a module may execute, itself included, packages' __init__ not.
-
-    An __init__.py holds a docstring and at most a lazy look-up (a law of tests/test_project.py).
-    """
-    start = file_of(module)
-    if start is None:
-        raise LookupError(f"{module} is none of our modules")
-    done: set[Path] = set()
-    waiting = [start]
-    while waiting:
-        path = waiting.pop()
-        if path not in done:
-            done.add(path)
-            waiting.extend(imports_of(path))
-    return done
-
-
-def _running_nodes(tree: ast.AST) -> Iterable[ast.AST]:
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            yield from (child for other in node.orelse for child in ast.walk(other))
-            continue
-        yield node
-        yield from _running_nodes(node)
+CHOSEN = {
+    "pipeline.extract": "msavqa.trunks",
+    "pipeline.index": "msavqa.readers",
+    "pipeline.train": "msavqa.branches",
+}
 
 
 @dataclass(frozen=True)
@@ -87,13 +37,21 @@ def stages(root: Path = ROOT) -> list[StageCode]:
             if words[:2] != ["python", "-m"]:
                 continue
             module = words[2]
-            declared = {Path(dep.fs_path).relative_to(root) for dep in stage.deps if str(dep.fs_path).endswith(".py")}
+            declared = {
+                Path(dep.fs_path).relative_to(root) for dep in stage.deps if str(dep.fs_path).endswith(".py")
+            }
             needed = closure(module)
-            chosen = [path for path in declared if module in CHOSEN and str(path).startswith(CHOSEN[module].replace(".", "/"))]
+            chosen = [
+                path
+                for path in declared
+                if module in CHOSEN and str(path).startswith(CHOSEN[module].replace(".", "/"))
+            ]
             for path in chosen:
                 needed |= closure(".".join(path.with_suffix("").parts))
             if module in CHOSEN and len(chosen) != 1:
-                raise LookupError(f"{stage.addressing} declares {len(chosen)} of {CHOSEN[module]}, expected one")
+                raise LookupError(
+                    f"{stage.addressing} declares {len(chosen)} of {CHOSEN[module]}, expected one"
+                )
             found.append(StageCode(stage.addressing, frozenset(declared), frozenset(needed)))
     return found
 

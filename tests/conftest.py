@@ -31,3 +31,17 @@ def skip_or_fail(reason: str) -> None:
     if os.environ.get("MSAVQA_NO_SKIPS"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository in which the whole pipeline has run on a tiny world and everything is committed.
+
+    Shared by all tests: clone it (`tests.tiny.clone`), never change it.
+    """
+    from tests import tiny
+
+    repo = tiny.checkout(tmp_path_factory.mktemp("tiny") / "msavqa")
+    tiny.run("dvc", "repro", cwd=repo)
+    tiny.commit(repo, "what the tiny world gave")
+    return repo

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from msavqa import sources
 from tests import closure, readme_map
 
 ROOT = closure.ROOT
@@ -31,7 +32,9 @@ def test_every_stage_declares_the_import_closure_of_its_module(stages: list[clos
     assert {name: paths for name, paths in missing.items() if paths} == {}
 
 
-def test_no_stage_declares_a_source_that_no_stage_of_its_group_imports(stages: list[closure.StageCode]) -> None:
+def test_no_stage_declares_a_source_that_no_stage_of_its_group_imports(
+    stages: list[closure.StageCode],
+) -> None:
     groups: dict[str, list[closure.StageCode]] = {}
     for stage in stages:
         groups.setdefault(stage.name.split("@")[0], []).append(stage)
@@ -45,7 +48,7 @@ def test_closure_sees_imports_inside_functions_and_not_those_for_type_checkers()
     tree = ast.parse(
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import a\ndef f():\n    import b\n"
     )
-    names = [node.names[0].name for node in closure._running_nodes(tree) if isinstance(node, ast.Import)]
+    names = [node.names[0].name for node in sources.running_nodes(tree) if isinstance(node, ast.Import)]
     assert names == ["b"]
 
 

@@ -22,9 +22,17 @@ def run(*command: str, cwd: Path, ok: bool = True, **environment: str) -> str:
     variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
     variables |= {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", **environment}
     done = subprocess.run(
-        command, cwd=cwd, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        command,
+        cwd=cwd,
+        env=variables,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
     )
-    assert not ok or done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-6000:]}"
+    assert not ok or done.returncode == 0, (
+        f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-6000:]}"
+    )
     return done.stdout
 
 
@@ -52,6 +60,23 @@ def checkout(target: Path) -> Path:
     edit(target / "params.yaml", TINY_PARAMS)
     commit(target, "tiny world", first=True)
     return target
+
+
+def clone(repo: Path, target: Path, *, remote: str | None = None, **options: str) -> Path:
+    """A git clone with no DVC cache of its own; `remote` becomes its default remote."""
+    run("git", "clone", "--quiet", str(repo), str(target), cwd=repo.parent)
+    run("git", "config", "user.email", "test@example.org", cwd=target)
+    run("git", "config", "user.name", "test", cwd=target)
+    if remote is not None:
+        add_remote(target, remote, **options)
+    return target
+
+
+def add_remote(repo: Path, url: str, **options: str) -> None:
+    """Makes `url` the default remote, in the machine's own configuration (nothing to commit)."""
+    run("dvc", "remote", "add", "--local", "--default", "--force", "team", url, cwd=repo)
+    for key, value in options.items():
+        run("dvc", "remote", "modify", "--local", "team", key, value, cwd=repo)
 
 
 def commit(repo: Path, message: str, *, first: bool = False) -> None:

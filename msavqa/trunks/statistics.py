@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from msavqa import frame_statistics
+from msavqa import frame_statistics, sources, weights
 from msavqa.network import Arrays, Network, Video, versions
 from msavqa.params import Settings
 from msavqa.store_format import ArraySpec
@@ -17,6 +17,8 @@ class TrunkSettings(Settings):
     """`trunks.statistics`."""
 
     kind: Literal["statistics"]
+    weights: Literal["msavqa/frame_statistics.py"]
+    """The source of the measures, which is to them what weights are to a network."""
 
 
 def specs(settings: TrunkSettings, *, frames: int) -> tuple[ArraySpec, ...]:
@@ -31,7 +33,12 @@ def attributes(settings: TrunkSettings) -> dict[str, Any]:
 
 def fingerprint(settings: TrunkSettings) -> dict[str, Any]:
     """Everything the measures depend on besides the frames themselves."""
-    return {"kind": settings.kind, **attributes(settings), "versions": versions("numpy", "scipy")}
+    return {
+        "kind": settings.kind,
+        **attributes(settings),
+        "source_sha256": weights.sha256(sources.ROOT / settings.weights),
+        "versions": versions("numpy", "scipy"),
+    }
 
 
 def load(settings: TrunkSettings, *, device: str, batch: int) -> Network[Video]:
