@@ -59,6 +59,8 @@ class TrainSettings(Settings):
     """Folds trained at once on a CPU; a GPU trains them one after the other."""
     threads: int = Field(ge=1)
     """Of each process on a CPU; a fixed number, because sums depend on it in their last bits."""
+    evaluation_batch: int = Field(ge=1)
+    """Videos at once where nothing is learned."""
     seed: int = Field(ge=0)
     checkpoint_seconds: float = Field(ge=0)
     """At the end of an epoch the state is saved where the last save is longer ago than this."""
@@ -155,7 +157,7 @@ def freeze_constants(model: Any, *, inputs: Inputs, labels: Labels, settings: Tr
     chosen = labels.videos[np.linspace(0, count - 1, min(count, CONSTANT_ROWS)).astype(np.int64)]
     model.eval()
     with torch.no_grad(), _precision(inputs.device, settings):
-        found = [model.technical(inputs.batch(part)) for part in _parts(chosen)]
+        found = [model.technical(inputs.batch(part)) for part in _parts(chosen, settings)]
     model.standardise.set_from(torch.cat([one.reshape(-1, one.shape[-1]).float() for one in found]))
 
 
@@ -169,7 +171,7 @@ def outputs(model: nn.Module, *, inputs: Inputs, videos: Rows, settings: TrainSe
     """What the model says of these videos, in batches, on the fixed view, dropout off."""
     model.eval()
     with torch.no_grad(), _precision(inputs.device, settings):
-        return [model(inputs.batch(part)) for part in _parts(videos)]
+        return [model(inputs.batch(part)) for part in _parts(videos, settings)]
 
 
 def _loss_of(loss: Loss, mos: Tensor, weight: Tensor, output: Output) -> Tensor:
@@ -244,7 +246,8 @@ def _precision(device: torch.device, settings: TrainSettings) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16")
 
 
-def _parts(videos: Rows, size: int = 128) -> list[Rows]:
+def _parts(videos: Rows, settings: TrainSettings) -> list[Rows]:
+    size = settings.evaluation_batch
     return [videos[start : start + size] for start in range(0, len(videos), size)]
 
 

@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from msavqa import fit, inputs, model, tables, tail
+from msavqa import fit, inputs, model, tables, tail, trainable
 from msavqa.branch_parts import Shapes
 from msavqa.fit import Labels, Record, TrainSettings
 from msavqa.ranks import Ranks
@@ -40,8 +40,8 @@ class Work:
     splits: pd.DataFrame
     features: Path
     """The folder of the dataset's stores."""
-    clip_weights: Mapping[str, Path]
-    """Weights files of the trunks `clip_text` and `clip_image`."""
+    weights: Mapping[str, Path]
+    """Weights files by trunk: of CLIP's two, and of the branch's own where it is trained along."""
     start: Path | None
     """Weights of pre-training without prompts that the branch starts from."""
     checkpoints: Path | None
@@ -80,12 +80,18 @@ class Opened:
     shapes: Shapes
     tails: Mapping[str, nn.Module]
 
+    def backbone(self) -> nn.Module:
+        """What is trained of the branch's trunk, fresh from the trunk's weights."""
+        opened = self.inputs.sources["features"].store
+        return trainable.backbone(opened, self.work.weights[self.work.settings.trunk])
+
     def model(self) -> nn.Module:
         """The branch, untrained, on its device."""
         built = model.assemble(
             self.work.branch,
             self.work.settings,
             shapes=self.shapes,
+            backbone=self.backbone(),
             text_tail=self.tails.get("clip_text"),
             image_tail=self.tails.get("clip_image"),
         )
@@ -139,7 +145,7 @@ def open_work(work: Work) -> Opened:
     ):
         if key in found.sources:
             attributes = found.sources[key].store.attributes
-            tails[trunk] = make(work.clip_weights[trunk], attributes["architecture"])
+            tails[trunk] = make(work.weights[trunk], attributes["architecture"])
     return Opened(work=work, inputs=found, shapes=found.shapes(), tails=tails)
 
 
@@ -183,6 +189,11 @@ def run_job(opened: Opened, job: Job, *, ranks: Ranks) -> Outcome:
     score = fit.predict(net, inputs=opened.inputs, videos=videos, settings=work.train)
     scores = wanted.assign(repeat=job.repeat, score=score)[["repeat", "video_id", "role", "score"]]
     return Outcome(job=job, scores=scores, history=history, weights=weights, facts=_facts(opened))
+
+
+def weights_of(trunks: Mapping[str, Mapping[str, Any]]) -> dict[str, Path]:
+    """Weights files by trunk, of the params block `trunks`."""
+    return {name: Path(trunk["weights"]) for name, trunk in trunks.items() if "weights" in trunk}
 
 
 def labels_of(opened: inputs.Inputs, rows: pd.DataFrame) -> Labels:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from torch import Tensor
 from msavqa import store
 from msavqa.branch_parts import Shapes
 from msavqa.errors import MsavqaError
+from msavqa.pixels import PixelSource
 from msavqa.prompts import prompt_id
 from msavqa.semantics import Batch, ClipShapes
 
@@ -45,6 +47,13 @@ class Source:
     places: Tensor
     """Row of `resident` for each video (of the store while streaming)."""
 
+    @property
+    def width(self) -> int:
+        """Length of the feature axis; of a cut inside a network, of the features behind it."""
+        if self.array == "stage":
+            return int(self.store.attributes["architecture"]["width"])
+        return self.store.spec(self.array).shape[-1]
+
     def take(self, videos: Rows, view: Rows, device: torch.device) -> Tensor:
         """The array of these videos, on the device, one view each."""
         place = self.places[torch.from_numpy(videos)]
@@ -66,7 +75,7 @@ class Inputs:
     """Usable videos in the order asked for."""
     quarantined: list[str]
     """Videos left out because a store holds no features of them."""
-    sources: Mapping[str, Source]
+    sources: Mapping[str, Source | PixelSource]
     device: torch.device
     resident: Resident
     """Where the features are: never `auto`."""
@@ -94,24 +103,20 @@ class Inputs:
     def shapes(self) -> Shapes:
         """Sizes of the arrays, for building the branch."""
         found = self.sources
-        spec = found["features"].store.spec(found["features"].array)
-        width = spec.shape[-1]
-        if "channel" in spec.axes:
-            width = spec.shape[spec.axes.index("channel") - 1]
         clip = None
         if "frames_cls" in found:
             text = found.get("text_tokens")
             image = found.get("image_tokens")
             clip = ClipShapes(
-                dim=found["frames_cls"].store.spec("cls").shape[-1],
-                text_width=0 if text is None else text.store.spec(text.array).shape[-1],
-                image_width=0 if image is None else image.store.spec(image.array).shape[-1],
+                dim=found["frames_cls"].width,
+                text_width=0 if text is None else text.width,
+                image_width=0 if image is None else image.width,
             )
         motion, statistics = found.get("motion"), found.get("statistics")
         return Shapes(
-            features=width,
-            motion=0 if motion is None else motion.store.spec(motion.array).shape[-1],
-            statistics=0 if statistics is None else statistics.store.spec(statistics.array).shape[-1],
+            features=found["features"].width,
+            motion=0 if motion is None else motion.width,
+            statistics=0 if statistics is None else statistics.width,
             clip=clip,
         )
 
@@ -150,9 +155,16 @@ def open_inputs(
             next_step="look at the stores' rows.parquet for why videos are quarantined",
         )
     place = _place(wanted, stores, resident, device, processes)
-    sources = {}
+    sources: dict[str, Source | PixelSource] = {}
     for key, (trunk, *arrays) in wanted.items():
         opened = stores[trunk]
+        if opened.fingerprint.get("cut") == "pixels":
+            frames = store.open(features / "frames.zarr")
+            kept = frames.index([one for one, good in zip(ids, usable, strict=True) if good])
+            sources[key] = PixelSource(
+                opened, frames, kept, ThreadPoolExecutor(max(1, torch.get_num_threads()))
+            )
+            continue
         array = next((name for name in arrays if name in opened.specs), arrays[0])
         sources[key] = _source(key, opened, array, rows[trunk][usable], place, device)
     return Inputs(
@@ -190,8 +202,7 @@ def _place(
     if resident != "auto":
         return resident
     arrays = {
-        (trunk, next((a for a in names if a in stores[trunk].specs), names[0]))
-        for trunk, *names in wanted.values()
+        (trunk, name) for trunk, *names in wanted.values() for name in names if name in stores[trunk].specs
     }
     need = 2 * sum(stores[trunk].nbytes(array) for trunk, array in arrays)
     if device.type == "cuda" and need <= torch.cuda.mem_get_info(device)[0]:

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         manifest=tables.read_manifest(Path("data") / dataset / "manifest.parquet"),
         splits=tables.read_splits(Path("data") / dataset / "splits.parquet"),
         features=Path("features") / dataset,
-        clip_weights={},
+        weights=folds.weights_of(data["trunks"]),
         start=None,
         checkpoints=Path(os.environ.get("DVC_ROOT", ".")) / ".msavqa" / "train",
     )

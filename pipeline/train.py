@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         manifest=tables.read_manifest(labels / "manifest.parquet"),
         splits=tables.read_splits(labels / "splits.parquet"),
         features=Path("features") / dataset,
-        clip_weights={name: Path(data["trunks"][name]["weights"]) for name in ("clip_text", "clip_image")},
+        weights=folds.weights_of(data["trunks"]),
         start=PRETRAINED.get(branch),
         checkpoints=Path(os.environ.get("DVC_ROOT", ".")) / ".msavqa" / "train",
     )

@@ -62,6 +62,7 @@ def train(**changes: Any) -> TrainSettings:
         "device": "cpu",
         "processes": 1,
         "threads": 1,
+        "evaluation_batch": 128,
         "seed": 0,
         "checkpoint_seconds": 0.0,
     }

@@ -4,7 +4,7 @@ Quality = what the trunks' features show + how well the frames fit the prompt - 
 each part of a model has something of its own to find.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class World:
     """Where everything is, and its tables."""
 
     features: Path
-    clip_weights: dict[str, Path]
+    weights: dict[str, Path]
     manifest: pd.DataFrame
     splits: pd.DataFrame
 
@@ -64,20 +64,22 @@ def make(
         size=(videos, views, FRAMES, FEATURES)
     )
     features = root / "features"
-    _store(features / "frame.zarr", ids, pooled=("video view frame width", pooled.astype(np.float16)))
-    _store(
+    write_store(features / "frame.zarr", ids, pooled=("video view frame width", pooled.astype(np.float16)))
+    write_store(
         features / "segment.zarr",
         ids,
         broken=(broken or {}).get("segment.zarr", []),
         pooled=("video view frame width", pooled[:, :, ::2].astype(np.float16)),
     )
     times = pooled[:, :1, :TIMES] + 0.1
-    _store(features / "video.zarr", ids, pooled=("video view time width", times.astype(np.float16)))
+    write_store(features / "video.zarr", ids, pooled=("video view time width", times.astype(np.float16)))
     statistics = np.stack([technical, mutation], axis=1) + 0.05 * random.normal(size=(videos, 2))
-    _store(features / "statistics.zarr", ids, statistics=("video statistic", statistics.astype(np.float32)))
+    write_store(
+        features / "statistics.zarr", ids, statistics=("video statistic", statistics.astype(np.float32))
+    )
     tokens = 0.1 * random.normal(size=(videos, FRAMES, TOKENS, WIDTH))
     tokens[..., 0, :DIM] = cls
-    _store(
+    write_store(
         features / "clip_image.zarr",
         ids,
         tokens=("video frame token width", tokens.astype(np.float16)),
@@ -88,7 +90,7 @@ def make(
     length = random.integers(2, TOKENS, size=len(unique)).astype(np.int32)
     for row, prompt in enumerate(unique):
         text_tokens[row, length[row] - 1, :DIM] = text[prompt]
-    _store(
+    write_store(
         features / "clip_text.zarr",
         [prompt_id(prompt) for prompt in unique],
         tokens=("prompt token width", text_tokens.astype(np.float16)),
@@ -97,7 +99,8 @@ def make(
     )
     manifest = pd.DataFrame({"video_id": ids, "prompt": prompts, "mos": quality, "weight": 1.0})
     manifest["generator"] = [f"g{number % 3}" for number in range(videos)]
-    return World(features, _clip_weights(root), manifest, _splits(ids, repeats))
+    weights = _clip_weights(root) | dict.fromkeys(("frame", "segment", "video"), Path("unused"))
+    return World(features, weights, manifest, _splits(ids, repeats))
 
 
 def _splits(ids: list[str], repeats: int) -> pd.DataFrame:
@@ -138,10 +141,17 @@ def _clip_weights(root: Path) -> dict[str, Path]:
     return paths
 
 
-def _store(
-    path: Path, ids: list[str], *, broken: Sequence[int] = (), **arrays: tuple[str, np.ndarray]
+def write_store(
+    path: Path,
+    ids: list[str],
+    *,
+    broken: Sequence[int] = (),
+    fingerprint: Mapping[str, object] | None = None,
+    attributes: Mapping[str, object] | None = None,
+    extra: Mapping[str, int] | None = None,
+    **arrays: tuple[str, np.ndarray],
 ) -> None:
-    """A store of arrays given as (axes, whole array)."""
+    """A store of arrays given as (axes, whole array); `extra` columns are the same in every row."""
     specs = [
         ArraySpec(name=name, axes=tuple(axes.split()), shape=array.shape[1:], dtype=str(array.dtype))
         for name, (axes, array) in arrays.items()
@@ -150,7 +160,8 @@ def _store(
     def compute(rows: list[int]) -> shards.ShardResult:
         chosen = {name: array[list(rows)] for name, (_, array) in arrays.items()}
         return shards.ShardResult(
-            chosen, [shards.RowResult(error="broken" if row in broken else "") for row in rows]
+            chosen,
+            [shards.RowResult(error="broken" if row in broken else "", extra=extra or {}) for row in rows],
         )
 
     shards.write(
@@ -158,8 +169,8 @@ def _store(
         ids=ids,
         sha256s=["0" * 64] * len(ids),
         specs=specs,
-        fingerprint={"world": path.name},
-        attributes={"architecture": ARCHITECTURE},
+        fingerprint=fingerprint or {"world": path.name},
+        attributes=attributes or {"architecture": ARCHITECTURE},
         compute=compute,
         shard_mb=1,
         staging_root=path.parent / "staging",

@@ -38,7 +38,7 @@ def work(
         manifest=world.manifest,
         splits=world.splits,
         features=world.features,
-        clip_weights=world.clip_weights,
+        weights=world.weights,
         start=None,
         checkpoints=None,
     )

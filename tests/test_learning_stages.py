@@ -32,7 +32,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params = {
         "dataset": "world",
         "pretrain_dataset": "ugc",
-        "trunks": {name: {"weights": str(path)} for name, path in world.clip_weights.items()},
+        "trunks": {name: {"weights": str(path)} for name, path in world.weights.items()},
         "branches": settings,
         "train": branch_settings.train(processes=1).model_dump(mode="json"),
         "pretrain": {"epochs": 2, "optimiser": optimiser},
