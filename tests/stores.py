@@ -115,6 +115,15 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
 
 
+def same_as_fresh(world: World, fresh: World) -> bool:
+    """Whether the store is byte for byte that of a first, uninterrupted run over the same rows."""
+    fresh.ids, fresh.sha256s = world.ids, world.sha256s
+    shutil.rmtree(fresh.staging, ignore_errors=True)
+    shutil.rmtree(fresh.path, ignore_errors=True)
+    fresh.write()
+    return tree(world.path) == tree(fresh.path)
+
+
 def write_slowly(root: Path, seconds: float, workers: int) -> None:
     """Writes the tiny store, waiting before each shard; more than one worker means other processes."""
     world = World(root)
