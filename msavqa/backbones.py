@@ -100,7 +100,7 @@ def video(model: str, kwargs: Mapping[str, Any]) -> Any:
 
 
 def video_features(
-    network: Any, pixels: Float[Tensor, "video 3 frame height width"]
+    network: Any, pixels: Float[Tensor, "video 3 frame y x"]
 ) -> Float[Tensor, "video time width"]:
     """Features of each temporal token, averaged over space; their mean over time is what the network's own
     head would read."""
@@ -108,7 +108,7 @@ def video_features(
 
 
 def video_before(
-    network: Any, pixels: Float[Tensor, "video 3 frame height width"]
+    network: Any, pixels: Float[Tensor, "video 3 frame y x"]
 ) -> Float[Tensor, "video time height width channel"]:
     """The input of the last stage, its patches merged already."""
     found: Tensor = network.features[:-1](network.pos_drop(network.patch_embed(pixels)))

@@ -25,7 +25,7 @@ def videos(
     frames: Store,
     read_frames: ReadFrames,
     extract: ExtractSettings,
-    shard_mb: float,
+    shard_mb: int | float,
     description: str = "extract",
     staging_root: Path | None = None,
 ) -> WriteReport:
@@ -64,7 +64,7 @@ def prompts(
     settings: Any,
     prompts: Sequence[str],
     extract: ExtractSettings,
-    shard_mb: float,
+    shard_mb: int | float,
     description: str = "extract",
     staging_root: Path | None = None,
 ) -> WriteReport:

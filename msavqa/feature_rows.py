@@ -6,7 +6,7 @@ import pkgutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Literal, Protocol, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,7 @@ class ExtractSettings(Settings):
     device: Literal["auto", "cpu", "cuda"]
 
 
+@runtime_checkable
 class Trunk(Protocol):
     """What every module of msavqa/trunks offers."""
 

@@ -100,7 +100,7 @@ def _spatial(luminance: Floats, red: Floats, green: Floats, blue: Floats) -> Flo
     padded = np.pad(luminance, ((0, 0), (1, 1), (1, 1)), mode="edge")
     across = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]
     down = padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
-    gradient: Floats = np.sqrt(across**2 + down**2) / 2
+    gradient = np.hypot(across, down) / np.float32(2)
     second = padded[..., 2:] + padded[..., :-2] - 2 * padded[..., 1:-1]  # across, for all padded rows
     laplacian = second[:, 1:-1] + padded[:, 2:, 1:-1] + padded[:, :-2, 1:-1] - 2 * luminance
     mscn = _mscn(luminance)

@@ -6,6 +6,7 @@ id and the view's number alone, so that a cached view never changes.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Interpolation = Literal["bilinear", "bicubic"]
+Sampling = Literal["resize", "fragments"]
+GRID = 7
+"""Zoom-VQA's and FAST-VQA's fragments: 7 x 7 patches of 48 pixels make 336."""
 CLIP_MEAN_SD = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 IMAGENET_MEAN_SD = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation of red, green and blue in 0..1, as the networks were trained."""
@@ -82,31 +86,31 @@ def cropped(pixels: "Tensor", *, size: int, view: View) -> "Tensor":
     return part.flip(-1) if view.flip else part
 
 
-def fragments(pixels: "Tensor", *, grid: int, size: int, view: View, video_id: str) -> "Tensor":
-    """A mosaic of `grid` x `grid` unscaled patches of `size` pixels, one a cell, the same in all frames.
+def fragments(pixels: "Tensor", *, size: int, view: View) -> "Tensor":
+    """A mosaic of 7 x 7 unscaled patches of `size` pixels, one a cell, the same in all frames.
 
     FAST-VQA's sampling: technical quality at its own scale, from all over the picture. View 0 takes the
-    middle of every cell, other views a place that follows from the video's id and the view.
+    middle of every cell, other views a place of their own in each.
     """
     height, width = pixels.shape[-2:]
     if view == CENTRE:
-        places = np.full((grid, grid, 2), 0.5)
+        places = np.full((GRID, GRID, 2), 0.5)
     else:
-        seed = hashlib.sha256(f"{view.top}:{view.left}:{video_id}".encode()).digest()
-        places = np.random.default_rng(int.from_bytes(seed[:8], "big")).random((grid, grid, 2))
-    mosaic = pixels.new_empty((*pixels.shape[:-2], grid * size, grid * size))
-    for row in range(grid):
-        for column in range(grid):
-            top = _place(row, grid, height, size, places[row, column, 0])
-            left = _place(column, grid, width, size, places[row, column, 1])
+        seed = [int(part * 2**32) for part in (view.top, view.left, view.start)]
+        places = np.random.default_rng(seed).random((GRID, GRID, 2))
+    mosaic = pixels.new_empty((*pixels.shape[:-2], GRID * size, GRID * size))
+    for row in range(GRID):
+        for column in range(GRID):
+            top = _place(row, height, size, places[row, column, 0])
+            left = _place(column, width, size, places[row, column, 1])
             patch = pixels[..., top : top + size, left : left + size]
             mosaic[..., row * size : (row + 1) * size, column * size : (column + 1) * size] = patch
     return mosaic.flip(-1) if view.flip else mosaic
 
 
-def _place(cell: int, cells: int, length: int, size: int, fraction: float) -> int:
+def _place(cell: int, length: int, size: int, fraction: float) -> int:
     """The first pixel of a patch inside its cell; inside the picture where cells are smaller than patches."""
-    start, end = cell * length // cells, (cell + 1) * length // cells
+    start, end = cell * length // GRID, (cell + 1) * length // GRID
     return int(min(start + fraction * max(end - start - size, 0), length - size))
 
 
@@ -117,3 +121,48 @@ def normalised(pixels: "Tensor", *, mean_sd: tuple[tuple[float, ...], tuple[floa
     shape = (1, 3, *[1] * (pixels.ndim - 2))
     mean, sd = (torch.tensor(part, device=pixels.device).view(shape) * 255 for part in mean_sd)
     return (pixels.float() - mean) / sd
+
+
+def image_views(
+    frames: npt.NDArray[np.uint8],
+    *,
+    looks: Sequence[View],
+    key: int | Literal["all"],
+    resize: int,
+    crop: int,
+    interpolation: Interpolation,
+) -> "tuple[Tensor, npt.NDArray[np.int32]]":
+    """Crops of the (key) frames of a video: uint8 (view, frame, 3, crop, crop), and which frames they are.
+
+    Each frame is resized once, whatever views need it.
+    """
+    import torch
+
+    index = [key_frames(len(frames), key, start=look.start) for look in looks]
+    needed, place = np.unique(np.concatenate(index), return_inverse=True)
+    pixels = resized(frames[needed], short_side=resize, interpolation=interpolation)
+    chosen = zip(np.split(place, len(looks)), looks, strict=True)
+    crops = [cropped(pixels[torch.from_numpy(which)], size=crop, view=look) for which, look in chosen]
+    return torch.stack(crops), np.stack(index).astype(np.int32)
+
+
+def video_views(
+    frames: npt.NDArray[np.uint8],
+    *,
+    looks: Sequence[View],
+    resize: int,
+    crop: int,
+    interpolation: Interpolation,
+    sampling: Sampling,
+) -> "Tensor":
+    """Crops or fragments of all frames of a video, uint8 (view, 3, frame, crop, crop)."""
+    import torch
+
+    pixels = resized(frames, short_side=resize, interpolation=interpolation)
+    parts = [
+        cropped(pixels, size=crop, view=look)
+        if sampling == "resize"
+        else fragments(pixels, size=crop // GRID, view=look)
+        for look in looks
+    ]
+    return torch.stack([part.transpose(0, 1) for part in parts])

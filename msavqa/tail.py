@@ -172,15 +172,7 @@ def _tail(
     path: Path | str, architecture: Mapping[str, Any], *, prefix: str, norm: str, projection: str
 ) -> ClipTail:
     block = f"{prefix}transformer.resblocks.{int(architecture['layers']) - 1}."
-    asked = architecture.get("weights_sha256")
-    if asked is not None and (found := weights.sha256(path)) != asked:
-        raise WeightsError(
-            what="Other weights than those of the cached tokens",
-            where=path,
-            got=f"sha256 {found[:12]}",
-            expected=f"sha256 {asked[:12]}",
-            next_step="run `dvc repro` so that tokens and weights come from one file",
-        )
+    weights.check_same(path, architecture.get("weights_sha256"))
     wanted = {f"{norm}.weight", f"{norm}.bias", projection} | {block + name for name in _BLOCK}
     state = weights.read(path, keep=wanted.__contains__)
     if missing := sorted(wanted - state.keys()):

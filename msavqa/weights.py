@@ -79,6 +79,18 @@ def sha256(path: Path | str) -> str:
     return _sha256(str(path.resolve()), stat.st_size, stat.st_mtime_ns)
 
 
+def check_same(path: Path | str, asked: str | None) -> None:
+    """Raises `WeightsError` where a file is not the one of that SHA-256; None asks for nothing."""
+    if asked is not None and (found := sha256(path)) != asked:
+        raise WeightsError(
+            what="Other weights than those of the cached features",
+            where=path,
+            got=f"sha256 {found[:12]}",
+            expected=f"sha256 {asked[:12]}",
+            next_step="run `dvc repro` so that features and weights come from one file",
+        )
+
+
 @lru_cache(maxsize=256)
 def _sha256(path: str, size: int, changed: int) -> str:
     with open(path, "rb") as file:

@@ -206,8 +206,8 @@ def test_tail_refuses_weights_other_than_those_of_the_cached_tokens(tmp_path: Pa
     with pytest.raises(weights.WeightsError) as refusal:
         tail.clip_text_tail(path, architecture)
     assert str(refusal.value) == (
-        f"Other weights than those of the cached tokens in {path}: got sha256 {weights.sha256(path)[:12]}, "
-        f"expected sha256 {before[:12]}; run `dvc repro` so that tokens and weights come from one file."
+        f"Other weights than those of the cached features in {path}: got sha256 {weights.sha256(path)[:12]}, "
+        f"expected sha256 {before[:12]}; run `dvc repro` so that features and weights come from one file."
     )
 
 

@@ -5,7 +5,7 @@ The frame branch's ConvNeXt and the segment branch's Swin are both of this kind 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +46,7 @@ class TrunkSettings(Settings):
     dtype: Literal["float16", "float32"]
 
     @model_validator(mode="after")
-    def _crop_fits(self) -> Self:
+    def _crop_fits(self) -> "TrunkSettings":
         if self.crop > self.resize:
             raise ValueError(f"crop {self.crop} is larger than resize {self.resize}")
         if isinstance(self.frames, int) and self.frames < 1:
@@ -129,18 +129,13 @@ def load(settings: TrunkSettings, *, device: str, batch: int) -> Network[Video]:
 
 
 def prepare(settings: TrunkSettings, video: Video) -> Views:
-    """The views of a video as uint8 pixels; each stored frame is resized once, whatever views need it."""
-    import torch
-
-    looks = preprocess.views(video.id, settings.views)
-    index = [preprocess.key_frames(len(video.frames), settings.frames, start=look.start) for look in looks]
-    needed, place = np.unique(np.concatenate(index), return_inverse=True)
-    pixels = preprocess.resized(
-        video.frames[needed], short_side=settings.resize, interpolation=settings.interpolation
+    """The views of a video as uint8 pixels."""
+    pixels, index = preprocess.image_views(
+        video.frames,
+        looks=preprocess.views(video.id, settings.views),
+        key=settings.frames,
+        resize=settings.resize,
+        crop=settings.crop,
+        interpolation=settings.interpolation,
     )
-    places = np.split(place, len(looks))
-    crops = [
-        preprocess.cropped(pixels[torch.from_numpy(chosen)], size=settings.crop, view=look)
-        for chosen, look in zip(places, looks, strict=True)
-    ]
-    return Views(torch.stack(crops), np.stack(index).astype(np.int32))
+    return Views(pixels, index)

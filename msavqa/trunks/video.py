@@ -1,7 +1,7 @@
 """torchvision's Video Swin over a video's frames: features a temporal token, or the last stage's input."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 AXIS = "video"
-GRID, FRAGMENT = 7, 48
-"""Zoom-VQA's and FAST-VQA's fragments: 7 x 7 patches of 48 pixels make 336."""
 
 
 class TrunkSettings(Settings):
@@ -31,7 +29,7 @@ class TrunkSettings(Settings):
     crop: int = Field(gt=0)
     """Pixels of both sides that the network sees."""
     interpolation: preprocess.Interpolation
-    sampling: Literal["resize", "fragments"]
+    sampling: preprocess.Sampling
     """`resize` crops the resized frame; `fragments` takes 7 x 7 unscaled patches from all over it."""
     views: int = Field(ge=1)
     """Cached views: 0 is fixed (evaluation), the others are crops or patches and flips for training."""
@@ -40,11 +38,11 @@ class TrunkSettings(Settings):
     dtype: Literal["float16", "float32"]
 
     @model_validator(mode="after")
-    def _sizes_fit(self) -> Self:
+    def _sizes_fit(self) -> "TrunkSettings":
         if self.crop > self.resize:
             raise ValueError(f"crop {self.crop} is larger than resize {self.resize}")
-        if self.sampling == "fragments" and self.crop % GRID:
-            raise ValueError(f"crop {self.crop} is no multiple of {GRID}, as fragments need")
+        if self.sampling == "fragments" and self.crop % preprocess.GRID:
+            raise ValueError(f"crop {self.crop} is no multiple of {preprocess.GRID}, as fragments need")
         return self
 
 
@@ -77,7 +75,7 @@ def attributes(settings: TrunkSettings) -> dict[str, Any]:
 def fingerprint(settings: TrunkSettings) -> dict[str, Any]:
     """Everything the features depend on besides the frames themselves."""
     kept = settings.model_dump(exclude={"weights", "model", "kwargs"})
-    sizes = {"mean_sd": preprocess.IMAGENET_MEAN_SD, "grid": GRID}
+    sizes = {"mean_sd": preprocess.IMAGENET_MEAN_SD, "grid": preprocess.GRID}
     return {**kept, **sizes, **attributes(settings), "versions": versions("torch", "torchvision")}
 
 
@@ -113,17 +111,11 @@ def load(settings: TrunkSettings, *, device: str, batch: int) -> Network[Video]:
 
 def prepare(settings: TrunkSettings, video: Video) -> "Tensor":
     """The views of a video, (view, 3, frame, crop, crop) uint8."""
-    import torch
-
-    pixels = preprocess.resized(
-        video.frames, short_side=settings.resize, interpolation=settings.interpolation
+    return preprocess.video_views(
+        video.frames,
+        looks=preprocess.views(video.id, settings.views),
+        resize=settings.resize,
+        crop=settings.crop,
+        interpolation=settings.interpolation,
+        sampling=settings.sampling,
     )
-    found = []
-    for look in preprocess.views(video.id, settings.views):
-        if settings.sampling == "resize":
-            part = preprocess.cropped(pixels, size=settings.crop, view=look)
-        else:
-            size = settings.crop // GRID
-            part = preprocess.fragments(pixels, grid=GRID, size=size, view=look, video_id=video.id)
-        found.append(part.transpose(0, 1))
-    return torch.stack(found)
