@@ -5,6 +5,7 @@ the message is written beside the check. The command line prints the message alo
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class MsavqaError(Exception):
@@ -35,7 +36,7 @@ class ProblemsError(MsavqaError):
         return (_rebuild_problems, (type(self), self.where, self.problems, self.next_step))
 
 
-def _rebuild(kind: type[MsavqaError], *fields: str) -> MsavqaError:
+def _rebuild(kind: type[MsavqaError], *fields: Any) -> MsavqaError:
     what, where, got, expected, next_step = fields
     return kind(what=what, where=where, got=got, expected=expected, next_step=next_step)
 

@@ -1,4 +1,4 @@
-"""Small videos made for tests, whose frames say their own number, and the ffmpeg command's view of any video."""
+"""Small videos whose frames say their own number, and the ffmpeg command's view of any video."""
 
 import shutil
 import subprocess

@@ -98,7 +98,8 @@ def test_a_turn_that_is_no_right_angle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DecodeError) as refusal:
         probe(path)
     assert str(refusal.value) == (
-        f"Video in {path}: got a rotation of 30 degrees, expected a multiple of 90; turn it with ffmpeg first."
+        f"Video in {path}: got a rotation of 30 degrees, expected a multiple of 90; "
+        "turn it with ffmpeg first."
     )
 
 
