@@ -10,6 +10,7 @@ is compressed in the store is gzipped here, which every HDF5 reader knows. The t
 
 import contextlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -49,12 +50,16 @@ def export_store(found: Store, file: Path | str) -> None:
 def import_store(
     file: Path | str, path: Path | str, *, staging_root: Path | None = None
 ) -> shards.WriteReport:
-    """Makes the store at `path` of a file that `export_store` wrote; its shards stay staged for later runs.
+    """Makes the store at `path` of a file that `export_store` wrote.
 
-    Raises `StoreError` where the file is not such a file or not whole.
+    Its shards stay staged for later runs where a staging root is given; otherwise they pass through a folder
+    beside `path`. Raises `StoreError` where the file is not such a file or not whole.
     """
-    file = Path(file)
-    with _opened(file) as h5:
+    file, path = Path(file), Path(path)
+    passing = path.with_name(path.name + ".staging.partial")
+    with contextlib.ExitStack() as clean_up:
+        h5 = clean_up.enter_context(_opened(file))
+        clean_up.callback(shutil.rmtree, passing, ignore_errors=True)
         with _reading(file):
             _check_own(h5, file)
             specs = tuple(_spec(h5[name]) for name in h5 if name != ROWS)
@@ -70,7 +75,7 @@ def import_store(
             attributes=facts["attributes"],
             compute=partial(_read_rows, h5, file, specs, rows),
             shard_mb=slots * sum(spec.row_bytes for spec in specs) / 2**20,
-            staging_root=staging_root,
+            staging_root=staging_root or passing,
         )
 
 

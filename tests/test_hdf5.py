@@ -40,6 +40,15 @@ def test_an_imported_store_is_staged_so_that_a_grown_one_computes_only_the_new(
     assert grown.computed == [10]
 
 
+def test_an_import_without_a_staging_root_leaves_the_store_alone(
+    world: World, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hdf5.import_store(file, "back.zarr")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["back.zarr", "tiny.h5"]
+    assert tree(tmp_path / "back.zarr") == tree(world.path)
+
+
 def test_the_file_speaks_for_itself(world: World, file: Path) -> None:
     with h5py.File(file) as h5:
         for spec in SPECS:

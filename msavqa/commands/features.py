@@ -1,4 +1,4 @@
-"""`msavqa features`: what is in a store, whether it is whole, and as one HDF5 file to hand to others."""
+"""`msavqa features`: what is in a store, whether it is whole, handed on as HDF5, taken over."""
 
 from pathlib import Path
 from typing import Annotated
@@ -42,20 +42,51 @@ def info(path: Place, as_json: Annotated[bool, typer.Option("--json", help="Prin
 
 @app.command(
     "verify",
-    help="Compare every byte of a store with the checksums of when it was written.",
-    epilog="\b\nExample:\n  msavqa features verify features/sample/frame.zarr",
+    help="Compare every byte of a store with its checksums, and compute some rows again.",
+    epilog="\b\nExamples:\n  msavqa features verify features/sample/frame.zarr"
+    "\n  msavqa features verify features/sample/frame.zarr --sample 20",
 )
-def verify(path: Place) -> None:
-    """Checks a store; raises `StoreError` with every problem."""
+def verify(
+    path: Place,
+    sample: Annotated[int, typer.Option(help="Rows to compute again and compare.", min=0)] = 0,
+    tolerance: Annotated[
+        float,
+        typer.Option(help="Allowed difference, as a part of the row's largest value; 0 asks for equal bits."),
+    ] = 2e-3,
+) -> None:
+    """Checks a store; raises `ProblemsError` with every problem."""
     from msavqa import store, store_info
     from msavqa.errors import ProblemsError
 
-    found = store_info.verify(store.open(path))
+    if sample:
+        from msavqa import params, recompute
+
+        with recompute.of(path, data=params.read()) as (opened, compute):
+            found = store_info.verify(opened, sample=sample, recompute=compute, tolerance=tolerance)
+    else:
+        found = store_info.verify(store.open(path))
     if found.problems:
         raise ProblemsError(
             where=path, problems=found.problems, next_step="run `dvc repro` or `dvc pull` again"
         )
-    print(f"{path}: {found.files} files whole")
+    print(f"{path}: {found.files} files whole", end="")
+    compared = f", {found.rows_compared} rows computed again, largest difference {found.max_abs_diff:.3g}"
+    print(compared if sample else "")
+
+
+@app.command(
+    "adopt",
+    help="Stage a store's shards, so that the next `dvc repro` computes only the rows it lacks.",
+    epilog="\b\nExample (a colleague's features, then more videos):"
+    "\n  dvc pull && msavqa features adopt features/mine/frame.zarr",
+)
+def adopt(path: Place) -> None:
+    """Puts a finished store's shards where the stage that writes it looks for them."""
+    from msavqa import publish, recompute, store
+
+    found = store.open(path)
+    count = publish.adopt(path, staging_root=recompute.staging_root(found))
+    print(f"{path}: {count} of {len(found.records.shards)} shards newly staged")
 
 
 @app.command(
