@@ -1,0 +1,54 @@
+"""`msavqa features` on the tiny store, as a user types it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from msavqa.commands.features import app
+from msavqa.errors import ProblemsError
+from tests.stores import BAD, World, tree
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    made = World(tmp_path_factory.mktemp("commands"))
+    made.sha256s[5] = BAD
+    made.write()
+    return made
+
+
+def say(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_info_shows_a_table_or_json(world: World) -> None:
+    assert "10 (9 valid, 1 quarantined)" in say("info", world.path).stdout
+    assert json.loads(say("info", world.path, "--json").stdout)["fingerprint"]["cut"] == "pooled"
+
+
+def test_verify_counts_whole_files_and_names_damaged_ones(world: World, tmp_path: Path) -> None:
+    assert say("verify", world.path).stdout == f"{world.path}: 14 files whole\n"
+    say("export", world.path, tmp_path / "tiny.h5")
+    say("import", tmp_path / "tiny.h5", tmp_path / "copy.zarr")
+    file = tmp_path / "copy.zarr" / "tokens" / "c" / "0" / "0" / "0"
+    raw = bytearray(file.read_bytes())
+    raw[0] ^= 1
+    file.write_bytes(raw)
+    error = say("verify", tmp_path / "copy.zarr").exception
+    assert isinstance(error, ProblemsError)
+    assert error.problems[0].startswith(f"Damaged file in {file}: got sha256 ")
+
+
+def test_export_and_import_say_what_they_made(world: World, tmp_path: Path) -> None:
+    assert say("export", world.path, tmp_path / "tiny.h5").stdout.startswith(f"{tmp_path / 'tiny.h5'}: 0.")
+    made = say("import", tmp_path / "tiny.h5", tmp_path / "back.zarr")
+    assert made.stdout == f"{tmp_path / 'back.zarr'}: 10 rows, 1 quarantined\n"
+    assert tree(tmp_path / "back.zarr") == tree(world.path)
+
+
+def test_adopt_stages_every_shard_once(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert say("adopt", world.path).stdout == f"{world.path}: 3 of 3 shards newly staged\n"
+    assert say("adopt", world.path).stdout == f"{world.path}: 0 of 3 shards newly staged\n"
