@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from msavqa import weights
 from msavqa.calibration import Calibration
 from msavqa.ensemble import Ensemble
 from msavqa.errors import MsavqaError
@@ -25,6 +26,8 @@ from msavqa.reference import Reference
 FORMAT = "msavqa-bundle/1"
 CONTENTS = "bundle.json"
 CARD = "README.md"
+COPIED = (*weights.SAFETENSORS, *weights.TORCH, ".json")
+"""What `trunks.<trunk>` may name that is a file of the user's; the rest is names and our own sources."""
 EXPORT_AGAIN = "export the bundle again with `msavqa export`"
 
 
@@ -46,6 +49,8 @@ class Bundle:
     """Settings of each frozen network, as in params.yaml, with paths of the bundle's own files."""
     branches: Mapping[str, Mapping[str, Any]]
     """What each branch is built from: its settings, the sizes of its inputs, CLIP's architecture."""
+    fingerprints: Mapping[str, Mapping[str, Any]]
+    """What made each trunk's features in training."""
     ensemble: Ensemble
     calibration: Calibration
     reference: Reference
@@ -66,6 +71,7 @@ def write(
     trunks: Mapping[str, Mapping[str, Any]],
     branches: Mapping[str, Mapping[str, Any]],
     branch_weights: Mapping[str, Path],
+    fingerprints: Mapping[str, Mapping[str, Any]],
     ensemble: Ensemble,
     calibration: Calibration,
     reference: Reference,
@@ -91,6 +97,7 @@ def write(
         "decode": {"frames": frames, "box": box},
         "trunks": moved,
         "branches": {name: dict(facts) for name, facts in branches.items()},
+        "fingerprints": {name: dict(facts) for name, facts in fingerprints.items()},
         "ensemble": ensemble.to_dict(),
         "calibration": calibration.as_dict(),
         "reference": asdict(reference),
@@ -131,6 +138,7 @@ def load(path: Path | str) -> Bundle:
         box=contents["decode"]["box"],
         trunks={name: _placed(folder, trunk) for name, trunk in contents["trunks"].items()},
         branches=contents["branches"],
+        fingerprints=contents["fingerprints"],
         ensemble=Ensemble(**contents["ensemble"]),
         calibration=Calibration.from_dict(contents["calibration"]),
         reference=Reference.from_dict(contents["reference"]),
@@ -160,7 +168,7 @@ def _copied(folder: Path, name: str, settings: Mapping[str, Any]) -> dict[str, A
     moved = dict(settings)
     for key in ("weights", "model"):
         source = Path(str(settings.get(key, "")))
-        if (key == "weights" and key in settings) or source.suffix == ".json":
+        if source.suffix in COPIED:
             moved[key] = f"trunks/{name}{source.suffix}"
             shutil.copyfile(source, folder / moved[key])
     return moved

@@ -47,3 +47,9 @@ def of(
         yield f"{OUTSIDE}: no training video had such a score"
     if not found.calibration.informative:
         yield "the model did not tell its training videos apart: every score is their mean"
+
+
+def of_versions(versions: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+    """A warning for each package whose version, (then, now), is not that of training."""
+    for name, (then, now) in versions.items():
+        yield f"trained with {name} {then}, runs with {now}: the last digits may differ"

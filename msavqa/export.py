@@ -64,6 +64,9 @@ def export(root: Path, dataset: str, data: Mapping[str, Any], *, repeat: int, ou
         box=data["decode"]["box"],
         trunks={name: _placed(root, data["trunks"][name]) for name in used},
         branches=facts,
+        fingerprints={
+            name: dict(store.open(root / "features" / dataset / f"{name}.zarr").fingerprint) for name in used
+        },
         branch_weights={name: runs / name / "weights" / f"repeat{repeat}.safetensors" for name in facts},
         ensemble=ensemble,
         calibration=fitted_calibration,

@@ -73,7 +73,7 @@ def render(
         "",
         "## Limits",
         "- Scores mean what the raters of this dataset meant; another audience may rate otherwise.",
-        "- The interval holds for videos like those of the dataset. For other generators, lengths or sizes it",
+        "- The interval holds for videos like those of the dataset. For other generators or lengths it",
         "  may be too narrow; `warnings` in the output say when a video lies outside what was trained on.",
         "- SRCC among one generator's videos is often lower than over all: compare close versions with care.",
         "- Prompts longer than the text encoder reads are cut, and the output says so.",

@@ -5,6 +5,7 @@ the score it would get in the pipeline.
 """
 
 import importlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msavqa.errors import MsavqaError
 from msavqa.network import Network, Video
 from msavqa.params import Settings
 from msavqa.store_format import ArraySpec
@@ -20,7 +22,11 @@ TEXT = "clip_text"
 IMAGE = "clip_image"
 BATCH_FRAMES = 64
 Features = Mapping[str, Mapping[str, NDArray[Any]]]
-"""Trunk -> array name -> the video's row, the fixed view taken."""
+"""Trunk -> array name -> the video's row as a batch of one, (1, ...), the fixed view taken."""
+
+
+class PerceptionError(MsavqaError):
+    """A frozen network that would not see what it saw in training."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +37,37 @@ class Trunk:
     module: Any
     network: Network[Any]
 
+    versions: Mapping[str, tuple[str, str]]
+    """Packages whose version is not that of training: (then, now)."""
+
     @classmethod
-    def load(cls, settings: Mapping[str, Any], *, device: str) -> "Trunk":
-        """From a trunk's block of settings; only the fixed view is ever computed."""
+    def load(
+        cls, name: str, settings: Mapping[str, Any], *, fingerprint: Mapping[str, Any], device: str
+    ) -> "Trunk":
+        """From a trunk's block of settings; only the fixed view is ever computed.
+
+        Raises `PerceptionError` where this code or these settings do not make what `fingerprint` names.
+        """
         module = importlib.import_module(f"msavqa.trunks.{settings['kind']}")
-        only_fixed = {"views": 1} if "views" in settings else {}
         kind: type[Settings] = module.TrunkSettings
+        now = json.loads(json.dumps(module.fingerprint(kind.model_validate(settings))))
+        versions = now.pop("versions")
+        for key, value in now.items():
+            if fingerprint.get(key) != value:
+                raise PerceptionError(
+                    what="Frozen network",
+                    where=f"trunk {name!r}",
+                    got=f"{key} {value!r}",
+                    expected=f"{fingerprint.get(key)!r}, as in training",
+                    next_step="export the model again, or use the msavqa that exported it",
+                )
+        then = fingerprint["versions"]
+        other = {
+            one: (then.get(one, "none"), found) for one, found in versions.items() if then.get(one) != found
+        }
+        only_fixed = {"views": 1} if "views" in settings else {}
         parsed = kind.model_validate({**settings, **only_fixed})
-        return cls(parsed, module, module.load(parsed, device=device, batch=BATCH_FRAMES))
+        return cls(parsed, module, module.load(parsed, device=device, batch=BATCH_FRAMES), other)
 
     def row(self, one: Any, *, specs: Sequence[ArraySpec]) -> dict[str, NDArray[Any]]:
         """What the network says of one input, in the dtypes the store would have."""
@@ -47,8 +76,8 @@ class Trunk:
         rows = {}
         for name, values in found.items():
             spec = dtypes[name]
-            row = values[0].astype(spec.dtype)
-            rows[name] = row[0] if "view" in spec.axes else row
+            row = values.astype(spec.dtype)
+            rows[name] = row[:, 0] if "view" in spec.axes else row
         return rows
 
 
@@ -59,9 +88,23 @@ class Perception:
     trunks: Mapping[str, Trunk]
 
     @classmethod
-    def load(cls, trunks: Mapping[str, Mapping[str, Any]], *, device: str) -> "Perception":
-        """Raises `WeightsError` where a weights file is not of its network."""
-        return cls({name: Trunk.load(settings, device=device) for name, settings in trunks.items()})
+    def load(
+        cls,
+        trunks: Mapping[str, Mapping[str, Any]],
+        *,
+        fingerprints: Mapping[str, Mapping[str, Any]],
+        device: str,
+    ) -> "Perception":
+        """Raises `WeightsError` where a weights file is not of its network; else as `Trunk.load`."""
+        loaded = {}
+        for name, settings in trunks.items():
+            loaded[name] = Trunk.load(name, settings, fingerprint=fingerprints[name], device=device)
+        return cls(loaded)
+
+    @property
+    def versions(self) -> dict[str, tuple[str, str]]:
+        """Packages whose version is not that of training: (then, now)."""
+        return {name: pair for trunk in self.trunks.values() for name, pair in trunk.versions.items()}
 
     def see(self, frames: NDArray[np.uint8], *, video_id: str) -> dict[str, dict[str, NDArray[Any]]]:
         """Features of sampled frames (frame, height, width, 3) by every trunk that looks at videos."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,7 +58,7 @@ class Branch:
         batch: dict[str, Tensor] = {}
         for key, (trunk, *arrays) in self.reads.items():
             name = next(name for name in arrays if name in features[trunk])
-            batch[key] = torch.from_numpy(np.asarray(features[trunk][name])[None])
+            batch[key] = torch.from_numpy(features[trunk][name])
         found: Output = self.network(batch)
         return found
 
@@ -114,7 +114,7 @@ class Scorer(AbstractContextManager["Scorer"]):
         """Ends the decoding processes."""
         self._pool.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Scorer":
         return self
 
     def __exit__(
@@ -154,7 +154,10 @@ class Scorer(AbstractContextManager["Scorer"]):
             consistency=None if consistency is None else _measure(known, "consistency", consistency),
             timeline=timeline,
             mutation_seconds=timeline[peak].seconds if change[peak] > STILL else None,
-            warnings=tuple(cautions.of(decoded, self.bundle, prompt=prompt, cut=cut, own=own, raw=raw)),
+            warnings=(
+                *cautions.of(decoded, self.bundle, prompt=prompt, cut=cut, own=own, raw=raw),
+                *cautions.of_versions(perception.versions),
+            ),
             decoder=decoded.backend,
             dataset=self.bundle.dataset,
             model=self.bundle.digest,
@@ -163,7 +166,9 @@ class Scorer(AbstractContextManager["Scorer"]):
     def _networks(self) -> tuple[Perception, dict[str, Branch]]:
         # Loaded with the first video: its decoding goes on meanwhile.
         if self._loaded is None:
-            perception = Perception.load(self.bundle.trunks, device="cpu")
+            perception = Perception.load(
+                self.bundle.trunks, fingerprints=self.bundle.fingerprints, device="cpu"
+            )
             names = self.bundle.ensemble.branches
             self._loaded = perception, {name: _branch(self.bundle, name) for name in names}
         return self._loaded
@@ -202,7 +207,7 @@ def _branch(found: Bundle, name: str) -> Branch:
 
 
 def _cls(features: Features, trunk: str) -> NDArray[Any] | None:
-    return features[trunk]["cls"] if trunk in features else None
+    return features[trunk]["cls"][0] if trunk in features else None
 
 
 def _measure(known: Reference, name: str, value: float) -> Measure:

@@ -45,3 +45,11 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny.run("dvc", "repro", cwd=repo)
     tiny.commit(repo, "what the tiny world gave")
     return repo
+
+
+@pytest.fixture(scope="session")
+def random_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of tiny networks with random weights; tests copy it before they change it."""
+    from tests import random_bundle
+
+    return random_bundle.make(tmp_path_factory.mktemp("model")).path

@@ -1,0 +1,115 @@
+"""A bundle is loaded as it was exported, or refused with a sentence."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from msavqa import bundle
+from msavqa.bundle import BundleError
+
+
+@pytest.fixture
+def copy(random_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(random_bundle, tmp_path / "bundle"))
+
+
+def refusal_of(folder: Path) -> str:
+    with pytest.raises(BundleError) as refusal:
+        bundle.load(folder)
+    return str(refusal.value).replace(str(folder), "bundle")
+
+
+def test_a_bundle_may_move_and_stays_the_same_model(random_bundle: Path, copy: Path) -> None:
+    first, second = bundle.load(random_bundle), bundle.load(copy)
+    assert first.digest == second.digest
+    assert Path(second.trunks["frame"]["weights"]).is_relative_to(copy)
+    assert Path(second.trunks["clip_text"]["model"]).is_relative_to(copy)
+    assert second.trunks["statistics"]["weights"] == "msavqa/frame_statistics.py"
+    assert (first.ensemble, first.calibration, first.reference) == (
+        second.ensemble,
+        second.calibration,
+        second.reference,
+    )
+
+
+def test_nothing_in_a_bundle_names_where_it_was_made(random_bundle: Path) -> None:
+    text = (random_bundle / "bundle.json").read_text(encoding="utf-8")
+    assert str(random_bundle.parent) not in text
+    assert str(random_bundle.anchor) + "tmp" not in text
+
+
+def test_one_flipped_bit_of_a_weight_is_refused(copy: Path) -> None:
+    file = copy / "branches" / "frame.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    said = refusal_of(copy)
+    assert said.startswith("Model bundle in bundle/branches/frame.safetensors: got SHA-256 ")
+    assert said.endswith("; export the bundle again with `msavqa export`.")
+
+
+def test_a_missing_file_is_refused(copy: Path) -> None:
+    (copy / "trunks" / "video.safetensors").unlink()
+    said = refusal_of(copy)
+    assert said.startswith(
+        "Model bundle in bundle/trunks/video.safetensors: got no such file, expected a file"
+    )
+
+
+def test_changed_settings_are_refused(copy: Path) -> None:
+    file = copy / "bundle.json"
+    contents = json.loads(file.read_text(encoding="utf-8"))
+    contents["calibration"]["half_width"] = 0.1
+    file.write_text(json.dumps(contents), encoding="utf-8")
+    assert refusal_of(copy) == (
+        "Model bundle in bundle/bundle.json: got contents that were changed, expected those of digest "
+        f"{contents['digest']}; export the bundle again with `msavqa export`."
+    )
+
+
+def test_a_file_name_that_leaves_the_folder_is_refused(copy: Path) -> None:
+    file = copy / "bundle.json"
+    contents = json.loads(file.read_text(encoding="utf-8"))
+    contents["files"]["../outside"] = "0" * 64
+    contents["digest"] = bundle._digest({key: value for key, value in contents.items() if key != "digest"})
+    file.write_text(json.dumps(contents), encoding="utf-8")
+    assert refusal_of(copy) == (
+        "Model bundle in bundle/bundle.json: got the file name '../outside', expected a file inside the "
+        "bundle; export the bundle again with `msavqa export`."
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        ("{", "broken JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1))"),
+        ("[]", "list"),
+    ],
+)
+def test_a_broken_table_of_contents_is_refused(copy: Path, content: str, got: str) -> None:
+    (copy / "bundle.json").write_text(content, encoding="utf-8")
+    assert refusal_of(copy) == (
+        f"Model bundle in bundle/bundle.json: got {got}, expected a bundle's contents; export the bundle "
+        "again with `msavqa export`."
+    )
+
+
+def test_another_format_is_refused(copy: Path) -> None:
+    (copy / "bundle.json").write_text('{"format": "msavqa-bundle/9"}', encoding="utf-8")
+    assert refusal_of(copy) == (
+        "Model bundle in bundle/bundle.json: got format 'msavqa-bundle/9', expected format "
+        "'msavqa-bundle/1'; export the bundle again with `msavqa export`."
+    )
+
+
+@pytest.mark.parametrize(("exists", "got"), [(True, "no bundle.json"), (False, "no such folder")])
+def test_a_folder_that_is_no_bundle_says_how_to_make_one(tmp_path: Path, exists: bool, got: str) -> None:
+    folder = tmp_path / "bundle"
+    if exists:
+        folder.mkdir()
+    assert refusal_of(folder) == (
+        f"Model bundle in bundle: got {got}, expected a folder with one; run `dvc repro` to train a model "
+        "and export it, or give a bundle's folder with --model."
+    )

@@ -1,0 +1,171 @@
+"""The command line: lean to start, plain to read, one sentence and exit code 2 for what it refuses."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import media, synthetic
+from tests.conftest import ROOT
+
+
+def msavqa(*words: object, cwd: Path, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "msavqa.cli", *map(str, words)],
+        cwd=cwd, capture_output=True, text=True, check=False, timeout=300,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "COLUMNS": "200", **environment},
+    )  # fmt: skip
+    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+    return done
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return synthetic.project(tmp_path_factory.mktemp("made"), videos=120, repeats=1)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys, msavqa.cli; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    heavy = {"torch", "numpy", "pandas", "scipy", "av", "decord", "zarr", "matplotlib", "dvc", "pydantic"}
+    assert heavy & set(done.stdout.split()) == set()
+
+
+def test_every_command_has_a_help_text_with_an_example() -> None:
+    for words in (
+        ("score",), ("export",), ("compare",), ("data", "check"), ("features", "info"), ("features", "verify"),
+        ("features", "export"), ("features", "import"),
+    ):  # fmt: skip
+        said = msavqa(*words, "--help", cwd=ROOT).stdout
+        assert re.search(rf"Examples?:\n +msavqa {' '.join(words)}", said), said
+
+
+def test_a_score_is_one_line_and_json_is_everything(random_bundle: Path, tmp_path: Path) -> None:
+    media.write(tmp_path / "-a b.mp4", media.numbered(8))
+    words = ["score", "--prompt", "a red ball", "--model", random_bundle]
+    line = msavqa(*words, "--", "-a b.mp4", cwd=tmp_path).stdout
+    assert re.fullmatch(
+        r"-a b\.mp4: \d+\.\d of 0-100  90% interval \d+\.\d-\d+\.\d  frame -?\d+\.\d, segment -?\d+\.\d, "
+        r"video -?\d+\.\d  alignment .*  consistency .*\n",
+        line,
+    )
+    found = json.loads(msavqa(*words, "--json", "--", "-a b.mp4", cwd=tmp_path).stdout)
+    assert found["mos_range"] == [0.0, 100.0]
+    assert len(found["timeline"]) == 4
+    assert line.startswith(f"-a b.mp4: {found['score']:.1f} of")
+
+
+def test_the_model_of_the_pipeline_is_the_default(random_bundle: Path, tmp_path: Path) -> None:
+    media.write(tmp_path / "a.mp4", media.numbered(8))
+    (tmp_path / "params.yaml").write_text("dataset: mine\n", encoding="utf-8")
+    said = msavqa("score", "a.mp4", "--prompt", "x", cwd=tmp_path, code=2).stderr
+    assert said == (
+        "error: Model bundle in runs/mine/bundle: got no such folder, expected a folder with one; run `dvc repro` "
+        "to train a model and export it, or give a bundle's folder with --model.\n"
+    )
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    (tmp_path / "runs" / "mine" / "bundle").symlink_to(random_bundle)
+    assert msavqa("score", "a.mp4", "--prompt", "x", cwd=tmp_path).stdout.startswith("a.mp4: ")
+
+
+def test_a_bad_video_is_one_sentence_and_exit_code_2(random_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").write_text("no", encoding="utf-8")
+    done = msavqa("score", "bad.mp4", "--prompt", "x", cwd=tmp_path, code=2, MSAVQA_BUNDLE=str(random_bundle))
+    assert done.stdout == ""
+    assert re.fullmatch(r"error: .* in bad\.mp4: got .*, expected .*; .*\.\n", done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "give either a video or --csv"),
+        (["a.mp4", "--csv", "b.csv"], "give either a video or --csv"),
+        (["--csv", "b.csv"], "--csv needs --out, and takes neither --prompt nor --json"),
+        (["a.mp4"], 'give --prompt (--prompt "" where there is none)'),
+    ],
+)
+def test_words_that_do_not_go_together_are_refused(tmp_path: Path, words: list[str], said: str) -> None:
+    assert said in msavqa("score", *words, cwd=tmp_path, code=2).stderr
+
+
+def test_a_csv_is_scored_from_the_command_line(random_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    media.write(tmp_path / "videos" / "a.mp4", media.numbered(8))
+    (tmp_path / "list.csv").write_text("file,text\na.mp4,a ball\nb.mp4,a ball\n", encoding="utf-8")
+    done = msavqa(
+        "score", "--csv", "list.csv", "--out", "scores.csv", "--root", "videos", "--video-column", "file",
+        "--prompt-column", "text", "--model", random_bundle, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.stdout == "scores.csv: 1 scored, 1 failed\n"
+    assert "score: 2/2 videos" in done.stderr
+
+
+def test_compare_tells_a_better_run_from_luck(made: Path) -> None:
+    words = ["compare", "--resamples", 300]
+    found = json.loads(msavqa(*words, "runs/made/ensemble", "runs/made/video", "--json", cwd=made).stdout)
+    assert found["differences"]["SRCC"]["low"] > 0
+    assert found["values"]["SRCC"][0] > found["values"]["SRCC"][1]
+    same = msavqa(*words, "runs/made/frame", "runs/made/frame/predictions.parquet", cwd=made).stdout
+    assert same.count("no difference shown") == 3
+    turned = msavqa(*words, "runs/made/video", "runs/made/ensemble", cwd=made).stdout
+    assert turned.splitlines()[3].endswith("b is better")
+
+
+def test_compare_refuses_a_run_that_is_not_there(made: Path) -> None:
+    said = msavqa("compare", "runs/made/frame", "nowhere", cwd=made, code=2).stderr
+    assert said.startswith("error: Run in nowhere: got no such file, and as a revision: ")
+    assert said.endswith("see `dvc exp list` for names, and `dvc pull` what the cache lacks.\n")
+
+
+def test_features_info_verify_export_and_import_go_round(made: Path, tmp_path: Path) -> None:
+    store = "features/made/clip_image.zarr"
+    facts = json.loads(msavqa("features", "info", store, "--json", cwd=made).stdout)
+    assert (facts["rows"], facts["fingerprint"]) == (122, {"made": "clip_image"})
+    assert "clip_image.zarr" in msavqa("features", "info", store, cwd=made).stdout
+    assert msavqa("features", "verify", store, cwd=made).stdout.endswith("files whole\n")
+    file, copy = tmp_path / "clip.h5", tmp_path / "copy.zarr"
+    msavqa("features", "export", store, file, cwd=made)
+    assert msavqa("features", "import", file, copy, cwd=made).stdout == f"{copy}: 122 rows, 0 quarantined\n"
+    assert msavqa("features", "verify", copy, cwd=made).stdout.endswith("files whole\n")
+
+
+def test_a_damaged_store_is_named(made: Path, tmp_path: Path) -> None:
+    said = msavqa("features", "info", tmp_path, cwd=made, code=2).stderr
+    assert said.startswith(f"error: Incomplete store in {tmp_path}: got no ")
+
+
+def test_data_check_names_every_mistake(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    media.write(tmp_path / "videos" / "a.mp4", media.numbered(2))
+    (tmp_path / "labels.csv").write_text("video,prompt,mos\na.mp4,x,50\nb.mp4,y,150\n", encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(
+        "dataset: mine\ndatasets:\n  mine: {reader: csv, root: videos, labels: labels.csv, mos_range: [0, 100], "
+        "columns: {video: video, prompt: prompt, mos: mos}}\n",
+        encoding="utf-8",
+    )
+    said = msavqa("data", "check", cwd=tmp_path, code=2).stderr
+    assert "b.mp4" in said
+    assert "150" in said
+    (tmp_path / "labels.csv").write_text("video,prompt,mos\na.mp4,x,50\n", encoding="utf-8")
+    assert msavqa("data", "check", cwd=tmp_path).stdout == (
+        "mine: 1 videos, 1 prompts, 0 generators, 1 with a MOS, MOS 50 to 50 on 0-100: no mistakes\n"
+    )
+
+
+def test_export_refuses_a_folder_that_exists(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    assert msavqa("export", "--out", "out", cwd=tmp_path, code=2).stderr == (
+        "error: Folder of a new bundle in out: got something that exists, expected a new name; choose another "
+        "--out or remove it first.\n"
+    )
+
+
+def test_export_without_a_run_says_what_to_run(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("dataset: mine\n", encoding="utf-8")
+    assert msavqa("export", "--out", "out", cwd=tmp_path, code=2).stderr == (
+        "error: Trained run in runs/mine/ensemble/ensemble.json: got no such file, expected what `dvc repro` makes; "
+        "run `dvc repro` first.\n"
+    )

@@ -1,0 +1,303 @@
+"""Any file, any prompt: a score that is the same twice, or one clear sentence; a bad row costs itself."""
+
+import csv
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import msavqa
+from msavqa import bundle, decode, score_csv
+from msavqa.bundle import BundleError
+from msavqa.errors import MsavqaError
+from msavqa.perception import PerceptionError
+from msavqa.score import Asked, Scorer, frame_change, load
+from msavqa.score_csv import CsvError
+from msavqa.scored import Score
+from tests import media
+
+PROMPT = "a red ball rolls left"
+
+
+@pytest.fixture(scope="module")
+def scorer(random_bundle: Path) -> Iterator[Scorer]:
+    with load(random_bundle, workers=2, decode_seconds=60.0) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return media.write(tmp_path_factory.mktemp("videos") / "some video.mp4", media.numbered(8))
+
+
+def sentence_of(scorer: Scorer, path: Path, prompt: str = PROMPT) -> str:
+    with pytest.raises(MsavqaError) as refusal:
+        scorer.score(path, prompt)
+    said = str(refusal.value)
+    assert "\n" not in said
+    assert said.endswith(".")
+    return said
+
+
+def test_a_score_lies_in_its_interval_in_the_range(scorer: Scorer, video: Path) -> None:
+    found = scorer.score(video, PROMPT)
+    assert found.mos_range == (0.0, 100.0)
+    assert 0 <= found.low <= found.score <= found.high <= 100
+    assert set(found.branches) == {"frame", "segment", "video"}
+    assert len(found.timeline) == 4
+    assert sum(moment.attention or 0 for moment in found.timeline) == pytest.approx(1, abs=1e-5)
+    assert found.warnings == ()
+
+
+def test_the_ensemble_of_the_branches_is_eq_9_by_hand(scorer: Scorer, video: Path) -> None:
+    found = scorer.score(video, PROMPT)
+    by_hand = sum(w / (1 + np.exp(-found.branches[name].value)) for name, w in found.weights.items())
+    assert found.raw == pytest.approx(by_hand, rel=1e-6)
+    assert found.score == pytest.approx(100 / (1 + np.exp(-(found.raw - 0.5) / 0.1)), rel=1e-6)
+
+
+def test_the_same_file_gives_the_same_score_to_the_last_digit_alone_or_in_a_list(
+    scorer: Scorer, random_bundle: Path, video: Path, tmp_path: Path
+) -> None:
+    first = scorer.score(video, PROMPT)
+    other = media.write(tmp_path / "other.mp4", media.numbered(16)[8:])
+    listed = list(scorer.scores([Asked(other, "x"), Asked(video, PROMPT), Asked(other, PROMPT)]))
+    assert listed[1] == first
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with msavqa.load(random_bundle) as fresh:
+            assert fresh.score(video, PROMPT).to_json() == first.to_json()
+            assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+    copied = shutil.copy(video, tmp_path / "another name.mp4")
+    assert dataclasses.replace(scorer.score(copied, PROMPT), video=str(video)) == first
+
+
+def test_the_prompt_matters_to_score_and_alignment(scorer: Scorer, video: Path) -> None:
+    first, second = scorer.score(video, PROMPT), scorer.score(video, "two green cubes")
+    assert first.raw != second.raw
+    assert first.alignment != second.alignment
+    assert first.consistency == second.consistency
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["一只红色的球向左滚动", "🔴⬅️ a ball 🏐", "x" * 10_000, "a\nb\tc", "<script>alert(1)</script>", "-- -x"],
+)
+def test_any_text_is_a_prompt(scorer: Scorer, video: Path, prompt: str) -> None:
+    found = scorer.score(video, prompt)
+    assert json.loads(found.to_json())["prompt"] == prompt
+    cut = "prompt cut: longer than the text encoder reads, its end was left out"
+    assert (cut in found.warnings) == (len(prompt) > 1000)
+
+
+def test_no_prompt_is_warned_of_and_gives_no_alignment(scorer: Scorer, video: Path) -> None:
+    found = scorer.score(video, "")
+    assert found.alignment is None
+    assert "no prompt: the branches were given an empty one, and alignment is not measured" in found.warnings
+    assert "alignment" not in found.line()
+
+
+def test_the_timeline_names_when_the_content_changes(scorer: Scorer, tmp_path: Path) -> None:
+    pictures = np.repeat(np.array([[[20, 30, 200]], [[220, 200, 40]]], np.uint8), 8, axis=0)[:, None]
+    path = media.write(tmp_path / "jump.mp4", np.broadcast_to(pictures, (16, 48, 48, 3)).copy())
+    found = scorer.score(path, PROMPT)
+    assert int(np.argmax([moment.change for moment in found.timeline])) == 2
+    assert frame_change(np.eye(3, dtype=np.float32)).tolist() == [0.0, 1.0, 1.0]
+
+
+def test_odd_but_whole_videos_are_scored_with_a_warning(scorer: Scorer, tmp_path: Path) -> None:
+    still = np.repeat(media.numbered(1), 8, axis=0)
+    warnings = {
+        name: scorer.score(media.write(tmp_path / f"{name}.mp4", pictures), PROMPT).warnings
+        for name, pictures in {
+            "one": media.numbered(1),
+            "three": media.numbered(3),
+            "still": still,
+            "small": media.numbered(8, height=16, width=16),
+            "long": media.numbered(64),
+        }.items()
+    }
+    assert "one frame: nothing moves, so motion and consistency say nothing" in warnings["one"]
+    assert "very short: 3 frames for 4 samples, so some are used more than once" in warnings["three"]
+    assert "frozen video: all sampled frames are the same" in warnings["still"]
+    assert "very small: 16x16 pixels" in warnings["small"]
+    assert "out of the training range: duration 8 s, trained on 0.4 to 3 s" in warnings["long"]
+
+
+def test_names_with_spaces_and_dashes_are_names(scorer: Scorer, video: Path, tmp_path: Path) -> None:
+    for name in ("-x.mp4", "--prompt.mp4", "a  b '\".mp4", "雪.mp4", "100%.mp4"):
+        assert scorer.score(Path(shutil.copy(video, tmp_path / name)), PROMPT).score > 0
+
+
+def test_what_is_no_video_is_one_sentence(scorer: Scorer, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("not a video", encoding="utf-8")
+    (tmp_path / "empty.mp4").touch()
+    for name in ("text.mp4", "empty.mp4", "missing.mp4", "."):
+        assert str(tmp_path) in sentence_of(scorer, tmp_path / name)
+
+
+def test_every_odd_real_file_gives_a_score_or_one_sentence(scorer: Scorer, shared_data: Path) -> None:
+    files = sorted(path for path in (shared_data / "odd_videos").iterdir() if path.suffix != ".csv")
+    found = dict(
+        zip([path.name for path in files], scorer.scores(Asked(path, PROMPT) for path in files), strict=True)
+    )
+    assert all("\n" not in str(one) for one in found.values() if isinstance(one, MsavqaError))
+    scored = {name for name, one in found.items() if isinstance(one, Score)}
+    assert {
+        "torchcodec_av1_video.mkv", "torchcodec_h264_10bits.mp4", "torchcodec_h265_video.mp4",
+        "moviepy_bitmap.mp4", "decord_video_90.mov", "streamio_awesome movie.mov",
+        "moviepy_pigs_in_a_polka.gif",
+    } <= scored  # fmt: skip
+    assert {"torchcodec_nasa_audio.mp3", "streamio_empty.flv", "streamio_broken.mp4"} & scored == set()
+
+
+def test_a_bundle_whose_settings_make_other_features_is_refused(random_bundle: Path, video: Path) -> None:
+    found = bundle.load(random_bundle)
+    trunks = {**found.trunks, "frame": {**found.trunks["frame"], "resize": 40}}
+    with (
+        Scorer(dataclasses.replace(found, trunks=trunks)) as other,
+        pytest.raises(PerceptionError) as refusal,
+    ):
+        other.score(video, PROMPT)
+    assert str(refusal.value) == (
+        "Frozen network in trunk 'frame': got resize 40, expected 32, as in training; export the model "
+        "again, or use the msavqa that exported it."
+    )
+
+
+def test_other_versions_are_warned_of(random_bundle: Path, video: Path) -> None:
+    found = bundle.load(random_bundle)
+    frame = {
+        **found.fingerprints["frame"],
+        "versions": {**found.fingerprints["frame"]["versions"], "timm": "0.1"},
+    }
+    with Scorer(dataclasses.replace(found, fingerprints={**found.fingerprints, "frame": frame})) as other:
+        (warning,) = other.score(video, PROMPT).warnings
+    assert warning.startswith("trained with timm 0.1, runs with ")
+
+
+def test_a_frame_scored_from_memory_is_the_file_scored(scorer: Scorer, video: Path) -> None:
+    decoded = decode.decode(video, frames=scorer.bundle.frames, box=scorer.bundle.box)
+    assert scorer.judge(decoded, video=str(video), prompt=PROMPT) == scorer.score(video, PROMPT)
+
+
+def run_csv(model: Path, folder: Path, **changes: object) -> tuple[int, int]:
+    usual = {
+        "root": None, "video_column": "video", "prompt_column": "prompt", "model": model, "workers": 1,
+        "decode_seconds": 60.0, "out": folder / "scores.csv",
+    }  # fmt: skip
+    return score_csv.run(folder / "videos.csv", **{**usual, **changes})  # type: ignore[arg-type]
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def listed(tmp_path: Path, video: Path) -> Path:
+    shutil.copy(video, tmp_path / "good one.mp4")
+    media.write(tmp_path / "-dash.mp4", media.numbered(12))
+    (tmp_path / "bad.mp4").write_text("no video", encoding="utf-8")
+    lines = [
+        "prompt,video",
+        'a red ball,"good one.mp4"',
+        "x,bad.mp4",
+        '"a, ""b""",-dash.mp4',
+        'a red ball,"good one.mp4"',
+    ]
+    (tmp_path / "videos.csv").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    return tmp_path
+
+
+def test_a_csv_with_bom_crlf_duplicates_and_a_bad_row_scores_the_others(
+    scorer: Scorer, random_bundle: Path, listed: Path
+) -> None:
+    assert run_csv(random_bundle, listed) == (3, 1)
+    rows = rows_of(listed / "scores.csv")
+    assert [row["video"] for row in rows] == ["good one.mp4", "bad.mp4", "-dash.mp4", "good one.mp4"]
+    assert rows[0] == rows[3]
+    assert rows[2]["prompt"] == 'a, "b"'
+    assert rows[1]["error"]
+    assert not rows[1]["score"]
+    alone = scorer.score(listed / "good one.mp4", "a red ball")
+    assert float(rows[0]["score"]) == alone.score
+    assert float(rows[0]["video_branch"]) == alone.branches["video"].value
+
+
+def test_a_killed_csv_run_goes_on_where_it_was(random_bundle: Path, listed: Path) -> None:
+    run_csv(random_bundle, listed)
+    out = listed / "scores.csv"
+    whole = out.read_text(encoding="utf-8")
+    lines = whole.splitlines(keepends=True)
+    marked = lines[1].replace(lines[1].split(",")[2], "12.5", 1)
+    out.unlink()
+    # What a kill leaves: a finished row, then one cut in the middle of its line.
+    (listed / "scores.csv.partial").write_text(lines[0] + marked + lines[3][:20], encoding="utf-8")
+    assert run_csv(random_bundle, listed) == (3, 1)
+    rows = rows_of(out)
+    assert rows[0]["score"] == rows[3]["score"] == "12.5"  # taken over, not computed again
+    assert rows[2] == list(csv.DictReader(whole.splitlines()))[2]
+    assert not (listed / "scores.csv.partial").exists()
+
+
+def test_a_failed_row_is_tried_again(random_bundle: Path, listed: Path, video: Path) -> None:
+    run_csv(random_bundle, listed)
+    shutil.copy(video, listed / "bad.mp4")
+    assert run_csv(random_bundle, listed) == (4, 0)
+    assert rows_of(listed / "scores.csv")[1]["error"] == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            b"file,text\na,b\n",
+            "2 problems in videos.csv; mend them or name the columns, and run again:\n"
+            "  - column 'video' is missing; the columns are 'file', 'text'\n"
+            "  - column 'prompt' is missing; the columns are 'file', 'text'",
+        ),
+        (
+            b"",
+            "2 problems in videos.csv; mend them or name the columns, and run again:\n"
+            "  - column 'video' is missing; the columns are none\n"
+            "  - column 'prompt' is missing; the columns are none",
+        ),
+        (
+            b"video,prompt\n\xff,b\n",
+            "1 problem in videos.csv; mend them or name the columns, and run again:\n"
+            "  - byte 13 is not UTF-8: save it as UTF-8",
+        ),
+        (
+            b"video,prompt\n,b\nx,y\n,c\n",
+            "2 problems in videos.csv; mend them or name the columns, and run again:\n"
+            "  - row 2: no video\n"
+            "  - row 4: no video",
+        ),
+        (
+            b"video,prompt\n",
+            "1 problem in videos.csv; mend them or name the columns, and run again:\n  - no rows",
+        ),
+    ],
+)
+def test_a_csv_that_cannot_be_read_is_refused_before_anything_starts(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    (tmp_path / "videos.csv").write_bytes(content)
+    with pytest.raises(CsvError) as refusal:
+        run_csv(tmp_path / "no model", tmp_path)
+    assert str(refusal.value).replace(f"{tmp_path}/", "") == said
+
+
+def test_a_missing_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "videos.csv").write_text("video,prompt\na,b\n", encoding="utf-8")
+    with pytest.raises(BundleError):
+        run_csv(tmp_path / "no model", tmp_path)
