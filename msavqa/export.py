@@ -55,7 +55,13 @@ def export(root: Path, dataset: str, data: Mapping[str, Any], *, repeat: int, ou
         mos_range=(low, high),
     )
     splits = tables.read_splits(tabled / "splits.parquet")
-    used = sorted({trunk for one in facts.values() for trunk in one["fingerprints"]} | set(CLIP))
+    # CLIP's stores are read for the reference anyway; what else a branch reads is in its own facts.
+    made_by: dict[str, Any] = {
+        name: dict(store.open(root / "features" / dataset / f"{name}.zarr").fingerprint) for name in CLIP
+    }
+    for one in facts.values():
+        made_by |= one["fingerprints"]
+    used = sorted(made_by)
     figures = root / "reports" / "metrics.json"
     return bundle.write(
         out,
@@ -64,9 +70,7 @@ def export(root: Path, dataset: str, data: Mapping[str, Any], *, repeat: int, ou
         box=data["decode"]["box"],
         trunks={name: _placed(root, data["trunks"][name]) for name in used},
         branches=facts,
-        fingerprints={
-            name: dict(store.open(root / "features" / dataset / f"{name}.zarr").fingerprint) for name in used
-        },
+        fingerprints={name: made_by[name] for name in used},
         branch_weights={name: runs / name / "weights" / f"repeat{repeat}.safetensors" for name in facts},
         ensemble=ensemble,
         calibration=fitted_calibration,

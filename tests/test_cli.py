@@ -36,7 +36,8 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_every_command_has_a_help_text_with_an_example() -> None:
     for words in (
-        ("score",), ("export",), ("compare",), ("data", "check"), ("features", "info"), ("features", "verify"),
+        ("score",), ("export",), ("compare",), ("data", "check"), ("features", "info"),
+        ("features", "verify"),
         ("features", "export"), ("features", "import"),
     ):  # fmt: skip
         said = msavqa(*words, "--help", cwd=ROOT).stdout
@@ -63,7 +64,8 @@ def test_the_model_of_the_pipeline_is_the_default(random_bundle: Path, tmp_path:
     (tmp_path / "params.yaml").write_text("dataset: mine\n", encoding="utf-8")
     said = msavqa("score", "a.mp4", "--prompt", "x", cwd=tmp_path, code=2).stderr
     assert said == (
-        "error: Model bundle in runs/mine/bundle: got no such folder, expected a folder with one; run `dvc repro` "
+        "error: Model bundle in runs/mine/bundle: got no such folder, expected a folder with one; run `dvc "
+        "repro` "
         "to train a model and export it, or give a bundle's folder with --model.\n"
     )
     (tmp_path / "runs" / "mine").mkdir(parents=True)
@@ -142,7 +144,8 @@ def test_data_check_names_every_mistake(tmp_path: Path) -> None:
     media.write(tmp_path / "videos" / "a.mp4", media.numbered(2))
     (tmp_path / "labels.csv").write_text("video,prompt,mos\na.mp4,x,50\nb.mp4,y,150\n", encoding="utf-8")
     (tmp_path / "params.yaml").write_text(
-        "dataset: mine\ndatasets:\n  mine: {reader: csv, root: videos, labels: labels.csv, mos_range: [0, 100], "
+        "dataset: mine\ndatasets:\n  mine: {reader: csv, root: videos, labels: labels.csv, mos_range: [0, "
+        "100], "
         "columns: {video: video, prompt: prompt, mos: mos}}\n",
         encoding="utf-8",
     )
@@ -158,7 +161,8 @@ def test_data_check_names_every_mistake(tmp_path: Path) -> None:
 def test_export_refuses_a_folder_that_exists(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     assert msavqa("export", "--out", "out", cwd=tmp_path, code=2).stderr == (
-        "error: Folder of a new bundle in out: got something that exists, expected a new name; choose another "
+        "error: Folder of a new bundle in out: got something that exists, expected a new name; choose "
+        "another "
         "--out or remove it first.\n"
     )
 
@@ -166,6 +170,7 @@ def test_export_refuses_a_folder_that_exists(tmp_path: Path) -> None:
 def test_export_without_a_run_says_what_to_run(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("dataset: mine\n", encoding="utf-8")
     assert msavqa("export", "--out", "out", cwd=tmp_path, code=2).stderr == (
-        "error: Trained run in runs/mine/ensemble/ensemble.json: got no such file, expected what `dvc repro` makes; "
+        "error: Trained run in runs/mine/ensemble/ensemble.json: got no such file, expected what `dvc "
+        "repro` makes; "
         "run `dvc repro` first.\n"
     )
