@@ -59,8 +59,8 @@ def decode(path: str | Path, *, frames: int, box: int | None) -> Decoded:
     """Samples `frames` frames of a video; one larger than box x box pixels is shrunk to fit, never enlarged.
 
     decord reads what it is exact on, PyAV the rest and whatever decord fails on or complains of. Holds the
-    sampled frames only. Can hang or die with the decoder it calls: run it in a worker (`workers.Pool`).
-    Raises `DecodeError`.
+    sampled frames only. It can hang or die with the decoder it calls, and is for one thread a process: run it
+    in a worker (`workers.Pool`). Raises `DecodeError`.
     """
     facts, times = probe_with_times(path)
     count, taken = facts.frame_count, dict[int, Pixels]()
@@ -71,7 +71,7 @@ def decode(path: str | Path, *, frames: int, box: int | None) -> Decoded:
         taken = decord_frames.read(path, facts, wanted=wanted, finish=lambda one: shrink(one, box=box))
         backend = name if taken else f"{backend} after {name}"
     if not taken:
-        count, times, taken = _read_by_pyav(path, facts, times, frames=frames, box=box)
+        count, times, taken = read_by_pyav(path, facts, times, frames=frames, box=box)
     indices = sample_indices(frame_count=count, frames=frames)
     return Decoded(
         frames=np.stack([taken[index] for index in indices.tolist()]),
@@ -101,7 +101,7 @@ def decoder_facts() -> dict[str, str]:
     return {name: metadata.version(name) for name in ("av", "decord", "pillow")}
 
 
-def _read_by_pyav(
+def read_by_pyav(
     path: str | Path, facts: VideoFacts, times: npt.NDArray[np.float64], *, frames: int, box: int | None
 ) -> tuple[int, npt.NDArray[np.float64], dict[int, Pixels]]:
     """Presented frames, their times and the sampled ones by index.

@@ -19,7 +19,7 @@ from msavqa.store_format import ArraySpec, damaged
 
 Array = npt.NDArray[Any]
 
-ZSTD_LEVEL = 3
+ZSTD_LEVEL = 1  # 2.5 times as fast as 3 on real frames, for 5% more bytes
 _ABSENT = 2**64 - 1
 _CRC_BYTES = 4
 

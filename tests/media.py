@@ -49,12 +49,13 @@ def write(
     stamps: Sequence[int] | None = None,
     before: int = 0,
     turn: int = 0,
+    matrix: tuple[int, int, int, int] | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
     """Encodes pictures; frame i is shown at `stamps[i]` (default i) of `rate` ticks a second.
 
     `before` frames lie before time zero, so that an mp4 gets an edit list that hides them; `turn` is written
-    as rotation metadata, clockwise degrees.
+    as rotation metadata, clockwise degrees; `matrix` (a, b, c, d) instead, for flips.
     """
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream(codec, rate=rate, options=options or {})
@@ -63,6 +64,9 @@ def write(
         stream.codec_context.time_base = Fraction(1, rate)
         if turn:
             stream.set_display_rotation(-turn)
+        if matrix:
+            a, b, c, d = (number << 16 for number in matrix)
+            stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
         packets = []
         for index, picture in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pixel_format)

@@ -1,5 +1,6 @@
 """The frames of a video file are those of the ffmpeg command, bit for bit, or there is one sentence."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -9,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msavqa import decord_frames
-from msavqa.decode import DecodeError, decode, sample_indices, shrink
-from msavqa.probe import probe
+from msavqa.decode import DecodeError, decode, read_by_pyav, sample_indices, shrink
+from msavqa.probe import probe, probe_with_times
 from tests import media
 
 REFUSED = {
@@ -148,6 +149,18 @@ def test_rotation_metadata_turns_frames_upright_whatever_the_backend(tmp_path: P
         np.testing.assert_array_equal(by_decord[5], truth[5])
 
 
+@pytest.mark.parametrize("matrix", [(-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0), (0, -1, -1, 0)])
+def test_mirrored_videos_are_shown_as_ffmpeg_shows_them(
+    tmp_path: Path, matrix: tuple[int, int, int, int]
+) -> None:
+    pictures = media.numbered(3, height=64, width=96)
+    path = media.write(tmp_path / "mirrored.mp4", pictures, matrix=matrix)
+    facts = probe(path)
+    assert facts.mirrored
+    truth = media.ffmpeg_frames(path, height=facts.height, width=facts.width)
+    np.testing.assert_array_equal(decode(path, frames=3, box=None).frames, truth)
+
+
 def test_frames_that_an_edit_list_hides_are_neither_counted_nor_sampled(tmp_path: Path) -> None:
     path = media.write(tmp_path / "edit.mp4", media.numbered(24), before=9, options={"bf": "2"})
     assert probe(path).has_edit_list
@@ -222,6 +235,32 @@ def test_frames_that_decord_complains_of_are_read_by_pyav(
     assert again.backend.endswith("after decord 0.6.0")
     np.testing.assert_array_equal(again.frames, direct.frames)
     np.testing.assert_array_equal(again.times_seconds, direct.times_seconds)
+
+
+@pytest.mark.parametrize("claimed", [3, 9])
+def test_where_packets_are_not_frames_the_frames_decide(tmp_path: Path, claimed: int) -> None:
+    path = media.write(tmp_path / "a.mp4", media.numbered(6))
+    facts, times = probe_with_times(path)
+    wrong = replace(facts, frame_count=claimed)
+    count, found, taken = read_by_pyav(path, wrong, times[:3], frames=6, box=None)
+    assert count == 6
+    np.testing.assert_allclose(found, times)
+    assert [media.number_of(taken[index]) for index in range(6)] == list(range(6))
+
+
+def test_a_video_whose_picture_changes_its_size_is_refused(tmp_path: Path) -> None:
+    parts = [
+        media.write(tmp_path / f"{width}.h264", media.numbered(2, width=width)).read_bytes()
+        for width in (64, 96)
+    ]
+    path = tmp_path / "both.h264"
+    path.write_bytes(b"".join(parts))
+    with pytest.raises(DecodeError) as refusal:
+        decode(path, frames=2, box=None)
+    assert str(refusal.value) == (
+        f"Video in {path}: got frames of 64x48 and of 96x48 pixels, expected frames of one size; "
+        "cut it into parts."
+    )
 
 
 def test_a_playlist_cannot_make_other_files_open(tmp_path: Path) -> None:

@@ -41,7 +41,9 @@ def test_frames_are_those_of_a_lone_decode_whether_stored_or_not(
         alone = decode(folder / name, frames=FRAMES, box=BOX)
         np.testing.assert_array_equal(pixels, alone.frames)
         (row,) = opened.index([name])
-        np.testing.assert_array_equal(opened.read("times_seconds", opened.index([name]))[0], alone.times_seconds)
+        np.testing.assert_array_equal(
+            opened.read("times_seconds", opened.index([name]))[0], alone.times_seconds
+        )
         told = opened.rows.iloc[row]
         assert (told["height"], told["width"]) == alone.frames.shape[1:3]
         assert (told["frame_count"], told["decoder"]) == (alone.frame_count, alone.backend)

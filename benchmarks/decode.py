@@ -1,0 +1,136 @@
+"""What decoding costs: decord against PyAV on the same videos, and the decode stage against bare decoding.
+
+    python -m benchmarks.decode [--videos 60] [--size 512] [--frames 16] [--rounds 5]
+
+Videos are made here: H.264, `--frames` pictures with moving stripes and a little noise. Every video is read
+by both backends in every round, which must give the same pixels; figures are medians of CPU seconds a video.
+`overhead` is CPU seconds of the whole stage (workers, transport, compression, writing) over those of bare
+decoding in one process, medians of `--rounds` runs. `peak_rss_mb` is the stage's parent process.
+"""
+
+import argparse
+import hashlib
+import json
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+import pandas as pd
+
+from msavqa import decord_frames
+from msavqa.decode import Pixels, decode, read_by_pyav, sample_indices
+from msavqa.decode_all import decode_all
+from msavqa.frames import DecodeSettings
+from msavqa.probe import probe_with_times
+
+DIFFERENT = 6
+"""Different videos; more are copies."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--videos", type=int, default=60)
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="decode-") as folder:
+        root = Path(folder)
+        rows = make(root, videos=given.videos, size=given.size, frames=given.frames)
+        found = backends(root, frames=given.frames, rounds=given.rounds)
+        found |= stage(root, rows, size=given.size, frames=given.frames, rounds=given.rounds)
+    print(json.dumps({key: round(value, 4) for key, value in found.items()}))
+    return 0
+
+
+def make(root: Path, *, videos: int, size: int, frames: int) -> pd.DataFrame:
+    """Writes the videos; returns the columns of a manifest that decoding reads."""
+    draw = np.random.default_rng(0)
+    stripes = np.indices((size, size)).sum(axis=0)[..., None] + np.array([0, 40, 80])
+    names, hashes = list[str](), list[str]()
+    for number in range(videos):
+        path = root / f"{number:05d}.mp4"
+        if number < DIFFERENT:
+            with av.open(str(path), "w") as container:
+                stream = container.add_stream("libx264", rate=4)
+                stream.width, stream.height, stream.pix_fmt = size, size, "yuv420p"
+                for shift in range(frames):
+                    picture = (stripes + 9 * shift) % 256 + draw.integers(-2, 3, (size, size, 3))
+                    frame = av.VideoFrame.from_ndarray(picture.clip(0, 255).astype(np.uint8), format="rgb24")
+                    container.mux(stream.encode(frame))
+                container.mux(stream.encode(None))
+        else:
+            path.write_bytes((root / names[number % DIFFERENT]).read_bytes())
+        names.append(path.name)
+        hashes.append(hashlib.sha256(path.read_bytes()).hexdigest())
+    return pd.DataFrame({"video_id": names, "path": names, "sha256": hashes})
+
+
+def backends(root: Path, *, frames: int, rounds: int) -> dict[str, float]:
+    """CPU seconds a video of probing and of each backend, and whether pixels are the same (1 or 0)."""
+    spent: dict[str, list[float]] = {"probe_s": [], "decord_s": [], "pyav_s": []}
+    equal = True
+    for _ in range(rounds):
+        for path in sorted(root.glob("*.mp4"))[:DIFFERENT]:
+            started = time.process_time()
+            facts, times = probe_with_times(path)
+            spent["probe_s"].append(time.process_time() - started)
+            wanted = sample_indices(frame_count=facts.frame_count, frames=frames).tolist()
+            started = time.process_time()
+            first = decord_frames.read(path, facts, wanted=wanted, finish=_as_it_is)
+            spent["decord_s"].append(time.process_time() - started)
+            started = time.process_time()
+            second = read_by_pyav(path, facts, times, frames=frames, box=None)[2]
+            spent["pyav_s"].append(time.process_time() - started)
+            equal &= all(bool((first[index] == second[index]).all()) for index in wanted)
+    medians = {name: statistics.median(seconds) for name, seconds in spent.items()}
+    return medians | {"decord_over_pyav": medians["decord_s"] / medians["pyav_s"], "equal": float(equal)}
+
+
+def stage(root: Path, rows: pd.DataFrame, *, size: int, frames: int, rounds: int) -> dict[str, float]:
+    """CPU and wall seconds of the decode stage and of bare decoding of the same videos."""
+    settings = DecodeSettings(
+        frames=frames, box=size, store="frames", workers=2, timeout_seconds=60.0, max_quarantined_fraction=0.0
+    )
+    bare, whole, wall = [], [], []
+    for turn in range(rounds):
+        started = _cpu_seconds()
+        for name in rows["path"]:
+            decode(root / name, frames=frames, box=size)
+        bare.append(_cpu_seconds() - started)
+        place = root / f"turn{turn}"
+        started, clock = _cpu_seconds(), time.perf_counter()
+        decode_all(
+            place / "frames.zarr", manifest=rows, root=root, settings=settings, shard_mb=128,
+            staging_root=place / "staging",
+        )  # fmt: skip
+        whole.append(_cpu_seconds() - started)
+        wall.append(time.perf_counter() - clock)
+    return {
+        "videos": float(len(rows)),
+        "bare_s": statistics.median(bare),
+        "stage_s": statistics.median(whole),
+        "stage_wall_s": statistics.median(wall),
+        "videos_per_s": len(rows) / statistics.median(wall),
+        "overhead": statistics.median(w / b for w, b in zip(whole, bare, strict=True)),
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def _cpu_seconds() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def _as_it_is(frame: Pixels) -> Pixels:
+    return frame
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
