@@ -17,6 +17,8 @@ from msavqa.params import Settings
 
 Tower = Literal["text", "image"]
 EPS = 1e-5
+TEXT_PARTS = ("transformer", "token_embedding", "positional_embedding", "ln_final", "text_projection")
+"""What of open_clip's `CLIP` is the text tower."""
 _PLAIN = {
     "vision_cfg": {"image_size", "layers", "width", "head_width", "mlp_ratio", "patch_size", "patch_dropout"},
     "text_cfg": {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"},
@@ -116,7 +118,7 @@ def text_tower(model: str, path: str) -> Any:
     from torch import nn
 
     holder, clip = nn.Module(), empty(model)
-    for part in ("transformer", "token_embedding", "positional_embedding", "ln_final", "text_projection"):
+    for part in TEXT_PARTS:
         setattr(holder, part, getattr(clip, part))
     weights.load_strictly(holder, weights.read(path), where=path, network=f"the text tower of {model}")
     return holder
