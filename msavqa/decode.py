@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+import av
 import numpy as np
 import numpy.typing as npt
 from av.filter import Graph
@@ -98,7 +99,8 @@ def shrink(frame: Pixels, *, box: int | None) -> Pixels:
 
 def decoder_facts() -> dict[str, str]:
     """Versions of everything that decides the pixels, for a store's fingerprint."""
-    return {name: metadata.version(name) for name in ("av", "decord", "pillow")}
+    ffmpeg = ".".join(map(str, av.library_versions["libavcodec"]))
+    return {name: metadata.version(name) for name in ("av", "decord", "pillow")} | {"libavcodec": ffmpeg}
 
 
 def read_by_pyav(
