@@ -27,7 +27,8 @@ def distort(frames: NDArray[np.uint8], causes: Causes, *, rng: np.random.Generat
     shown += NOISE_SD_LEVELS * causes.noise * rng.standard_normal(shown.shape, dtype=np.float32)
     beat = np.clip(rng.standard_normal(count), -2, 2)
     shown *= (1 + FLICKER_GAIN * causes.flicker * beat)[:, None, None, None]
-    return np.clip(shown + 0.5, 0, 255).astype(np.uint8)[_timeline(count, causes, rng)]
+    levels: NDArray[np.uint8] = np.clip(shown + 0.5, 0, 255).astype(np.uint8)
+    return levels[_timeline(count, causes, rng)]
 
 
 def _timeline(count: int, causes: Causes, rng: np.random.Generator) -> NDArray[np.int64]:

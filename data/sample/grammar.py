@@ -170,12 +170,11 @@ def misalignment(asked: Scene, shown: Scene) -> float:
     orders = [second, second[::-1]] if len(second) == 2 else [second]
     background = ATTRIBUTE_WEIGHT["background"] * (asked.background != shown.background)
     wrong = background + min(_difference(first, order) for order in orders)
-    return min(1.0, wrong / MOST_ATTRIBUTES_WRONG)
+    return float(min(1.0, wrong / MOST_ATTRIBUTES_WRONG))
 
 
 def _difference(fewer: tuple[Thing, ...], more: tuple[Thing, ...]) -> float:
     named = ("colour", "shape", "motion")
-    pairs = sum(
-        ATTRIBUTE_WEIGHT[a] * (getattr(x, a) != getattr(y, a)) for x, y in zip(fewer, more) for a in named
-    )
-    return pairs + (len(more) - len(fewer)) * sum(ATTRIBUTE_WEIGHT[a] for a in named)
+    differing = (a for x, y in zip(fewer, more) for a in named if getattr(x, a) != getattr(y, a))
+    missing = (a for _ in more[len(fewer) :] for a in named)
+    return sum(ATTRIBUTE_WEIGHT[a] for a in (*differing, *missing))

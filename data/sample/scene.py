@@ -6,6 +6,7 @@ a frame, so that no frame is softer than its neighbours and a frozen frame is al
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ RGB = {
     "white": (242, 242, 242),
     "pink": (245, 140, 190),
 }
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ def render(
     times = np.asarray(numbers, np.float32) / (FRAMES - 1)
     light = look.light[0] + (look.light[1] - look.light[0]) * times
     shown *= light[:, None, None, None] * np.asarray(look.tint, np.float32)
-    return np.clip(shown + 0.5, 0, 255).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.clip(shown + 0.5, 0, 255).astype(np.uint8)
+    return levels
 
 
 def _things_at(scene: Scene, number: int, changes: Sequence[Change]) -> list[Thing | None]:
@@ -142,25 +144,25 @@ def _draw(frame: Floats, thing: Thing, look: Look, index: int, number: int, *, s
 
 
 def _circle(u: Floats, v: Floats) -> Floats:
-    return np.hypot(u, v) - 1
+    return np.asarray(np.hypot(u, v) - 1)
 
 
 def _ring(u: Floats, v: Floats) -> Floats:
-    return np.abs(np.hypot(u, v) - 0.74) - 0.26
+    return np.asarray(np.abs(np.hypot(u, v) - 0.74) - 0.26)
 
 
 def _square(u: Floats, v: Floats) -> Floats:
-    return np.maximum(np.abs(u), np.abs(v)) - 0.86
+    return np.asarray(np.maximum(np.abs(u), np.abs(v)) - 0.86)
 
 
 def _triangle(u: Floats, v: Floats) -> Floats:
     side = np.float32(np.sqrt(3) / 2) * np.abs(u) - 0.5 * v
-    return np.maximum(side - 0.5, v - 0.7)
+    return np.asarray(np.maximum(side - 0.5, v - 0.7))
 
 
 def _cross(u: Floats, v: Floats) -> Floats:
     along = np.maximum(np.abs(u) - 1, np.abs(v) - 0.34)
-    return np.minimum(along, np.maximum(np.abs(v) - 1, np.abs(u) - 0.34))
+    return np.asarray(np.minimum(along, np.maximum(np.abs(v) - 1, np.abs(u) - 0.34)))
 
 
 def _star(u: Floats, v: Floats) -> Floats:
@@ -171,7 +173,7 @@ def _star(u: Floats, v: Floats) -> Floats:
     tip, notch = (1.15, 0.0), (0.5 * np.cos(np.pi / 5), 0.5 * np.sin(np.pi / 5))
     edge = (notch[1] - tip[1], tip[0] - notch[0])
     length = float(np.hypot(*edge))
-    return np.asarray(((x - tip[0]) * edge[0] + (y - tip[1]) * edge[1]) / length, np.float32)
+    return np.asarray(((x - tip[0]) * edge[0] + (y - tip[1]) * edge[1]) / length)
 
 
 SHAPE_DISTANCE: dict[str, Callable[[Floats, Floats], Floats]] = {
@@ -221,7 +223,6 @@ def background(name: str, seed: int) -> Floats:
     raise ValueError(f"no such background in the sample world: {name!r}")
 
 
-def _paint(rgb: tuple[int, int, int], tone: NDArray[np.floating]) -> Floats:
-    return np.clip(np.asarray(rgb, np.float32) * tone[..., None].astype(np.float32), 0, 255).astype(
-        np.float32
-    )
+def _paint(rgb: tuple[int, int, int], tone: Floats) -> Floats:
+    painted = np.asarray(rgb, np.float32) * tone[..., None].astype(np.float32)
+    return np.asarray(np.clip(painted, 0, 255))

@@ -1,4 +1,4 @@
-"""Random numbers of the sample world: one seed, and a stream of its own for everything that is made from it."""
+"""Random numbers of the sample world: one seed, and a stream of its own for every use."""
 
 import numpy as np
 

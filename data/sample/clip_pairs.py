@@ -1,0 +1,78 @@
+"""Frames and captions that teach the small CLIP: clean scenes from streams of their own."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from data.sample import streams
+from data.sample.grammar import (
+    BACKGROUNDS,
+    COLOURS,
+    SHAPES,
+    VALUES,
+    Scene,
+    attributes_of,
+    draw_prompt,
+    draw_scene,
+    value_at,
+    with_value,
+)
+from data.sample.scene import FRAMES, background, draw_look, render
+
+TEXTURES_PER_BACKGROUND = (
+    40  # made once and panned, flipped by the look: drawing one takes longer than a frame
+)
+ATTRIBUTES = len(COLOURS) * len(SHAPES) + len(COLOURS) + len(SHAPES) + len(BACKGROUNDS)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Frames with a true caption and wrong ones each."""
+
+    frames: NDArray[np.uint8]  # (pair, height, width, 3)
+    captions: list[str]  # one a pair
+    wrong: list[list[str]]  # (which, pair): captions with one attribute changed that a frame can show
+    attributes: Tensor  # (pair, ATTRIBUTES) float 0/1, see `attributes_shown`
+
+
+def draw_pairs(stream: str, count: int, *, wrong: int, seed: int) -> Pairs:
+    """So many pairs from one stream, each with `wrong` wrong captions."""
+    rng = streams.generator(seed, stream)
+    textures = {
+        (name, number): background(name, int(rng.integers(2**31)))
+        for name in BACKGROUNDS
+        for number in range(TEXTURES_PER_BACKGROUND)
+    }
+    frames, captions, attributes = [], [], []
+    wrongs: list[list[str]] = [[] for _ in range(wrong)]
+    for _ in range(count):
+        scene = draw_scene(rng)
+        look = draw_look(len(scene.things), rng)
+        texture = textures[scene.background, int(rng.integers(TEXTURES_PER_BACKGROUND))]
+        frames.append(render(scene, look, frames=[int(rng.integers(FRAMES))], texture=texture)[0])
+        captions.append(draw_prompt(scene, rng))
+        attributes.append(attributes_shown(scene))
+        for column in wrongs:
+            column.append(draw_prompt(draw_lookalike(scene, rng), rng))
+    return Pairs(np.stack(frames), captions, wrongs, torch.stack(attributes))
+
+
+def draw_lookalike(scene: Scene, rng: np.random.Generator) -> Scene:
+    """The scene with one other colour, shape or background."""
+    places = [place for place in attributes_of(scene) if place[1] != "motion"]
+    place = places[int(rng.integers(len(places)))]
+    others = [value for value in VALUES[place[1]] if value != value_at(scene, place)]
+    return with_value(scene, place, str(rng.choice(others)))
+
+
+def attributes_shown(scene: Scene) -> Tensor:
+    """What a frame of the scene shows, 0/1: coloured shapes, colours, shapes, background."""
+    pairs = torch.zeros(len(COLOURS), len(SHAPES))
+    for thing in scene.things:
+        pairs[COLOURS.index(thing.colour), SHAPES.index(thing.shape)] = 1
+    behind = torch.zeros(len(BACKGROUNDS))
+    behind[BACKGROUNDS.index(scene.background)] = 1
+    return torch.cat([pairs.flatten(), pairs.amax(1), pairs.amax(0), behind])
