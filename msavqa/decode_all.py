@@ -7,7 +7,7 @@ import contextlib
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from msavqa.decode import Decoded, decode
 from msavqa.decode_progress import DecodeProgress
 from msavqa.shards import Compute, RowResult, ShardResult, WriteReport
 from msavqa.store import ArraySpec
+from msavqa.video_file import AbsentError
 from msavqa.workers import LostError, Outcome, Pool
 
 
@@ -36,8 +37,9 @@ def decode_all(
     """Decodes every video of a manifest into the store at `path`, in worker processes.
 
     A video that does not decode is quarantined with its reason. Memory: two shards and some videos a worker,
-    whatever the number of videos. Killed at any moment, the next call continues; videos whose worker hung or
-    died are tried again by it. Raises `QuarantineError` above `settings.max_quarantined_fraction`.
+    whatever the number of videos. Killed at any moment, the next call continues; it tries videos again that
+    were absent or whose worker hung or died. Raises `QuarantineError` where more than
+    `settings.max_quarantined_fraction` of the videos do not decode.
     """
     specs, made_of = frames.specs(settings), frames.fingerprint(settings)
     staged_root = staging_root or staging.default_root()
@@ -45,7 +47,7 @@ def decode_all(
     limit = settings.max_quarantined_fraction
     with (
         DecodeProgress(description, total=len(manifest), limit=limit, errors=errors) as progress,
-        computing(manifest=manifest, root=root, settings=settings, tell=progress.decoded) as compute,
+        _pool(settings) as pool,
     ):
         return shards.write(
             path,
@@ -54,42 +56,47 @@ def decode_all(
             specs=specs,
             fingerprint=made_of,
             attributes={"sampled_frames": settings.frames, "box": settings.box},
-            compute=compute,
+            compute=_compute(pool, manifest=manifest, root=root, settings=settings, tell=progress.decoded),
             shard_mb=shard_mb,
             staging_root=staged_root,
-            launcher=_two_at_once,
+            launcher=functools.partial(_two_at_once, stop=pool.close),
             on_progress=progress.staged,
         )
 
 
 @contextlib.contextmanager
-def computing(
+def computing(*, manifest: pd.DataFrame, root: Path, settings: frames.DecodeSettings) -> Iterator[Compute]:
+    """The function that computes rows of frames.zarr, its worker processes running while the block runs."""
+    with _pool(settings) as pool:
+        yield _compute(pool, manifest=manifest, root=root, settings=settings, tell=lambda error: None)
+
+
+def _pool(settings: frames.DecodeSettings) -> Pool[Path, Decoded]:
+    function = functools.partial(decode, frames=settings.frames, box=settings.box)
+    return Pool(function, workers=settings.workers, timeout_seconds=settings.timeout_seconds, what="Video")
+
+
+def _compute(
+    pool: Pool[Path, Decoded],
     *,
     manifest: pd.DataFrame,
     root: Path,
     settings: frames.DecodeSettings,
-    tell: Callable[[str], None] = lambda error: None,
-) -> Iterator[Compute]:
-    """The function that computes rows of frames.zarr, its worker processes running while the block runs.
-
-    `tell` hears of every video: its error, or an empty string. The function is safe to share between threads.
-    """
+    tell: Callable[[str], None],
+) -> Compute:
+    """Computes rows in the pool, safe to share between threads; `tell` hears every video's error or ''."""
     paths = [root / relative for relative in manifest["path"]]
     specs = frames.specs(settings)
-    function = functools.partial(decode, frames=settings.frames, box=settings.box)
-    with Pool(
-        function, workers=settings.workers, timeout_seconds=settings.timeout_seconds, what="Video"
-    ) as pool:
 
-        def compute(rows: Sequence[int]) -> ShardResult:
-            arrays = {spec.name: np.zeros((len(rows), *spec.shape), spec.dtype) for spec in specs}
-            results = []
-            for place, outcome in enumerate(pool.map(paths[row] for row in rows)):
-                results.append(_row(outcome, arrays, place))
-                tell(results[-1].error)
-            return ShardResult(arrays, results)
+    def compute(rows: Sequence[int]) -> ShardResult:
+        arrays = {spec.name: np.zeros((len(rows), *spec.shape), spec.dtype) for spec in specs}
+        results = []
+        for place, outcome in enumerate(pool.map(paths[row] for row in rows)):
+            results.append(_row(outcome, arrays, place))
+            tell(results[-1].error)
+        return ShardResult(arrays, results)
 
-        yield compute
+    return compute
 
 
 def _row(outcome: Outcome[Decoded], arrays: Mapping[str, npt.NDArray[Any]], place: int) -> RowResult:
@@ -97,7 +104,7 @@ def _row(outcome: Outcome[Decoded], arrays: Mapping[str, npt.NDArray[Any]], plac
     decoded = outcome.value
     if decoded is None:
         nothing = {"height": 0, "width": 0, "fps": math.nan, "frame_count": 0}
-        lost = isinstance(outcome.error, LostError)
+        lost = isinstance(outcome.error, LostError | AbsentError)
         return RowResult(error=str(outcome.error), extra={**nothing, "lost": lost})
     count, height, width = decoded.frames.shape[:3]
     if "frames" in arrays:
@@ -112,7 +119,7 @@ def _staged_errors(
 ) -> list[str]:
     """Why videos of the manifest are quarantined already.
 
-    Retires staged shards with videos whose worker hung or died: the next attempt may not meet that.
+    Retires staged shards with videos that were lost or absent: the next attempt may not meet that.
     """
     folder = root / store_format.staging_name(fingerprint=made_of, specs=specs)
     wanted = set(zip(manifest["video_id"], manifest["sha256"]))
@@ -130,10 +137,20 @@ def _staged_errors(
     return errors
 
 
-def _two_at_once(function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
-    """A launcher of two threads: while one shard is compressed and written, the workers decode the next."""
+def _two_at_once(
+    function: Callable[[Any], Any], tasks: Sequence[Any], *, stop: Callable[[], None]
+) -> Iterator[Any]:
+    """A launcher of two threads: while one shard is compressed and written, the workers decode the next.
+
+    `stop` ends what both wait for, so that an error or Ctrl-C need not wait for a whole shard.
+    """
     threads = ThreadPoolExecutor(2, thread_name_prefix="shard")
+    futures = [threads.submit(function, task) for task in tasks]
     try:
-        yield from threads.map(function, tasks)
+        for future in as_completed(futures):
+            yield future.result()
+    except BaseException:
+        stop()
+        raise
     finally:
         threads.shutdown(wait=True, cancel_futures=True)

@@ -35,6 +35,10 @@ class DecodeError(MsavqaError):
     """A file that gives no frames, or not all of them, with the reason in one sentence."""
 
 
+class AbsentError(DecodeError):
+    """A file that cannot be opened at all, which says nothing of its content."""
+
+
 def refused(
     path: str | Path,
     got: str,
@@ -119,19 +123,22 @@ def upright(pixels: np.ndarray, *, turn: int, mirrored: bool) -> np.ndarray:
 def _refuse_what_is_no_media(path: str | Path) -> None:
     file = Path(path)
     if not file.exists():
-        raise refused(path, "no such file", expected="a video file", next_step="check name and folder")
+        raise _absent(path, "no such file", "check name and folder")
     if not file.is_file():
-        raise refused(path, "a folder", expected="a video file", next_step="name one file")
+        raise _absent(path, "a folder", "name one file")
     try:
         with file.open("rb") as stream:
             head = stream.read(len(_LFS_HEAD))
     except OSError as error:
-        got = error.strerror or str(error)
-        raise refused(path, got, expected="a readable file", next_step="check its rights") from error
+        raise _absent(path, error.strerror or str(error), "check its rights") from error
     if not head:
         raise refused(path, "0 bytes", next_step="download it again or leave its row out")
     if head == _LFS_HEAD:
         raise refused(path, "a git-LFS pointer", next_step="run `git lfs pull` where it came from")
+
+
+def _absent(path: str | Path, got: str, next_step: str) -> AbsentError:
+    return AbsentError(what="Video", where=path, got=got, expected="a video file", next_step=next_step)
 
 
 def _video_stream(container: InputContainer, path: str | Path) -> VideoStream:

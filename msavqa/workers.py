@@ -20,7 +20,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -74,7 +74,7 @@ class Pool(Generic[T, R]):
         self.close()
 
     def close(self) -> None:
-        """Ends all workers at once; items still under way become lost."""
+        """Ends all workers at once; whoever still waits for an outcome gets a `CancelledError`."""
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         for worker in list(self._started):
@@ -98,17 +98,21 @@ class Pool(Generic[T, R]):
                 future.cancel()
 
     def _run(self, item: T) -> Outcome[R]:
-        reason = "no attempt"
+        reason = ""
         for _ in range(2):
             if self._closed:
-                break
+                raise CancelledError
             worker: _Worker | None = getattr(self._mine, "worker", None)
             if worker is None:
                 worker = self._mine.worker = _Worker(self._function)
                 self._started.append(worker)
+                if self._closed:
+                    raise CancelledError
             try:
                 return worker.run(item, timeout_seconds=self._timeout)
             except _Gone as gone:
+                if self._closed:
+                    raise CancelledError from None
                 reason = str(gone)
                 worker.close()
                 self._started.remove(worker)
@@ -199,6 +203,8 @@ def _answer(function: Callable[[Any], Any], item: Any) -> tuple[Any, MsavqaError
         return function(item), None
     except MsavqaError as error:
         return None, error
+    except MemoryError:
+        raise  # the process goes, its memory with it, and the item is tried again
     except Exception as error:  # noqa: BLE001  (one item's failure must not end the others)
         got = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return None, MsavqaError(

@@ -136,6 +136,22 @@ def test_a_video_whose_worker_was_lost_is_tried_again_by_the_next_run(
     assert store.open(videos.decode_to(tmp_path, folder, settings)).valid.all()
 
 
+def test_a_video_that_was_absent_is_decoded_once_it_is_back(folder: Path, tmp_path: Path) -> None:
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for path in sorted(folder.iterdir())[:3]:
+        (copies / path.name).write_bytes(path.read_bytes())
+    rows = videos.manifest(copies)
+    arguments = {"root": copies, "settings": videos.settings(max_quarantined_fraction=0.5), "shard_mb": 1}
+    arguments["staging_root"] = tmp_path / "staging"
+    (copies / "v01.mp4").unlink()
+    report = module.decode_all(tmp_path / "a.zarr", manifest=rows, **arguments)
+    assert report.quarantined == 1
+    (copies / "v01.mp4").write_bytes((folder / "v01.mp4").read_bytes())
+    report = module.decode_all(tmp_path / "a.zarr", manifest=rows, **arguments)
+    assert (report.quarantined, report.computed) == (0, 1)
+
+
 def test_the_stage_makes_the_store_and_names_the_quarantined(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

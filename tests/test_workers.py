@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -151,3 +152,15 @@ def test_workers_leave_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         while psutil.pid_exists(worker) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not psutil.pid_exists(worker)
+
+
+def test_closing_wakes_whoever_waits_for_an_outcome() -> None:
+    pool = Pool(act, workers=1, timeout_seconds=300)
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(lambda: list(pool.map(["hang"])))
+        time.sleep(1)
+        begun = time.monotonic()
+        pool.close()
+        with pytest.raises(CancelledError):
+            waiting.result()
+    assert time.monotonic() - begun < 20
