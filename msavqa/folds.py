@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from msavqa import fit, inputs, model, tables, tail, trainable
-from msavqa.branch_parts import Shapes
+from msavqa.branch_parts import Output, Shapes
 from msavqa.fit import Labels, Record, TrainSettings
 from msavqa.ranks import Ranks
 
@@ -63,6 +63,8 @@ class Outcome:
     job: Job
     scores: pd.DataFrame
     """Rows of `tables.PREDICTIONS`."""
+    attention: pd.DataFrame
+    """Where SMA looked in the final model's rows: repeat, video_id, attention; no rows without SMA."""
     history: list[Record]
     """One record an epoch."""
     weights: dict[str, npt.NDArray[Any]]
@@ -186,9 +188,24 @@ def run_job(opened: Opened, job: Job, *, ranks: Ranks) -> Outcome:
         wanted, weights = held_out[["video_id"]].assign(role="oof"), {}
     wanted = wanted[wanted["video_id"].isin(opened.inputs.ids)]
     videos = opened.inputs.index(list(wanted["video_id"]))
-    score = fit.predict(net, inputs=opened.inputs, videos=videos, settings=work.train)
+    found = fit.outputs(net, inputs=opened.inputs, videos=videos, settings=work.train)
+    score = torch.cat([one.score for one in found]).double().cpu().numpy() if found else np.zeros(0)
     scores = wanted.assign(repeat=job.repeat, score=score)[["repeat", "video_id", "role", "score"]]
-    return Outcome(job=job, scores=scores, history=history, weights=weights, facts=_facts(opened))
+    return Outcome(
+        job=job,
+        scores=scores,
+        attention=_attention(found, scores) if job.fold == FINAL else _attention([], scores),
+        history=history,
+        weights=weights,
+        facts=_facts(opened),
+    )
+
+
+def _attention(found: Sequence[Output], scores: pd.DataFrame) -> pd.DataFrame:
+    """The outputs' attention beside their rows; no rows where the branch has none."""
+    looks = [row for one in found if one.attention is not None for row in one.attention.float().tolist()]
+    rows = scores[["repeat", "video_id"]].head(len(looks)).reset_index(drop=True)
+    return rows.assign(attention=pd.Series(looks, dtype=object))
 
 
 def weights_of(trunks: Mapping[str, Mapping[str, Any]]) -> dict[str, Path]:

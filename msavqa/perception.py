@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msavqa import preprocess
 from msavqa.errors import MsavqaError
 from msavqa.network import Network, Video
 from msavqa.params import Settings
@@ -80,6 +81,17 @@ class Trunk:
             rows[name] = row[:, 0] if "view" in spec.axes else row
         return rows
 
+    def pixels(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The network's input, uint8 (1, ...), where training trained all of it and cached nothing."""
+        how = self.settings
+        sizes = {"resize": how.resize, "crop": how.crop, "interpolation": how.interpolation}
+        if how.kind == "image":
+            found, _ = preprocess.image_views(frames, looks=[preprocess.CENTRE], key=how.frames, **sizes)
+        else:
+            found = preprocess.video_views(frames, looks=[preprocess.CENTRE], sampling=how.sampling, **sizes)
+        array: NDArray[np.uint8] = found.numpy()
+        return array
+
 
 @dataclass(frozen=True)
 class Perception:
@@ -111,7 +123,9 @@ class Perception:
         video = Video(video_id, frames)
         found = {}
         for name, trunk in self.trunks.items():
-            if trunk.module.AXIS == "video":
+            if getattr(trunk.settings, "cut", "") == "pixels":
+                found[name] = {"pixels": trunk.pixels(frames)}
+            elif trunk.module.AXIS == "video":
                 found[name] = trunk.row(video, specs=trunk.module.specs(trunk.settings, frames=len(frames)))
         return found
 

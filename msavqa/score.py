@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from msavqa import bundle, cautions, decode, model, tail
+from msavqa import bundle, cautions, decode, model, tail, trainable
 from msavqa.branch_parts import Output, Shapes
 from msavqa.bundle import Bundle
 from msavqa.errors import MsavqaError
@@ -57,7 +57,7 @@ class Branch:
         """What it says of one video."""
         batch: dict[str, Tensor] = {}
         for key, (trunk, *arrays) in self.reads.items():
-            name = next(name for name in arrays if name in features[trunk])
+            name = next((name for name in arrays if name in features[trunk]), "pixels")
             batch[key] = torch.from_numpy(features[trunk][name])
         found: Output = self.network(batch)
         return found
@@ -99,6 +99,14 @@ class Scorer(AbstractContextManager["Scorer"]):
                 yield outcome.error
                 continue
             yield self.judge(outcome.value, video=str(one.video), prompt=one.prompt)
+
+    def decoded(self, video: Path) -> decode.Decoded:
+        """The sampled frames of one video file, to `judge` by several prompts; raises as `score` does."""
+        outcome = next(self._pool.map([str(video)]))
+        if outcome.value is None:
+            assert outcome.error is not None
+            raise outcome.error
+        return outcome.value
 
     def judge(self, decoded: decode.Decoded, *, video: str, prompt: str) -> Score:
         """The score of frames that are decoded already."""
@@ -199,8 +207,14 @@ def _branch(found: Bundle, name: str) -> Branch:
         for trunk, make in ((TEXT, tail.clip_text_tail), (IMAGE, tail.clip_image_tail))
         if trunk in facts["architectures"]
     }
+    trunk = facts["settings"]["trunk"]
     network = model.assemble(
-        name, settings, shapes=shapes, text_tail=tails.get(TEXT), image_tail=tails.get(IMAGE)
+        name,
+        settings,
+        shapes=shapes,
+        backbone=trainable.backbone_of(found.fingerprints[trunk], Path(found.trunks[trunk]["weights"])),
+        text_tail=tails.get(TEXT),
+        image_tail=tails.get(IMAGE),
     )
     model.load(network, found.weights(name))
     return Branch(network.eval(), module.inputs(settings))

@@ -1,6 +1,8 @@
 """What of a branch's backbone is trained along: nothing, its last stage, or all of it, by the trunk's cut."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -12,10 +14,15 @@ def backbone(trunk: store.Store, weights: Path) -> nn.Module:
 
     Identity where features are pooled. Raises `WeightsError` where the weights are not those of the store.
     """
-    cut, kind = trunk.fingerprint.get("cut", "pooled"), trunk.fingerprint.get("kind")
+    return backbone_of(trunk.fingerprint, weights)
+
+
+def backbone_of(fingerprint: Mapping[str, Any], weights: Path) -> nn.Module:
+    """The same from the fingerprint alone, where there is no store."""
+    cut, kind = fingerprint.get("cut", "pooled"), fingerprint.get("kind")
     if cut == "pooled":
         return nn.Identity()
-    architecture = trunk.attributes["architecture"]
+    architecture = fingerprint["architecture"]
     if cut == "last_stage":
         stage = stage_tail.ImageStage if kind == "image" else stage_tail.VideoStage
         return stage(architecture, weights)

@@ -42,13 +42,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def write(done: Sequence[folds.Outcome], out: Path) -> None:
-    """Weights and history of the final models, predictions of all, and what builds the branch again."""
+    """Final models' weights, history and attention, predictions of all, and what builds the branch again."""
     done = sorted(done, key=lambda outcome: (outcome.job.repeat, outcome.job.fold))
     final = [outcome for outcome in done if outcome.job.fold == folds.FINAL]
     for outcome in final:
         model.save(outcome.weights, out / "weights" / f"repeat{outcome.job.repeat}.safetensors")
     scores = pd.concat([outcome.scores for outcome in done], ignore_index=True)
     tables.write_predictions(scores, out / "predictions.parquet")
+    attention = pd.concat([outcome.attention for outcome in final], ignore_index=True)
+    attention.to_parquet(out / "attention.parquet", index=False)
     history = [{"repeat": outcome.job.repeat, **record} for outcome in final for record in outcome.history]
     pd.DataFrame(history).to_csv(out / "history.csv", index=False, float_format="%.6g")
     facts = json.dumps(final[0].facts, indent=2, sort_keys=True) + "\n"

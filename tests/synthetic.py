@@ -10,6 +10,7 @@ import pandas as pd
 import yaml
 
 from msavqa import shards, tables
+from msavqa.prompts import prompt_id
 from msavqa.shards import RowResult, ShardResult
 from msavqa.store import ArraySpec
 
@@ -53,6 +54,11 @@ def project(root: Path, *, videos: int = 240, repeats: int = 2, seed: int = 0) -
     joined = {name: pd.concat(parts, ignore_index=True) for name, parts in predicted.items()}
     for name in WEIGHTS:
         tables.write_predictions(joined[name], runs / name / "predictions.parquet")
+        facts = json.dumps({"fingerprints": {name: {"made": name, "<b>": {"nested": 1}}}})
+        (runs / name / "settings.json").write_text(facts, encoding="utf-8")
+        tested = joined[name].loc[joined[name]["role"] == "test", ["repeat", "video_id"]]
+        looks = pd.Series([_look(FRAMES // 2)] * len(tested), index=tested.index)
+        tested.assign(attention=looks).to_parquet(runs / name / "attention.parquet", index=False)
     controls = pd.concat([joined[name].assign(control=name) for name in ("no_pixel", "trees")])
     tables.write_controls(controls.reset_index(drop=True), runs / "controls" / "predictions.parquet")
     total = sum(weight / (1 + np.exp(-(joined[name]["score"] - 50) / 25)) for name, weight in WEIGHTS.items())
@@ -99,7 +105,7 @@ def manifest_of(videos: int, random: np.random.Generator) -> pd.DataFrame:
 
 
 def write_stores(folder: Path, manifest: pd.DataFrame, random: np.random.Generator) -> None:
-    """frames.zarr and clip_image.zarr of the manifest's readable rows; the last row fails to decode."""
+    """frames.zarr, clip_image.zarr and clip_text.zarr; the last row fails to decode."""
     ids, sha256s = manifest["video_id"].tolist(), manifest["sha256"].tolist()
     colours = random.integers(40, 215, size=(len(ids), 2, 3), dtype=np.uint8)
 
@@ -123,6 +129,18 @@ def write_stores(folder: Path, manifest: pd.DataFrame, random: np.random.Generat
             rows=[RowResult(frames=FRAMES, decoder="made") for _ in rows],
         )
 
+    def read(rows: Sequence[int]) -> ShardResult:
+        results = [RowResult(extra={"prompt": prompts[row], "truncated": row == 0}) for row in rows]
+        return ShardResult(arrays={"cls": np.ones((len(rows), 3), np.float32)}, rows=results)
+
+    prompts = sorted(set(manifest["prompt"]))
+    keys = [prompt_id(prompt) for prompt in prompts]
+    text_specs = [ArraySpec("cls", ("prompt", "dim"), (3,), "float32", False)]
+    shards.write(
+        folder / "clip_text.zarr", ids=keys, sha256s=keys, specs=text_specs,
+        fingerprint={"made": "clip_text"},
+        attributes={}, compute=read, shard_mb=8, staging_root=folder.parent / ".staging",
+    )  # fmt: skip
     axes = ("video", "frame")
     frame_specs = [
         ArraySpec("frames", (*axes, "height", "width", "channel"), (FRAMES, SIDE, SIDE, 3), "uint8", True),
@@ -134,6 +152,11 @@ def write_stores(folder: Path, manifest: pd.DataFrame, random: np.random.Generat
             folder / f"{name}.zarr", ids=ids, sha256s=sha256s, specs=specs, fingerprint={"made": name},
             attributes={}, compute=compute, shard_mb=8, staging_root=folder.parent / ".staging",
         )  # fmt: skip
+
+
+def _look(place: int) -> list[float]:
+    """Attention that stays on one frame."""
+    return [0.65 if number == place else 0.05 for number in range(FRAMES)]
 
 
 def _roles(prompts: pd.Series, random: np.random.Generator) -> np.ndarray:

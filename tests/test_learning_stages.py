@@ -72,7 +72,7 @@ def test_the_learning_stages_run_one_after_the_other(project: Path, monkeypatch:
         facts = json.loads((runs / branch / "settings.json").read_text())
         assert facts["branch"] == branch
         assert set(facts["architectures"]) == {"clip_text", "clip_image"}
-        history = pd.read_csv(runs / branch / "history.csv")
+        history = pd.read_csv(runs / branch / "attention.parquet", "history.csv")
         assert list(history.columns) == ["repeat", "epoch", "rate", "loss", "val_srcc", "val_plcc"]
         assert list(history["epoch"]) == [1, 2, 3]
     pretrained = load_file(project / "runs" / "pretrain" / "segment" / "weights.safetensors")

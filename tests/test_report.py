@@ -47,6 +47,7 @@ def test_metrics_are_flat_finite_numbers_with_all_that_is_promised(made: Path, c
         "srcc", "plcc", "krcc", "rmse", "avg_score", "srcc_ci95_low", "srcc_ci95_high", "noise_ceiling_srcc",
         "videos_test", "videos_quarantined", "frame_srcc", "segment_srcc", "video_srcc", "plcc_logistic",
         "control_no_pixel_srcc", "control_trees_srcc", "within_generator_srcc", "repeats", "srcc_sd",
+        "prompts_truncated",
     }  # fmt: skip
     assert promised <= set(found)
     assert all(isinstance(value, int | float) and math.isfinite(value) for value in found.values())
@@ -170,10 +171,11 @@ def test_frame_change_is_the_cosine_distance_to_the_frame_before() -> None:
     assert filmstrips.frame_change(frames) == pytest.approx([0, 0, 1, 2])
 
 
-def test_the_timeline_peaks_where_the_picture_changes(content: page.Content) -> None:
+def test_the_timeline_peaks_where_the_picture_changes_and_the_module_looked(content: page.Content) -> None:
     for strip in content.strips["best"]:
-        changes = [moment.change for moment in strip.timeline]
-        assert int(np.argmax(changes)) == synthetic.FRAMES // 2
+        for measure in ("change", "attention"):
+            values = [getattr(moment, measure) for moment in strip.timeline]
+            assert int(np.argmax(values)) == synthetic.FRAMES // 2
 
 
 def test_plots_hold_the_figures_numbers(made: Path, results: Results) -> None:

@@ -1,7 +1,7 @@
 """Reads one dataset's results from the project's folders and makes metrics, plots and page of them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from msavqa.report.collect import Results, collect, read_branches
 from msavqa.report.numbers import BootstrapSettings
 
 BRANCHES = ("frame", "segment", "video")
+STORES = ("frames", "clip_text", "clip_image")
+"""What the report itself looks into; they are dependencies of its stage."""
 CONTROL_NOTES = {
     "no_pixel": "mean of the prompt + mean of the generator: reads no pixel",
     "clipsim": "cosine of prompt and frames by CLIP, untrained",
@@ -41,10 +43,12 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
     results = gather(root, dataset, data)
     found = numbers.flat_metrics(results, settings.bootstrap)
     ceiling = numbers.noise_ceiling(results)
-    opened = _stores(root / "features" / dataset)
+    opened = {name: store.open(root / "features" / dataset / f"{name}.zarr") for name in STORES}
     found |= _truncated(opened)
     weights = _weights(root / "runs" / dataset / "ensemble" / "ensemble.json")
     lines = _lines(results, weights, settings.bootstrap)
+    paths = [root / "runs" / dataset / name / "attention.parquet" for name in BRANCHES]
+    attention = _attention([path for path in paths if path.is_file()])
     forest = [(line.name, line.srcc, line.kind) for line in lines]
     return page.Content(
         results=results,
@@ -62,15 +66,15 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
                 results,
                 rows,
                 frames=opened["frames"],
-                clip=opened.get("clip_image"),
-                attention=_attention(root / "runs" / dataset),
+                clip=opened["clip_image"],
+                attention=attention,
                 count=settings.frames,
             )
             for name, rows in filmstrips.chosen(results, count=settings.films).items()
         },
         ablation=pd.read_csv(root / ABLATION_FILE) if (root / ABLATION_FILE).is_file() else None,
         settings=data,
-        fingerprints={name: _flat(one.fingerprint) for name, one in opened.items()},
+        fingerprints=_fingerprints(opened, [root / "runs" / dataset / name for name in BRANCHES]),
         revision=page.revision(root),
     )
 
@@ -133,13 +137,8 @@ def _lines(results: Results, weights: Mapping[str, float], settings: BootstrapSe
     return sorted(found, key=lambda line: (order.index(line.kind), -np.nan_to_num(line.srcc.value, nan=-2)))
 
 
-def _stores(folder: Path) -> dict[str, store.Store]:
-    return {path.stem: store.open(path) for path in sorted(folder.glob("*.zarr"))}
-
-
 def _truncated(opened: Mapping[str, store.Store]) -> dict[str, int]:
-    text = opened.get("clip_text")
-    return {} if text is None else {"prompts_truncated": int(text.rows["truncated"].sum())}
+    return {"prompts_truncated": int(opened["clip_text"].rows["truncated"].sum())}
 
 
 def _weights(path: Path) -> dict[str, float]:
@@ -149,9 +148,21 @@ def _weights(path: Path) -> dict[str, float]:
     return dict(zip(repeats[0]["branches"], weights.tolist(), strict=True))
 
 
-def _attention(runs: Path) -> dict[str, np.ndarray]:
-    """Mean over branches of where SMA looked, (frame,) by test video of the first repeat."""
-    return {}
+def _attention(paths: Sequence[Path]) -> dict[str, np.ndarray]:
+    """Mean over branches of where SMA looked, (frame,) by video of the first repeat; empty without SMA."""
+    found = [pd.read_parquet(path) for path in paths]
+    first = pd.concat([one[one["repeat"] == one["repeat"].min()] for one in found])
+    by_video = first.groupby("video_id")["attention"]
+    return {str(video): np.mean(np.stack(list(rows)), axis=0) for video, rows in by_video}
+
+
+def _fingerprints(opened: Mapping[str, store.Store], runs: Sequence[Path]) -> dict[str, dict[str, object]]:
+    """What made the features, by store: of those read here, and of those that the branches have read."""
+    found = {name: _flat(one.fingerprint) for name, one in opened.items()}
+    for run in runs:
+        facts = json.loads((run / "settings.json").read_text(encoding="utf-8"))
+        found |= {name: _flat(one) for name, one in facts["fingerprints"].items()}
+    return dict(sorted(found.items()))
 
 
 def _flat(fingerprint: Mapping[str, Any], prefix: str = "") -> dict[str, object]:

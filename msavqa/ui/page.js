@@ -1,0 +1,118 @@
+"use strict";
+const $ = (id) => document.getElementById(id);
+const SVG = "http://www.w3.org/2000/svg";
+
+function put(parent, tag, text, name) {
+  const made = document.createElement(tag);
+  if (text !== undefined) made.textContent = text;
+  if (name) made.className = name;
+  parent.append(made);
+  return made;
+}
+
+function place(measure) {
+  const share = measure.share_below;
+  return measure.value.toFixed(3) + (share === null ? "" : ` (above ${Math.round(100 * share)}% of training)`);
+}
+
+function card(score) {
+  const [low, high] = score.mos_range;
+  const digits = high - low >= 20 ? 1 : 2;
+  const box = put($("scores"), "div", undefined, "score");
+  put(box, "div", score.prompt ? `“${score.prompt}”` : "(no prompt)", "quiet");
+  put(box, "b", score.score.toFixed(digits));
+  put(box, "span", ` of ${low}–${high}`, "quiet");
+  const facts = put(box, "dl");
+  const fact = (name, text) => { put(facts, "dt", name); put(facts, "dd", text); };
+  fact(`${Math.round(100 * score.coverage)}% interval`, `${score.low.toFixed(digits)} to ${score.high.toFixed(digits)}`);
+  for (const [name, one] of Object.entries(score.branches)) fact(name, one.value.toFixed(digits));
+  if (score.alignment) fact("alignment", place(score.alignment));
+  if (score.consistency) fact("consistency", place(score.consistency));
+  if (score.mutation_seconds !== null) fact("largest change", `at ${score.mutation_seconds.toFixed(2)} s`);
+  if (score.warnings.length) {
+    const list = put(box, "ul");
+    for (const warning of score.warnings) put(list, "li", warning);
+  }
+}
+
+function timeline(moments) {
+  const drawing = $("timeline");
+  drawing.replaceChildren();
+  drawing.setAttribute("viewBox", `0 0 ${moments.length * 10} 34`);
+  const peak = Math.max(0.02, ...moments.map((one) => one.change));
+  moments.forEach((one, index) => {
+    const height = 0.5 + (32 * one.change) / peak;
+    const bar = document.createElementNS(SVG, "rect");
+    const facts = { class: "change", x: index * 10 + 1, width: 8, y: 33.5 - height, height };
+    for (const [name, value] of Object.entries(facts)) bar.setAttribute(name, value);
+    const title = document.createElementNS(SVG, "title");
+    title.textContent = `${one.seconds.toFixed(2)} s: change ${one.change.toFixed(3)}`;
+    bar.append(title);
+    drawing.append(bar);
+  });
+  if (moments.length && moments[0].attention !== null) {
+    const most = Math.max(...moments.map((one) => one.attention));
+    const line = document.createElementNS(SVG, "polyline");
+    line.setAttribute("points", moments.map((one, i) => `${i * 10 + 5},${33 - (30 * one.attention) / most}`).join(" "));
+    drawing.append(line);
+  }
+}
+
+function refuse(text) {
+  $("error").textContent = text;
+  $("error").hidden = false;
+}
+
+async function ask(event) {
+  event.preventDefault();
+  $("error").hidden = true;
+  $("results").hidden = true;
+  $("scores").replaceChildren();
+  const form = new FormData();
+  form.append("prompt", $("prompt").value);
+  if ($("second").value.trim()) form.append("prompt", $("second").value);
+  form.append("video", $("video").files[0]);
+  $("go").disabled = true;
+  $("state").textContent = "looking…";
+  try {
+    const answer = await fetch("/score", { method: "POST", body: form });
+    const found = await answer.json();
+    if (!answer.ok) {
+      refuse(found.error);
+      return;
+    }
+    found.scores.forEach(card);
+    $("film").src = found.film;
+    timeline(found.scores[0].timeline);
+    $("results").hidden = false;
+  } catch {
+    refuse("The server did not answer: is `msavqa ui` still running, and is the file within its limits?");
+  } finally {
+    $("go").disabled = false;
+    $("state").textContent = "";
+  }
+}
+
+function chosen() {
+  const file = $("video").files[0];
+  $("chosen").textContent = file ? `${file.name}, ${(file.size / 1e6).toFixed(1)} MB` : "Drop a video here, or choose one";
+}
+
+async function start() {
+  $("ask").addEventListener("submit", ask);
+  $("video").addEventListener("change", chosen);
+  const drop = $("drop");
+  drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
+  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+  drop.addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    if (event.dataTransfer.files.length) $("video").files = event.dataTransfer.files;
+    chosen();
+  });
+  const limits = await (await fetch("/limits")).json();
+  $("about").textContent = `Model ${limits.model}, trained on ${limits.dataset}. Files of at most ${limits.mb} MB and ` +
+    `${limits.seconds} s; nothing leaves this machine.`;
+}
+
+start();
