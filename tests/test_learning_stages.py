@@ -72,7 +72,7 @@ def test_the_learning_stages_run_one_after_the_other(project: Path, monkeypatch:
         facts = json.loads((runs / branch / "settings.json").read_text())
         assert facts["branch"] == branch
         assert set(facts["architectures"]) == {"clip_text", "clip_image"}
-        history = pd.read_csv(runs / branch / "attention.parquet", "history.csv")
+        history = pd.read_csv(runs / branch / "history.csv")
         assert list(history.columns) == ["repeat", "epoch", "rate", "loss", "val_srcc", "val_plcc"]
         assert list(history["epoch"]) == [1, 2, 3]
     pretrained = load_file(project / "runs" / "pretrain" / "segment" / "weights.safetensors")
@@ -93,4 +93,10 @@ def test_a_stage_run_again_writes_the_same_bytes(project: Path, monkeypatch: pyt
         files = [path for path in sorted((project / "runs/world/segment").rglob("*")) if path.is_file()]
         written.append({path.name: path.read_bytes() for path in files})
     assert written[0] == written[1]
-    assert set(written[0]) == {"repeat0.safetensors", "predictions.parquet", "history.csv", "settings.json"}
+    assert set(written[0]) == {
+        "repeat0.safetensors",
+        "predictions.parquet",
+        "attention.parquet",
+        "history.csv",
+        "settings.json",
+    }
