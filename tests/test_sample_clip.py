@@ -70,7 +70,7 @@ def test_a_wrong_caption_that_looks_right_raises_the_loss() -> None:
     assert clip.contrast(confusing) > clip.contrast(harmless)
 
 
-def test_training_is_repeatable_lowers_no_row_it_does_not_use_and_saves_open_clips_names(
+def test_training_is_repeatable_touches_no_word_it_does_not_use_and_saves_open_clips_names(
     pairs: clip_pairs.Pairs, small: open_clip.CLIP, tmp_path: Path
 ) -> None:
     settings = clip.ClipSettings(
@@ -83,8 +83,8 @@ def test_training_is_repeatable_lowers_no_row_it_does_not_use_and_saves_open_cli
         small.load_state_dict(start)
         torch.manual_seed(0)
         clip.train(small, pairs, settings, seed=1)
-        found.append(small.encode_text(torch.randint(0, 400, (2, 32))).sum().item())
-        torch.manual_seed(0)
+        found.append(small.token_embedding.weight.detach().clone())
+    assert torch.equal(*found)
     changed = (small.token_embedding.weight != start["token_embedding.weight"]).any(dim=1)
     assert 10 < int(changed.sum()) < 100  # the words of the grammar, not the 49,408 of the tokenizer
     clip.save(small, tmp_path)
@@ -94,13 +94,15 @@ def test_training_is_repeatable_lowers_no_row_it_does_not_use_and_saves_open_cli
     assert not set(image) & set(text)
 
 
-def test_preprocessing_equals_open_clips_own_within_a_grey_level(pairs: clip_pairs.Pairs) -> None:
+def test_preprocessing_equals_open_clips_own_within_three_grey_levels(pairs: clip_pairs.Pairs) -> None:
     from PIL import Image
 
     theirs = open_clip.image_transform(64, is_train=False)
     expected = torch.stack([theirs(Image.fromarray(frame)) for frame in pairs.frames[:4]])
     ours = clip.preprocess(pairs.frames[:4], 64)
-    assert float((ours - expected).abs().max()) < 2.5 / 255 / min(clip.STD)
+    levels = (ours - expected).abs() * 255 * torch.tensor(clip.STD).view(3, 1, 1)  # PIL rounds twice
+    assert float(levels.max()) < 3.5
+    assert float(levels.mean()) < 0.5
 
 
 def test_degrading_touches_only_the_share_it_says() -> None:

@@ -61,7 +61,7 @@ def test_a_missing_thing_counts_as_all_its_attributes() -> None:
     assert grammar.misalignment(alone, TWO) == pytest.approx(2.5 / 3)
 
 
-@pytest.mark.parametrize(("scene", "wrong"), product((ONE, TWO), range(4)))
+@pytest.mark.parametrize(("scene", "wrong"), list(product((ONE, TWO), range(4))))
 def test_a_misreading_differs_from_the_prompt_in_as_many_attributes_as_it_says(
     scene: Scene, wrong: int
 ) -> None:

@@ -29,7 +29,7 @@ def test_quality_falls_with_every_cause_whatever_the_others_are(
     causes: Causes, name: str, more: float
 ) -> None:
     strength = min(1.0, getattr(causes, name) + more)
-    if strength > getattr(causes, name):
+    if strength > getattr(causes, name) + 1e-9:
         assert quality(replace(causes, **{name: strength})) < quality(causes)
     assert 0 < quality(causes) <= 100
 
