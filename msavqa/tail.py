@@ -206,5 +206,11 @@ def _centred(matrix: Float[Tensor, "out width"]) -> Float[Tensor, "out width"]:
 
 
 def _inverse_sd(x: Float[Tensor, "*rows width"], eps: float) -> Float[Tensor, "*rows 1"]:
-    """1 / sd of each vector as a layer norm has it."""
-    return torch.rsqrt(x.var(dim=-1, correction=0, keepdim=True) + eps)
+    """1 / sd of each vector as a layer norm has it.
+
+    E[x^2] - E[x]^2 by a norm and a mean: an order of magnitude faster on a CPU than `var`, which was the
+    largest cost of a training step. Tokens' means are small beside their sd, so that little cancels.
+    """
+    mean = x.mean(dim=-1, keepdim=True)
+    square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square() / x.shape[-1]
+    return torch.rsqrt((square - mean.square()).clamp(min=0) + eps)
