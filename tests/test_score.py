@@ -1,6 +1,5 @@
 """Any file, any prompt: a score that is the same twice, or one clear sentence; a bad row costs itself."""
 
-import csv
 import dataclasses
 import json
 import shutil
@@ -12,12 +11,10 @@ import pytest
 import torch
 
 import msavqa
-from msavqa import bundle, decode, score_csv
-from msavqa.bundle import BundleError
+from msavqa import bundle, decode
 from msavqa.errors import MsavqaError
 from msavqa.perception import PerceptionError
 from msavqa.score import Asked, Scorer, frame_change, load
-from msavqa.score_csv import CsvError
 from msavqa.scored import Score
 from tests import media
 
@@ -187,117 +184,3 @@ def test_other_versions_are_warned_of(random_bundle: Path, video: Path) -> None:
 def test_a_frame_scored_from_memory_is_the_file_scored(scorer: Scorer, video: Path) -> None:
     decoded = decode.decode(video, frames=scorer.bundle.frames, box=scorer.bundle.box)
     assert scorer.judge(decoded, video=str(video), prompt=PROMPT) == scorer.score(video, PROMPT)
-
-
-def run_csv(model: Path, folder: Path, **changes: object) -> tuple[int, int]:
-    usual = {
-        "root": None, "video_column": "video", "prompt_column": "prompt", "model": model, "workers": 1,
-        "decode_seconds": 60.0, "out": folder / "scores.csv",
-    }  # fmt: skip
-    return score_csv.run(folder / "videos.csv", **{**usual, **changes})  # type: ignore[arg-type]
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-@pytest.fixture
-def listed(tmp_path: Path, video: Path) -> Path:
-    shutil.copy(video, tmp_path / "good one.mp4")
-    media.write(tmp_path / "-dash.mp4", media.numbered(12))
-    (tmp_path / "bad.mp4").write_text("no video", encoding="utf-8")
-    lines = [
-        "prompt,video",
-        'a red ball,"good one.mp4"',
-        "x,bad.mp4",
-        '"a, ""b""",-dash.mp4',
-        'a red ball,"good one.mp4"',
-    ]
-    (tmp_path / "videos.csv").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
-    return tmp_path
-
-
-def test_a_csv_with_bom_crlf_duplicates_and_a_bad_row_scores_the_others(
-    scorer: Scorer, random_bundle: Path, listed: Path
-) -> None:
-    assert run_csv(random_bundle, listed) == (3, 1)
-    rows = rows_of(listed / "scores.csv")
-    assert [row["video"] for row in rows] == ["good one.mp4", "bad.mp4", "-dash.mp4", "good one.mp4"]
-    assert rows[0] == rows[3]
-    assert rows[2]["prompt"] == 'a, "b"'
-    assert rows[1]["error"]
-    assert not rows[1]["score"]
-    alone = scorer.score(listed / "good one.mp4", "a red ball")
-    assert float(rows[0]["score"]) == alone.score
-    assert float(rows[0]["video_branch"]) == alone.branches["video"].value
-
-
-def test_a_killed_csv_run_goes_on_where_it_was(random_bundle: Path, listed: Path) -> None:
-    run_csv(random_bundle, listed)
-    out = listed / "scores.csv"
-    whole = out.read_text(encoding="utf-8")
-    lines = whole.splitlines(keepends=True)
-    marked = lines[1].replace(lines[1].split(",")[2], "12.5", 1)
-    out.unlink()
-    # What a kill leaves: a finished row, then one cut in the middle of its line.
-    (listed / "scores.csv.partial").write_text(lines[0] + marked + lines[3][:20], encoding="utf-8")
-    assert run_csv(random_bundle, listed) == (3, 1)
-    rows = rows_of(out)
-    assert rows[0]["score"] == rows[3]["score"] == "12.5"  # taken over, not computed again
-    assert rows[2] == list(csv.DictReader(whole.splitlines()))[2]
-    assert not (listed / "scores.csv.partial").exists()
-
-
-def test_a_failed_row_is_tried_again(random_bundle: Path, listed: Path, video: Path) -> None:
-    run_csv(random_bundle, listed)
-    shutil.copy(video, listed / "bad.mp4")
-    assert run_csv(random_bundle, listed) == (4, 0)
-    assert rows_of(listed / "scores.csv")[1]["error"] == ""
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (
-            b"file,text\na,b\n",
-            "2 problems in videos.csv; mend them or name the columns, and run again:\n"
-            "  - column 'video' is missing; the columns are 'file', 'text'\n"
-            "  - column 'prompt' is missing; the columns are 'file', 'text'",
-        ),
-        (
-            b"",
-            "2 problems in videos.csv; mend them or name the columns, and run again:\n"
-            "  - column 'video' is missing; the columns are none\n"
-            "  - column 'prompt' is missing; the columns are none",
-        ),
-        (
-            b"video,prompt\n\xff,b\n",
-            "1 problem in videos.csv; mend them or name the columns, and run again:\n"
-            "  - byte 13 is not UTF-8: save it as UTF-8",
-        ),
-        (
-            b"video,prompt\n,b\nx,y\n,c\n",
-            "2 problems in videos.csv; mend them or name the columns, and run again:\n"
-            "  - row 2: no video\n"
-            "  - row 4: no video",
-        ),
-        (
-            b"video,prompt\n",
-            "1 problem in videos.csv; mend them or name the columns, and run again:\n  - no rows",
-        ),
-    ],
-)
-def test_a_csv_that_cannot_be_read_is_refused_before_anything_starts(
-    tmp_path: Path, content: bytes, said: str
-) -> None:
-    (tmp_path / "videos.csv").write_bytes(content)
-    with pytest.raises(CsvError) as refusal:
-        run_csv(tmp_path / "no model", tmp_path)
-    assert str(refusal.value).replace(f"{tmp_path}/", "") == said
-
-
-def test_a_missing_model_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "videos.csv").write_text("video,prompt\na,b\n", encoding="utf-8")
-    with pytest.raises(BundleError):
-        run_csv(tmp_path / "no model", tmp_path)

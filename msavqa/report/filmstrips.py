@@ -20,6 +20,7 @@ from msavqa.store import Store
 
 THUMBNAIL_PIXELS = 96
 JPEG_QUALITY = 82
+GAP_PIXELS = 2
 
 
 @dataclass(frozen=True)
@@ -125,10 +126,10 @@ def frame_change(cls: NDArray[np.floating]) -> NDArray[np.float64]:
 def film(frames: NDArray[np.uint8], *, height: int) -> str:
     """Frames (frame, height, width, 3) side by side as one JPEG data URI, each `height` pixels high."""
     width = max(1, round(frames.shape[2] * height / frames.shape[1]))
-    strip = Image.new("RGB", (width * len(frames), height))
+    strip = Image.new("RGB", ((width + GAP_PIXELS) * len(frames) - GAP_PIXELS, height), "white")
     for place, frame in enumerate(frames):
         picture = Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS)
-        strip.paste(picture, (place * width, 0))
+        strip.paste(picture, (place * (width + GAP_PIXELS), 0))
     buffer = io.BytesIO()
     strip.save(buffer, format="JPEG", quality=JPEG_QUALITY, optimize=True)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
@@ -144,4 +145,5 @@ def _picture(frames: Store, video_id: str, shown: NDArray[np.int64]) -> str | No
 
 
 def _evenly(frames: int, count: int) -> NDArray[np.int64]:
-    return np.unique(np.linspace(0, frames - 1, min(count, frames)).round().astype(np.int64))
+    shown = min(count, frames)  # the middles of equal parts: each picture stands over its own bars
+    return (2 * np.arange(shown, dtype=np.int64) + 1) * frames // (2 * shown)
