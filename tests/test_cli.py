@@ -1,6 +1,7 @@
 """The command line: lean to start, plain to read, one sentence and exit code 2 for what it refuses."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,10 +14,11 @@ from tests.conftest import ROOT
 
 
 def msavqa(*words: object, cwd: Path, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if name != "MSAVQA_BUNDLE"}
     done = subprocess.run(
         [sys.executable, "-m", "msavqa.cli", *map(str, words)],
         cwd=cwd, capture_output=True, text=True, check=False, timeout=300,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "COLUMNS": "200", **environment},
+        env={**inherited, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **environment},
     )  # fmt: skip
     assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
     return done
