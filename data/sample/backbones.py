@@ -8,6 +8,7 @@ import csv
 import json
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -71,13 +72,15 @@ def resize(network: Any, side: int) -> None:
         network.set_input_size(img_size=side)
 
 
-def practice(folder: Path) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.float32]]]:
+def practice(folder: Path, *, threads: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.float32]]]:
     """The practice videos (video, frame, height, width, 3) and the strength of each cause (video,)."""
     with (folder / "practice_causes.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     causes = {name: np.array([row[name] for row in rows], np.float32) for name in (*TECHNICAL, *TEMPORAL)}
-    read = track(rows, description="reading practice videos", total=len(rows))
-    return np.stack([mp4.decode(folder / "practice" / row["video"]) for row in read]), causes
+    with ThreadPoolExecutor(threads) as pool:  # decoding leaves the interpreter free
+        read = pool.map(mp4.decode, [folder / "practice" / row["video"] for row in rows])
+        levels = list(track(read, description="reading practice videos", total=len(rows)))
+    return np.stack(levels), causes
 
 
 def normalise(frames: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -161,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     seed = int(data["seed"])
     torch.set_num_threads(settings.threads)
     torch.manual_seed(int(streams.generator(seed, "backbone").integers(2**31)))
-    levels, causes = practice(HERE / "videos")
+    levels, causes = practice(HERE / "videos", threads=settings.threads)
     is_video = settings.model == "SwinTransformer3d"
     names = (*TECHNICAL, *TEMPORAL) if is_video else TECHNICAL
     strengths = torch.from_numpy(np.stack([causes[cause] for cause in names], axis=1))
