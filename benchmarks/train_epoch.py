@@ -33,7 +33,7 @@ SETTINGS = {
     "trunk": "frame",
     "pss": {
         "enabled": True, "fusion": ["text", "product", "cosine"], "adapters": "tail",
-        "last_adapter": "embedding", "adapter_width": 128, "adapter_ratio": 0.5,
+        "last_adapter": "embedding", "adapter_width": 128, "adapter_ratio": 0.5, "frames": "all",
     },
     "sma": {
         "enabled": True, "tokens": ["cls", "difference"], "frames": "adapted", "width": 256, "heads": 8,

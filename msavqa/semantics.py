@@ -18,6 +18,7 @@ from msavqa.layers import (
     FusionPart,
     MutationAttention,
     MutationPart,
+    at_times,
     fused,
     fused_dim,
     mutation_dim,
@@ -41,6 +42,9 @@ class PssSettings(Settings):
     letter)."""
     adapter_width: int = Field(gt=0)
     adapter_ratio: float = Field(gt=0, le=1)
+    frames: Literal["all"] | int
+    """Frames that are adapted and compared with the prompt, evenly spaced: with adapters `tail` most of a
+    step is spent on them."""
 
 
 class SmaSettings(Settings):
@@ -73,21 +77,20 @@ class ClipShapes:
 class Meaning:
     """What `Semantics` found in a batch; None where the module is off."""
 
-    prompt: Float[Tensor, "video frame p"] | None
-    """PSS features a frame."""
+    prompt: Float[Tensor, "video moment p"] | None
+    """PSS features of each frame that PSS looks at."""
     mutation: Float[Tensor, "video m"] | None
     """SMA features a video."""
-    similarity: Float[Tensor, "video frame"] | None
-    """Cosine of the adapted prompt and each adapted frame, -1..1."""
+    similarity: Float[Tensor, "video moment"] | None
+    """Cosine of the adapted prompt and each of those frames, adapted, -1..1."""
     attention: Float[Tensor, "video frame"] | None
     """Where SMA looked; sums to one."""
 
-    def per_frame(self) -> Float[Tensor, "video frame s"] | None:
-        """PSS features of each frame with the video's SMA features beside them."""
-        parts = [] if self.prompt is None else [self.prompt]
+    def at(self, times: int) -> Float[Tensor, "video time s"] | None:
+        """PSS features at so many evenly spaced times with the video's SMA features beside them."""
+        parts = [] if self.prompt is None else [at_times(self.prompt, times)]
         if self.mutation is not None:
-            assert self.attention is not None
-            parts.append(self.mutation[:, None].expand(-1, self.attention.shape[1], -1))
+            parts.append(self.mutation[:, None].expand(-1, times, -1))
         return torch.cat(parts, dim=-1) if parts else None
 
 
@@ -149,7 +152,7 @@ class Semantics(nn.Module):
     ) -> None:
         super().__init__()
         self.plan = plan = Plan.of(pss=pss, sma=sma)
-        self.last_adapter = pss.last_adapter
+        self.last_adapter, self.looks = pss.last_adapter, pss.frames
         if plan.adapts_text:
             self.text_tail = text_tail if plan.inside else None
             self.text_adapters = _pair(shapes.text_width, shapes.dim, pss)
@@ -163,7 +166,7 @@ class Semantics(nn.Module):
             )
         self.mutation_dim = sma.queries * sma.width if plan.tokens else 0
         self.dim = fused_dim(dim=shapes.dim, parts=plan.fusion) + self.mutation_dim
-        """Length of `Meaning.per_frame`'s last axis; 0 where both modules are off."""
+        """Length of `Meaning.at`'s last axis; 0 where both modules are off."""
 
     def forward(self, batch: Batch) -> Meaning:
         """PSS and SMA features of the batch."""
@@ -171,16 +174,16 @@ class Semantics(nn.Module):
         if not plan.fusion and not plan.tokens:
             return Meaning(prompt=None, mutation=None, similarity=None, attention=None)
         cached = functional.normalize(batch["frames_cls"].float(), dim=-1)
-        frames = self._frames(batch) if plan.adapts_image else cached
+        frames = self._frames(batch) if plan.adapts_image else cached[:, self._moments(cached)]
         prompt = similarity = mutation = attention = None
         if plan.adapts_text:
             text = self._text(batch)
             prompt = fused(text=text, frames=frames, parts=plan.fusion)
             similarity = (frames * text[:, None]).sum(-1)
         if plan.tokens:
-            tokens = mutation_tokens(
-                frames=frames if plan.mutates_adapted else cached, similarity=similarity, parts=plan.tokens
-            )
+            seen = frames if plan.mutates_adapted else cached
+            aligned = None if similarity is None else at_times(similarity, seen.shape[1])
+            tokens = mutation_tokens(frames=seen, similarity=aligned, parts=plan.tokens)
             mutation, attention = self.attention(tokens)
         return Meaning(prompt=prompt, mutation=mutation, similarity=similarity, attention=attention)
 
@@ -199,14 +202,21 @@ class Semantics(nn.Module):
             )
         return functional.normalize(found, dim=-1)
 
-    def _frames(self, batch: Batch) -> Float[Tensor, "video frame dim"]:
+    def _moments(self, frames: Tensor) -> Tensor:
+        """Which of a video's frames PSS looks at, (moment,)."""
+        count = frames.shape[1] if self.looks == "all" else min(self.looks, frames.shape[1])
+        return ((torch.arange(count, device=frames.device) + 0.5) * frames.shape[1] / count).long()
+
+    def _frames(self, batch: Batch) -> Float[Tensor, "video moment dim"]:
         """Class tokens of the frames through adapters of the same form, unit vectors."""
         first, last = self.image_adapters
         if self.image_tail is None:
-            found = last(first(batch["frames_cls"].float()))
+            cls = batch["frames_cls"]
+            found = last(first(cls[:, self._moments(cls)].float()))
         else:
+            tokens = batch["image_tokens"]
             found = self.image_tail(
-                batch["image_tokens"],
+                tokens[:, self._moments(tokens)],
                 None,
                 first_adapter=first,
                 last_adapter=last,

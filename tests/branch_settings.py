@@ -17,6 +17,7 @@ def branch(name: str, **changes: Any) -> Any:
             "last_adapter": "embedding",
             "adapter_width": 4,
             "adapter_ratio": 0.5,
+            "frames": "all",
         },
         "sma": {
             "enabled": True,

@@ -51,7 +51,7 @@ TRUNKS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 PSS = {
     "enabled": True, "fusion": ["text", "product", "cosine"], "adapters": "tail", "last_adapter": "embedding",
-    "adapter_width": 8, "adapter_ratio": 0.5,
+    "adapter_width": 8, "adapter_ratio": 0.5, "frames": "all",
 }  # fmt: skip
 SMA = {
     "enabled": True, "tokens": ["cls", "difference"], "frames": "adapted", "width": 16, "heads": 2,

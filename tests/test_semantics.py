@@ -14,7 +14,7 @@ from tests.feature_world import ARCHITECTURE, DIM, FRAMES, TOKENS, WIDTH
 def pss(**changes: Any) -> PssSettings:
     data = {
         "enabled": True, "fusion": ["cosine"], "adapters": "tail", "last_adapter": "embedding",
-        "adapter_width": 4, "adapter_ratio": 0.5,
+        "adapter_width": 4, "adapter_ratio": 0.5, "frames": "all",
     }  # fmt: skip
     return PssSettings.model_validate(data | changes)
 
@@ -60,7 +60,7 @@ def test_a_batch_of_just_what_the_plan_reads_is_enough(
     wanted = Plan.of(pss=p, sma=s).reads()
     module = build(tails, p, s)
     meaning = module({key: value for key, value in batch().items() if key in wanted})
-    features = meaning.per_frame()
+    features = meaning.at(FRAMES)
     assert features is not None
     assert features.shape == (3, FRAMES, module.dim)
     torch.testing.assert_close(meaning.attention.sum(1), torch.ones(3))
@@ -74,7 +74,7 @@ def test_both_modules_off_read_nothing_and_give_nothing(tails: dict[str, tail.Cl
     assert Plan.of(pss=p, sma=s).reads() == {}
     module = build(tails, p, s)
     assert (module.dim, list(module.parameters())) == (0, [])
-    assert module({}).per_frame() is None
+    assert module({}).at(4) is None
 
 
 def test_without_pss_the_mutation_module_reads_no_prompt_and_leaves_alignment_out(

@@ -16,7 +16,7 @@ from msavqa.branch_parts import (
     statistics_in,
     technical_reads,
 )
-from msavqa.layers import Standardise, at_times
+from msavqa.layers import Standardise
 from msavqa.optimise import OptimiserSettings
 from msavqa.params import Settings
 from msavqa.semantics import Batch, Plan, PssSettings, SmaSettings
@@ -73,10 +73,7 @@ class Branch(nn.Module):
         """Scores of a batch; `backbone` and the batch's keys are as `branches` says."""
         technical = self.standardise(self.technical(batch))
         meaning = meaning_of(self.semantics, batch)
-        semantic = meaning.per_frame()
-        if semantic is not None:
-            semantic = at_times(semantic, technical.shape[1])
-        frame_scores = self.head(technical, semantic)
+        frame_scores = self.head(technical, meaning.at(technical.shape[1]))
         return Output(
             score=frame_scores.mean(dim=1),
             frame_scores=frame_scores,

@@ -88,10 +88,7 @@ class Branch(nn.Module):
         """Scores of a batch, see `branches`."""
         technical = self.standardise(self.technical(batch))
         meaning = meaning_of(self.semantics, batch)
-        semantic = meaning.per_frame()
-        if semantic is not None:
-            semantic = at_times(semantic, technical.shape[1])
-        segment_scores = self.head(technical, semantic)
+        segment_scores = self.head(technical, meaning.at(technical.shape[1]))
         return Output(
             score=segment_scores.mean(dim=1),
             frame_scores=segment_scores,
