@@ -42,7 +42,7 @@ def videos(
             ids=frames.ids,
             sha256s=list(frames.rows["sha256"]),
             specs=specs,
-            fingerprint=made_by.fingerprint(settings) | {"frames": frames.fingerprint},
+            fingerprint=made_by.fingerprint(settings) | {"decoded": frames.fingerprint},
             attributes=made_by.attributes(settings),
             compute=video_rows(
                 settings,

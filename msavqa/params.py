@@ -68,7 +68,9 @@ def block(data: Mapping[str, Any], dotted: str, kind: type[S], *, where: object 
     for depth, key in enumerate(dotted.split("."), start=1):
         if not isinstance(found, Mapping) or key not in found:
             here = ".".join(dotted.split(".")[:depth])
-            raise ProblemsError(where=where, problems=[f"{here}: missing"], next_step="mend them and run again")
+            raise ProblemsError(
+                where=where, problems=[f"{here}: missing"], next_step="mend them and run again"
+            )
         found = found[key]
     problems = problems_in(found, dotted, kind)
     if problems:

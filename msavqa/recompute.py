@@ -56,7 +56,7 @@ def of(path: Path, *, data: Mapping[str, Any]) -> Iterator[tuple[Store, Compute]
         )
         return
     opened = store.open(path.with_name("frames.zarr"))
-    found = store.open(path, expect={**trunk.fingerprint(settings), "frames": opened.fingerprint})
+    found = store.open(path, expect={**trunk.fingerprint(settings), "decoded": opened.fingerprint})
     _known(found, opened.ids)
     specs = tuple(found.specs.values())
     paths = {str(video): root / one for video, one in manifest["path"].items()}

@@ -1,7 +1,7 @@
 """Which of our source files a module is made of, read without running them, and one digest of them all.
 
 DVC does not follow imports: each stage declares this closure. The staging of unfinished stores does not ask
-DVC: it is kept apart by the digest, so that shards of an older code are never joined with those of a newer one.
+DVC: it is kept apart by the digest, so that shards of older code are never joined with those of newer code.
 """
 
 import ast

@@ -27,12 +27,12 @@ BLOCKS = {
     "calibration": "msavqa.calibration.CalibrationSettings",
     "report": "msavqa.report.build.ReportSettings",
 }
+FETCH = "msavqa.hub.FetchSettings"
 NAMES = ("dataset", "pretrain_dataset")
 # Block of many named entries -> package and settings class that the entry's own key chooses.
 CHOSEN = {
     "datasets": ("reader", "msavqa.readers.{}.ReaderSettings"),
     "trunks": ("kind", "msavqa.trunks.{}.TrunkSettings"),
-    "fetch": ("source", "msavqa.weights.{}Settings"),
 }
 BRANCHES = ("frame", "segment", "video")
 
@@ -53,7 +53,7 @@ def problems(data: Mapping[str, Any]) -> list[str]:
 
 
 def _problems(data: Mapping[str, Any]) -> Iterator[str]:
-    known = [*NAMES, *BLOCKS, *CHOSEN, "branches"]
+    known = [*NAMES, *BLOCKS, *CHOSEN, "fetch", "branches"]
     for name in data:
         if name not in known:
             yield f"{name}: unknown key{params.nearest(str(name), known)}"
@@ -68,6 +68,8 @@ def _problems(data: Mapping[str, Any]) -> Iterator[str]:
     for name, (choice, pattern) in CHOSEN.items():
         for entry, block in (data.get(name) or {}).items():
             yield from _chosen(block, f"{name}.{entry}", choice, pattern)
+    for entry, block in (data.get("fetch") or {}).items():
+        yield from params.problems_in(block, f"fetch.{entry}", settings_class(FETCH))
     branches = data.get("branches") or {}
     yield from (
         f"branches.{name}: missing" for name in BRANCHES if "branches" in data and name not in branches
@@ -93,7 +95,8 @@ def _chosen(block: Any, where: str, choice: str, pattern: str) -> Iterator[str]:
     package = Path(*pattern.split(".")[:2])
     known = sorted(path.stem for path in package.glob("*.py") if path.name != "__init__.py")
     if name not in known:
-        yield f"{where}.{choice}: got {name!r}, expected one of {', '.join(known)}{params.nearest(str(name), known)}"
+        hint = params.nearest(str(name), known)
+        yield f"{where}.{choice}: got {name!r}, expected one of {', '.join(known)}{hint}"
         return
     yield from params.problems_in(block, where, settings_class(pattern.format(name)))
 

@@ -202,8 +202,8 @@ def test_other_frames_make_another_fingerprint(tmp_path: Path) -> None:
         settings,
         networks.frames_store(tmp_path / "f2.zarr", clips.videos(2, frames=4, size=48)),
     )
-    assert one.fingerprint["frames"]["box"] == 96
-    assert two.fingerprint["frames"]["box"] == 48
+    assert one.fingerprint["decoded"]["box"] == 96
+    assert two.fingerprint["decoded"]["box"] == 48
     assert one.fingerprint != two.fingerprint
 
 

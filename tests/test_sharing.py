@@ -1,4 +1,4 @@
-"""What docs/sharing.md promises, on real remotes: a folder, a server that speaks S3, a server that speaks SSH."""
+"""What docs/sharing.md promises, on real remotes: a folder, an S3 server, an SSH server."""
 
 import getpass
 import shutil

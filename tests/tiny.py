@@ -12,8 +12,30 @@ import yaml
 from tests.conftest import ROOT
 
 # What makes the sample world tiny. Keys are dotted paths into the two params files.
-TINY_WORLD: dict[str, object] = {}
-TINY_PARAMS: dict[str, object] = {}
+TINY_WORLD: dict[str, object] = {
+    "videos.prompts": 8,
+    "videos.ugc": 24,
+    "videos.practice": 24,
+    "clip.pairs": 64,
+    "clip.warm_up_steps": 1,
+    "clip.steps": 1,
+    "clip.batch": 16,
+    "backbones.frame.steps": 2,
+    "backbones.segment.steps": 2,
+    "backbones.video.steps": 2,
+}
+TINY_PARAMS: dict[str, object] = {
+    "split.test_fraction": 0.4,
+    "split.validation_fraction": 0.3,
+    "split.folds": 2,
+    "pretrain_split.folds": 2,
+    "pretrain.epochs": 1,
+    "train.epochs": 2,
+    "train.processes": 1,
+    "controls.trees": 20,
+    "report.bootstrap.resamples": 100,
+    "report.films": 1,
+}
 
 
 def run(*command: str, cwd: Path, ok: bool = True, **environment: str) -> str:

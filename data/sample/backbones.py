@@ -54,10 +54,10 @@ class BackboneSettings(Settings):
 def build(settings: BackboneSettings) -> nn.Module:
     """The bare network, without a head: frames (n, 3, h, w) or videos (n, 3, frame, h, w) to (n, width)."""
     if settings.model == "SwinTransformer3d":
-        video = SwinTransformer3d(**settings.kwargs)
+        video: nn.Module = SwinTransformer3d(**settings.kwargs)
         video.head = nn.Identity()  # no keys `head.*`
         return video
-    return cast(nn.Module, timm.create_model(settings.model, num_classes=0, **settings.kwargs))
+    return timm.create_model(settings.model, num_classes=0, **settings.kwargs)
 
 
 def first_layer(network: Any) -> nn.Module:
@@ -150,7 +150,7 @@ def measure(
     network.eval()
     rng = torch.Generator().manual_seed(0)
     side = videos.shape[2]
-    parts = torch.arange(len(videos)).split(8)
+    parts = torch.arange(len(videos)).split(8)  # type: ignore[no-untyped-call]
     read = [head(network(batch_of(videos, p, is_video=is_video, crop=side, rng=rng))) for p in parts]
     pairs = zip(torch.cat(read).T.numpy(), targets.T.numpy())
     return [float(spearmanr(found, true).statistic) for found, true in pairs]

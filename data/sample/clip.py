@@ -106,7 +106,7 @@ def train(model: open_clip.CLIP, pairs: Pairs, settings: ClipSettings, *, seed: 
         if not warm_up:
             loss = loss + contrast(model.logit_scale.exp() * shown @ said.T)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(learning, 1.0)
         optimiser.step()
         schedule.step()

@@ -210,7 +210,8 @@ def background(name: str, seed: int) -> Floats:
     if name == "night sky":
         sky = np.asarray((20, 24, 58), np.float32) + 14 * gaussian_filter(grain, 8)[..., None] * 8
         stars = (grain > 2.9 - 0.3 * strength).astype(np.float32)
-        return np.clip(sky + 190 * gaussian_filter(stars, 0.45)[..., None], 0, 255).astype(np.float32)
+        lit: NDArray[np.float32] = np.clip(sky + 190 * gaussian_filter(stars, 0.45)[..., None], 0, 255)
+        return lit.astype(np.float32)
     if name == "calm sea":
         swell = np.sin(
             y * rng.uniform(0.3, 0.6) + 2 * np.sin(x / rng.uniform(10, 20)) + gaussian_filter(grain, 3) * 9

@@ -1,0 +1,81 @@
+"""The whole pipeline on a tiny world: it runs, it reruns what an edit can change, and nothing else."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests import tiny
+
+pytestmark = pytest.mark.pipeline
+
+AFTER_TRAINING = ["ensemble", "report", "export"]
+
+
+@pytest.fixture
+def repo(tiny_world: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny world to change, with its cache: nothing in it needs to run."""
+    return Path(shutil.copytree(tiny_world, tmp_path / "msavqa", symlinks=True))
+
+
+def test_every_stage_completes_and_the_metrics_are_flat_and_whole(tiny_world: Path) -> None:
+    metrics = json.loads((tiny_world / "reports/metrics.json").read_text(encoding="utf-8"))
+    wanted = {
+        "srcc", "plcc", "krcc", "rmse", "avg_score", "srcc_ci95_low", "srcc_ci95_high", "noise_ceiling_srcc",
+        "videos_test", "videos_quarantined", "frame_srcc", "segment_srcc", "video_srcc",
+    }  # fmt: skip
+    assert wanted <= metrics.keys()
+    assert all(isinstance(value, int | float) for value in metrics.values())
+    assert metrics["videos_quarantined"] == 0
+    assert "<html" in (tiny_world / "reports/report.html").read_text(encoding="utf-8")
+
+
+def test_a_second_repro_runs_no_stage(repo: Path) -> None:
+    assert tiny.repro(repo) == []
+
+
+def test_an_edited_branch_reruns_its_training_and_what_follows(repo: Path) -> None:
+    path = repo / "msavqa/branches/frame.py"
+    path.write_text(path.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+    ran = tiny.repro(repo)
+    assert ran[0] == "train@frame"
+    assert set(ran) <= {"train@frame", *AFTER_TRAINING}
+
+
+def test_a_changed_parameter_of_one_trunk_extracts_that_trunk_alone(repo: Path) -> None:
+    tiny.edit(repo / "params.yaml", {"trunks.frame.dtype": "float32"})
+    ran = tiny.repro(repo)
+    extracted = [name for name in ran if name.startswith(("extract", "decode", "index", "data/"))]
+    assert extracted == ["extract@frame"]
+    assert [name for name in ran if name.startswith("train")] == ["train@frame"]
+
+
+def test_an_experiment_sets_a_knob_and_reuses_every_store(repo: Path) -> None:
+    output = tiny.run("dvc", "exp", "run", "--set-param", "train.epochs=1", cwd=repo)
+    assert not [name for name in tiny.stages_run(output) if name.startswith(("extract", "decode"))]
+    shown = tiny.run("dvc", "exp", "show", "--csv", cwd=repo)
+    assert "srcc" in shown.splitlines()[0]
+
+
+def test_wrong_keys_stop_everything_with_all_their_names(repo: Path) -> None:
+    path = repo / "params.yaml"
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    data["train"]["epoch"] = data["train"].pop("epochs")
+    data["branches"]["frame"]["sma"]["head"] = 4
+    path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    output = tiny.run("python", "-m", "pipeline.check", cwd=repo, ok=False)
+    assert output.strip() == (
+        "error: 3 problems in params.yaml; mend them and run again:\n"
+        "  - train.epochs: missing\n"
+        "  - train.epoch: unknown key, did you mean 'epochs'?\n"
+        "  - branches.frame.sma.head: unknown key, did you mean 'heads'?"
+    )
+
+
+def test_a_video_scores_from_the_command_line_of_a_fresh_run(tiny_world: Path) -> None:
+    video = next((tiny_world / "data/sample/videos/t2v").rglob("*.mp4"))
+    output = tiny.run("msavqa", "score", str(video), "--prompt", "a red ball", "--json", cwd=tiny_world)
+    found = json.loads(output[output.index("{") :])
+    assert 0 <= found["score"] <= 100
