@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from msavqa import metrics
+from msavqa import checkpoint_file, metrics
 from msavqa.branch_parts import Output
 from msavqa.errors import MsavqaError
 from msavqa.inputs import Inputs, Resident, Rows
@@ -29,7 +29,7 @@ from msavqa.ranks import Ranks
 Loss = Callable[[Output, Tensor, Tensor], Tensor]
 """Loss of (output, standardised mos, weight)."""
 Floats = npt.NDArray[np.float64]
-Record = dict[str, int | float]
+Record = checkpoint_file.Record
 CONSTANT_ROWS = 2048
 """Training videos that the standardising constants are computed from, at most."""
 
@@ -108,7 +108,7 @@ def fit(
     learner = optimiser(model, optimiser_settings)
     full_rates = [group["lr"] for group in learner.param_groups]
     average = {name: tensor.clone() for name, tensor in model.state_dict().items()} if settings.ema else {}
-    start, history = _resume(checkpoint, model, learner, average)
+    start, history = checkpoint_file.resume(checkpoint, model, learner, average)
     saved = time.monotonic()
     for epoch in range(start, settings.epochs):
         random = np.random.default_rng([seed, epoch])
@@ -141,7 +141,7 @@ def fit(
         history.append(record | _validated(model, average, inputs, validation, settings))
         due = time.monotonic() - saved >= settings.checkpoint_seconds
         if checkpoint is not None and ranks.leads and due and epoch + 1 < settings.epochs:
-            _save(checkpoint, epoch + 1, history, model, learner, average)
+            checkpoint_file.save(checkpoint, epoch + 1, history, model, learner, average)
             saved = time.monotonic()
     if average:
         model.load_state_dict(average)
@@ -210,14 +210,14 @@ def _gradients(
     known: dict[int, tuple[Tensor, Tensor]] = {}
     with torch.no_grad():
         for number in mine:
-            states[number] = _random_state(inputs.device)
+            states[number] = checkpoint_file.random_state(inputs.device)
             found = _scores(forward(parts[number]))
             known[number] = (found[0].cpu(), found[1].cpu())
     for others in ranks.gather(known):
         known.update(others)
     value = torch.zeros(())
     for number in mine:
-        _set_random_state(inputs.device, states[number])
+        checkpoint_file.set_random_state(inputs.device, states[number])
         live = {**known, number: _scores(forward(parts[number]))}
         score = torch.cat([live[one][0].to(inputs.device) for one in range(count)])
         frames = torch.cat([live[one][1].to(inputs.device) for one in range(count)])
@@ -230,16 +230,6 @@ def _gradients(
 def _scores(output: Output) -> tuple[Tensor, Tensor]:
     """What losses are computed from; the second is empty where a branch does not score frames."""
     return output.score, torch.zeros(0) if output.frame_scores is None else output.frame_scores
-
-
-def _random_state(device: torch.device) -> tuple[Tensor, Tensor | None]:
-    return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-
-
-def _set_random_state(device: torch.device, state: tuple[Tensor, Tensor | None]) -> None:
-    torch.set_rng_state(state[0])
-    if state[1] is not None:
-        torch.cuda.set_rng_state(state[1], device)
 
 
 def _precision(device: torch.device, settings: TrainSettings) -> torch.autocast:
@@ -290,34 +280,6 @@ def _put_on_scale(
     correlation = metrics.plcc(score=score, mos=labels.mos) if len(score) > 1 else float("nan")
     slope = correlation * sd / spread if np.isfinite(correlation) and correlation > 0 else sd
     model.head.set_scale(slope=slope, offset=mean - slope * centre)
-
-
-def _save(
-    path: Path, epoch: int, history: list[Record], model: nn.Module, learner: Any, average: Any
-) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {
-        "epoch": epoch,
-        "history": history,
-        "model": model.state_dict(),
-        "optimiser": learner.state_dict(),
-        "average": average,
-    }
-    unfinished = path.with_name(f"{path.name}.partial")
-    torch.save(state, unfinished)
-    unfinished.replace(path)
-
-
-def _resume(
-    path: Path | None, model: nn.Module, learner: Any, average: dict[str, Tensor]
-) -> tuple[int, list[Record]]:
-    if path is None or not path.is_file():
-        return 0, []
-    state = torch.load(path, weights_only=True, map_location=next(model.parameters()).device)
-    model.load_state_dict(state["model"])
-    learner.load_state_dict(state["optimiser"])
-    average.update(state["average"])
-    return int(state["epoch"]), list(state["history"])
 
 
 def _diverged(value: float, epoch: int, inputs: Inputs, videos: Rows) -> FitError:

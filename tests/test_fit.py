@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from msavqa import fit, folds, metrics, model, optimise, tables
+from msavqa import checkpoint_file, fit, folds, metrics, model, optimise, tables
 from msavqa.fit import FitError
 from msavqa.folds import FINAL, Job, Outcome, Work
 from msavqa.ranks import Ranks
@@ -138,7 +138,7 @@ def test_a_killed_run_continues_to_the_same_weights_to_the_bit(
     todo = work(world, train={"epochs": 4, "ema": ema})
     whole = final(todo)
     todo = dataclasses.replace(todo, checkpoints=tmp_path)
-    save, saved = fit._save, []
+    save, saved = checkpoint_file.save, []
 
     def save_and_die(path: Path, epoch: int, *rest: object) -> None:
         save(path, epoch, *rest)
@@ -146,7 +146,7 @@ def test_a_killed_run_continues_to_the_same_weights_to_the_bit(
         if epoch == 2 and len(saved) == 2:
             raise Killed
 
-    monkeypatch.setattr(fit, "_save", save_and_die)
+    monkeypatch.setattr(checkpoint_file, "save", save_and_die)
     with pytest.raises(Killed):
         final(todo)
     assert len(list(tmp_path.glob("*.pt"))) == 1
