@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test check lint unit clean
+.PHONY: help install repro test claims check lint unit clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
@@ -30,7 +30,10 @@ repro: $(BIN)/.installed ## run the pipeline of params.yaml (the sample world, u
 
 test: $(BIN)/.installed-dev repro ## the fast gate, then every test, on the sample world's own results
 	$(MAKE) --no-print-directory lint
-	python -m pytest
+	python -m pytest -m 'not unmeasured'
+
+claims: $(BIN)/.installed-dev repro ## claims about the sample model that no run has settled yet: coverage, wrong prompts, spoilt copies
+	python -m pytest -m unmeasured
 
 check: $(BIN)/.installed-dev ## the fast gate: ruff, mypy, import contracts, unit tests
 	$(MAKE) --no-print-directory lint unit
@@ -42,7 +45,7 @@ lint:
 	lint-imports
 
 unit:
-	python -m pytest -m "not pipeline and not sample and not slow"
+	python -m pytest -m "not pipeline and not sample and not slow and not unmeasured"
 
 clean: ## remove what runs have made, keep the environment and DVC's cache
 	rm -rf .msavqa features/*/ runs reports .pytest_cache .mypy_cache .ruff_cache
