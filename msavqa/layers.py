@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 FusionPart = Literal["text", "image", "product", "cosine"]
-MutationPart = Literal["cls", "difference", "drift", "alignment"]
+MutationPart = Literal["cls", "difference", "drift", "change", "alignment"]
 
 
 class Adapter(nn.Module):
@@ -39,15 +39,15 @@ class Adapter(nn.Module):
 class MutationAttention(nn.Module):
     """Eq. 3, the Semantic Mutation-aware module: learnable queries cross-attend over a video's frames.
 
-    Multi-head attention softmax(q K^T / sqrt(d)) V, K and V projected from the frames' tokens after a layer
-    norm; the queries are parameters, the same for every video. Without positions the order of frames would be
+    Multi-head attention softmax(q K^T / sqrt(d)) V, K and V projected from the frames' tokens; the queries
+    are parameters, the same for every video. There is no layer norm before: how large a change is says more
+    than its direction. Without positions the order of frames would be
     nothing to it, so what a frame's token holds about its neighbours (`mutation_tokens`) is what it can see.
     """
 
     def __init__(self, *, token_dim: int, width: int, heads: int, queries: int) -> None:
         super().__init__()
         self.heads = heads
-        self.norm = nn.LayerNorm(token_dim)
         self.query = nn.Parameter(torch.randn(queries, width) * 0.02)
         self.key = nn.Linear(token_dim, width)
         self.value = nn.Linear(token_dim, width)
@@ -63,7 +63,6 @@ class MutationAttention(nn.Module):
         videos, frames, _ = tokens.shape
         queries, width = self.query.shape
         each = width // self.heads
-        tokens = self.norm(tokens)
         key = self.key(tokens).reshape(videos, frames, self.heads, each)
         value = self.value(tokens).reshape(videos, frames, self.heads, each)
         query = self.query.reshape(queries, self.heads, each)
@@ -123,7 +122,7 @@ class Standardise(nn.Module):
     mean: Tensor
     sd: Tensor
 
-    def __init__(self, dim: int, *, limit: float = 8.0) -> None:
+    def __init__(self, dim: int, *, limit: float = 3.0) -> None:
         super().__init__()
         self.limit = limit
         self.register_buffer("mean", torch.zeros(dim))
@@ -179,8 +178,9 @@ def mutation_tokens(
     """What the mutation-aware attention sees of each frame; frames are unit vectors.
 
     cls: the class token (all the paper asks for). difference: |frame - frame before|, zero for the first.
-    drift: |frame - first frame|, which stays high after a change where `difference` is a spike. alignment:
-    the frame's similarity to the prompt and its change since the frame before; it needs `similarity`.
+    drift: |frame - first frame|, which stays high after a change where `difference` is a spike. change: the
+    lengths of both, two numbers. alignment: the frame's similarity to the prompt and its change since the
+    frame before; it needs `similarity`.
     """
     root = frames.shape[-1] ** 0.5
     made: list[Tensor] = []
@@ -191,6 +191,9 @@ def mutation_tokens(
             made.append((frames - _before(frames)).abs() * root)
         elif part == "drift":
             made.append((frames - frames[:, :1]).abs() * root)
+        elif part == "change":
+            away = (frames - _before(frames)).norm(dim=-1), (frames - frames[:, :1]).norm(dim=-1)
+            made.append(torch.stack(away, dim=-1) * root)
         elif similarity is not None:
             made += [similarity[..., None] * root, (similarity - _before(similarity))[..., None] * root]
     return torch.cat(made, dim=-1)
@@ -203,7 +206,7 @@ def _before(frames: Float[Tensor, "video frame *dim"]) -> Float[Tensor, "video f
 
 def mutation_dim(*, dim: int, parts: list[MutationPart]) -> int:
     """Length of the last axis of `mutation_tokens`."""
-    return sum(2 if part == "alignment" else dim for part in parts)
+    return sum(2 if part in ("change", "alignment") else dim for part in parts)
 
 
 def at_times(features: Float[Tensor, "video frame *rest"], count: int) -> Float[Tensor, "video time *rest"]:

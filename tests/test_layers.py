@@ -39,7 +39,6 @@ def test_mutation_attention_equals_a_loop_of_equation_3() -> None:
     nn.init.normal_(attention.query)
     tokens = numbers(2, 5, 6)
     found, weights = attention(tokens)
-    normed = nn.functional.layer_norm(tokens, (6,))
     for video in range(2):
         shares = torch.zeros(5)
         for query in range(3):
@@ -49,10 +48,10 @@ def test_mutation_attention_equals_a_loop_of_equation_3() -> None:
                 logits = []
                 for frame in range(5):
                     logits.append(
-                        attention.query[query, part] @ attention.key(normed[video, frame])[part] / 4**0.5
+                        attention.query[query, part] @ attention.key(tokens[video, frame])[part] / 4**0.5
                     )
                 share = torch.stack(logits).softmax(0)
-                heads.append(sum(share[f] * attention.value(normed[video, f])[part] for f in range(5)))
+                heads.append(sum(share[f] * attention.value(tokens[video, f])[part] for f in range(5)))
                 shares += share / 6
             expected = attention.out(torch.cat(heads))
             torch.testing.assert_close(found[video, 8 * query : 8 * query + 8], expected)
@@ -87,6 +86,15 @@ def test_differences_let_the_attention_see_when_the_content_changed() -> None:
     assert torch.nonzero(drift).flatten().tolist() == [4, 5, 6, 7]
     nothing = layers.mutation_tokens(frames=still, similarity=None, parts=parts)
     assert not bool(nothing.any())
+
+
+def test_change_is_the_length_of_difference_and_drift() -> None:
+    frames = units(2, 4, 6)
+    parts: list[layers.MutationPart] = ["change", "difference", "drift"]
+    tokens = layers.mutation_tokens(frames=frames, similarity=None, parts=parts)
+    assert tokens.shape == (2, 4, layers.mutation_dim(dim=6, parts=parts))
+    torch.testing.assert_close(tokens[..., 0], tokens[..., 2:8].norm(dim=-1))
+    torch.testing.assert_close(tokens[..., 1], tokens[..., 8:14].norm(dim=-1))
 
 
 def test_mutation_tokens_stand_in_the_order_asked_for_with_the_width_announced() -> None:
@@ -132,7 +140,7 @@ def test_a_heads_scale_is_a_line_that_is_saved_with_it() -> None:
 
 
 def test_standardised_training_rows_have_mean_zero_and_sd_one_but_for_constant_channels() -> None:
-    standardise = Standardise(4)
+    standardise = Standardise(4, limit=50.0)
     rows = numbers(50, 3, 4) * torch.tensor([1e-3, 1.0, 1e3, 0.0]) + torch.tensor([1.0, 2.0, 3.0, 5.0])
     standardise.set_from(rows)
     found = standardise(rows).reshape(-1, 4)
