@@ -82,7 +82,7 @@ def head_of(settings: HeadSettings, *, technical: int, semantics: Semantics | No
 
 def technical_reads(*, trunk: str, statistics: bool) -> dict[str, tuple[str, ...]]:
     """Batch key -> (trunk, arrays of which its store holds one) of the branch's own features."""
-    found: dict[str, tuple[str, ...]] = {"features": (trunk, "pooled", "stage")}
+    found: dict[str, tuple[str, ...]] = {"features": (trunk, "stage", "pooled")}
     return found | ({"statistics": ("statistics", "statistics")} if statistics else {})
 
 

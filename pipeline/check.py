@@ -81,6 +81,7 @@ def _problems(data: Mapping[str, Any]) -> Iterator[str]:
             yield from _unknown_trunks(block, f"branches.{name}", list(data.get("trunks") or {}))
         else:
             yield f"branches.{name}: unknown key{params.nearest(str(name), list(BRANCHES))}"
+    yield from _nothing_cached(data)
 
 
 def settings_class(path: str) -> type[Settings]:
@@ -105,6 +106,29 @@ def _unknown_trunks(block: Any, where: str, trunks: list[str]) -> Iterator[str]:
     for key in ("trunk", "motion_trunk"):
         if isinstance(block, Mapping) and key in block and block[key] not in trunks:
             yield f"{where}.{key}: got {block[key]!r}, expected one of {', '.join(trunks)}"
+
+
+def _nothing_cached(data: Mapping[str, Any]) -> Iterator[str]:
+    """What a trunk with cut `pixels` cannot give, because it caches no features."""
+    trunks = data.get("trunks") or {}
+    pixels = [name for name, block in trunks.items() if _at(block, "cut") == "pixels"]
+    if _at(data.get("decode"), "store") == "none":
+        yield from (
+            f"trunks.{name}.cut: got 'pixels' beside decode.store 'none', expected decode.store 'frames': "
+            "training reads the frames"
+            for name in pixels
+        )
+    segment = _at(data.get("branches"), "segment")
+    source = _at(segment, "motion_trunk")
+    if _at(segment, "motion") == "trunk" and source in pixels:
+        yield (
+            f"branches.segment.motion: got 'trunk', but trunks.{source} with cut 'pixels' caches no "
+            "features, expected difference or none"
+        )
+
+
+def _at(block: Any, key: str) -> Any:
+    return block.get(key) if isinstance(block, Mapping) else None
 
 
 if __name__ == "__main__":

@@ -44,7 +44,9 @@ def test_the_last_stage_behind_the_cut_gives_the_pooled_features(tmp_path: Path)
     videos = clips.videos(2, frames=6, size=64)
     pooled = video.load(settings, device="cpu", batch=64)(videos)["pooled"][:, 0]
     cut = settings.model_copy(update={"cut": "last_stage"})
-    stage = torch.from_numpy(video.load(cut, device="cpu", batch=64)(videos)["stage"][:, 0])
+    both = video.load(cut, device="cpu", batch=64)(videos)
+    np.testing.assert_allclose(both["pooled"][:, 0], pooled, rtol=1e-5, atol=1e-6)
+    stage = torch.from_numpy(both["stage"][:, 0])
     architecture = video.attributes(cut)["architecture"]
     behind = stage_tail.VideoStage(architecture, settings.weights).eval()
     whole = stage_tail.VideoWhole(architecture, settings.weights).eval()

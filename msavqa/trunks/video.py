@@ -1,4 +1,4 @@
-"""torchvision's Video Swin over a video's frames: features a temporal token, or the last stage's input."""
+"""torchvision's Video Swin over a video's frames: features a temporal token, and the last stage's input."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -47,7 +47,8 @@ class TrunkSettings(Settings):
 
 
 def specs(settings: TrunkSettings, *, frames: int) -> tuple[ArraySpec, ...]:
-    """`pooled` (video, view, time, width) or `stage` (video, view, time, height, width, channel).
+    """`pooled` (video, view, time, width); with cut `last_stage` also `stage` (video, view, time, height,
+    width, channel): the video branch trains on from it, the segment branch reads `pooled` as motion.
 
     With cut `pixels` there is nothing to cache but that the video is usable: `seen` (video, view).
     """
@@ -57,10 +58,11 @@ def specs(settings: TrunkSettings, *, frames: int) -> tuple[ArraySpec, ...]:
     if settings.cut == "pixels":
         return (ArraySpec("seen", axes, lead, "bool"),)
     shape = backbones.video_shape(settings.model, settings.kwargs, frames=frames, crop=settings.crop)
+    pooled = ArraySpec("pooled", (*axes, "time", "width"), (*lead, shape[0], shape[-1]), settings.dtype)
     if settings.cut == "pooled":
-        return (ArraySpec("pooled", (*axes, "time", "width"), (*lead, shape[0], shape[-1]), settings.dtype),)
+        return (pooled,)
     names = (*axes, "time", "height", "width", "channel")
-    return (ArraySpec("stage", names, (*lead, *shape), settings.dtype),)
+    return (ArraySpec("stage", names, (*lead, *shape), settings.dtype), pooled)
 
 
 def attributes(settings: TrunkSettings) -> dict[str, Any]:
@@ -90,21 +92,25 @@ def load(settings: TrunkSettings, *, device: str, batch: int) -> Network[Video]:
     state = weights.read(settings.weights)
     weights.load_strictly(network, state, where=settings.weights, network=settings.model)
     network.to(device)
-    array = "pooled" if settings.cut == "pooled" else "stage"
-    run = backbones.video_features if settings.cut == "pooled" else backbones.video_before
 
     @torch.inference_mode()
     def forward(videos: "Sequence[Tensor]") -> Arrays:
         if settings.cut == "pixels":
             return {"seen": np.ones((len(videos), settings.views), dtype=bool)}
         pixels = torch.cat(list(videos))
-        parts = []
+        found: dict[str, list[Any]] = {"pooled": []} | ({"stage": []} if settings.cut == "last_stage" else {})
         for part in torch.split(pixels, max(1, batch // pixels.shape[2])):
             normal = preprocess.normalised(part.to(device), mean_sd=preprocess.IMAGENET_MEAN_SD)
             with precisely(settings.precision, device=device):
-                parts.append(to_numpy(run(network, normal)))
-        joined = np.concatenate(parts)
-        return {array: joined.reshape(len(videos), settings.views, *joined.shape[1:])}
+                before = backbones.video_before(network, normal)
+                behind = backbones.video_pooled(network, network.features[-1](before))
+            found["pooled"].append(to_numpy(behind))
+            if "stage" in found:
+                found["stage"].append(to_numpy(before))
+        return {
+            name: (joined := np.concatenate(parts)).reshape(len(videos), settings.views, *joined.shape[1:])
+            for name, parts in found.items()
+        }
 
     return Network(lambda video: prepare(settings, video), forward)
 
