@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test claims check lint unit clean
+.PHONY: help install repro ablation test claims check lint unit clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
@@ -27,6 +27,9 @@ install: $(BIN)/.installed ## make .venv and install msavqa with the versions th
 repro: $(BIN)/.installed ## run the pipeline of params.yaml (the sample world, until you change it)
 	dvc repro
 	@python -m pipeline.report --show
+
+ablation: repro ## Tables III and IV: a DVC experiment a variant over five splits, reports/ablation.csv (SWEEP=file for another)
+	python -m pipeline.ablation $(if $(SWEEP),--sweep $(SWEEP))
 
 test: $(BIN)/.installed-dev repro ## the fast gate, then every test, on the sample world's own results
 	$(MAKE) --no-print-directory lint

@@ -67,19 +67,9 @@ def compare(root: Path, run_a: str, run_b: str, *, dataset: str, resamples: int,
             expected="at least 3 with a MOS",
             next_step="compare runs of the same dataset and split",
         )
-    groups = both["prompt"].where(both["prompt"] != "", both["video_id"]).to_numpy(dtype=str)
     values, differences = {}, {}
     for name, statistic in STATISTICS.items():
-        differences[name] = metrics.paired_bootstrap(
-            score_a=both["score_a"].to_numpy(),
-            score_b=both["score_b"].to_numpy(),
-            mos=both["mos"].to_numpy(),
-            statistic=statistic,
-            groups=groups,
-            repeats=both["repeat"].to_numpy(),
-            resamples=resamples,
-            seed=seed,
-        )
+        differences[name] = difference(both, statistic=statistic, resamples=resamples, seed=seed)
         values[name] = (_mean(both, "score_a", statistic), _mean(both, "score_b", statistic))
     return Comparison(
         run_a=run_a,
@@ -88,6 +78,21 @@ def compare(root: Path, run_a: str, run_b: str, *, dataset: str, resamples: int,
         repeats=int(both["repeat"].nunique()),
         values=values,
         differences=differences,
+    )
+
+
+def difference(rows: pd.DataFrame, *, statistic: metrics.Statistic, resamples: int, seed: int) -> Difference:
+    """statistic(score_a) - statistic(score_b) of test rows, the mean over repeats, all rows of a prompt drawn
+    as one; `rows` has repeat, video_id, prompt, mos, score_a and score_b, all of them known."""
+    return metrics.paired_bootstrap(
+        score_a=rows["score_a"].to_numpy(),
+        score_b=rows["score_b"].to_numpy(),
+        mos=rows["mos"].to_numpy(),
+        statistic=statistic,
+        groups=rows["prompt"].where(rows["prompt"] != "", rows["video_id"]).to_numpy(dtype=str),
+        repeats=rows["repeat"].to_numpy(),
+        resamples=resamples,
+        seed=seed,
     )
 
 

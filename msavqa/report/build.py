@@ -72,11 +72,20 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
             )
             for name, rows in filmstrips.chosen(results, count=settings.films).items()
         },
-        ablation=pd.read_csv(root / ABLATION_FILE) if (root / ABLATION_FILE).is_file() else None,
+        ablation=ablation_of(root / ABLATION_FILE, dataset),
         settings=data,
         fingerprints=_fingerprints(opened, [root / "runs" / dataset / name for name in BRANCHES]),
         revision=page.revision(root),
     )
+
+
+def ablation_of(path: Path, dataset: str) -> pd.DataFrame | None:
+    """What `make ablation` found on this dataset; another dataset's is not shown."""
+    if not path.is_file():
+        return None
+    found = pd.read_csv(path)
+    rows = found[found["dataset"] == dataset]
+    return None if rows.empty else rows.fillna({"against": ""})
 
 
 def gather(root: Path, dataset: str, data: Mapping[str, Any]) -> Results:

@@ -1,0 +1,111 @@
+"""`make ablation`: a sweep of DVC experiments, one after the other -> reports/ablation.csv and a table.
+
+Each run is `dvc exp run --name ablation-<run>` here in the workspace, so that data which neither git nor DVC
+tracks are seen too and every cached store is used. In the end params.yaml is what it was and `dvc repro`
+brings its results back, from DVC's cache.
+"""
+
+import argparse
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from msavqa import ablation, params, tables
+from msavqa.ablation import Run, Sweep
+from msavqa.ensemble import EnsembleSettings
+from msavqa.errors import MsavqaError
+from msavqa.report.build import ABLATION_FILE
+from pipeline import stage
+
+SWEEP = Path("presets/sweeps/ablation.yaml")
+PREFIX = "ablation-"
+
+
+class SweepError(MsavqaError):
+    """An experiment that did not come to its end."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the sweep, writes the table and draws the report again with it."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.ablation", description=__doc__)
+    parser.add_argument("--sweep", type=Path, default=SWEEP, help=f"the sweep file (default {SWEEP})")
+    sweep = ablation.read(parser.parse_args(argv).sweep)
+    data = params.read()
+    dataset = str(data["dataset"])
+    runs = experiments(sweep, dataset)
+    dvc("repro", quiet=True)
+    found = ablation.table(
+        sweep,
+        runs,
+        dataset=dataset,
+        manifest=tables.read_manifest(Path("data") / dataset / "manifest.parquet"),
+        settings=params.block(data, "ensemble", EnsembleSettings),
+    )
+    found.to_csv(ABLATION_FILE, index=False, float_format="%.6f")
+    dvc("repro", "--force", "--single-item", "report", quiet=True)
+    show(found)
+
+
+def experiments(sweep: Sweep, dataset: str) -> dict[str, Run]:
+    """Runs every experiment and keeps what it predicted; params.yaml is put back whatever happens."""
+    before, found = params.PARAMS_FILE.read_bytes(), dict[str, Run]()
+    known = dvc("exp", "list", "--name-only", quiet=True).split()
+    try:
+        for number, run in enumerate(sweep.runs, start=1):
+            started, name = time.monotonic(), f"{PREFIX}{run}"
+            if name in known:
+                dvc("exp", "remove", name, quiet=True)
+            params.PARAMS_FILE.write_bytes(before)
+            settings = [part for one in ablation.overrides(sweep, run) for part in ("--set-param", one)]
+            dvc("exp", "run", "--name", name, *settings, "report")
+            found[run] = ablation.read_run(Path(), dataset)
+            seconds = time.monotonic() - started
+            print(f"[{number}/{len(sweep.runs)}] {name}: {seconds:.0f} s", flush=True)
+    finally:
+        params.PARAMS_FILE.write_bytes(before)
+    return found
+
+
+def dvc(*words: str, quiet: bool = False) -> str:
+    """One command of DVC; raises `SweepError` where it fails. `quiet` keeps its output for the caller."""
+    done = subprocess.run(["dvc", *words], text=True, stdout=subprocess.PIPE if quiet else None, check=False)
+    if done.returncode:
+        raise SweepError(
+            what="Command",
+            where=f"dvc {' '.join(words)}",
+            got=f"exit code {done.returncode}",
+            expected="0",
+            next_step="read its output above, mend it and run `make ablation` again: what is done is cached",
+        )
+    return done.stdout or ""
+
+
+def show(found: pd.DataFrame) -> None:
+    """Prints the table, a difference that its interval keeps from zero in bold."""
+    from rich.console import Console
+    from rich.table import Table
+
+    first = found.iloc[0]
+    title = f"{first['dataset']}: {first['videos']} test videos, {first['repeats']} repeats, 95% intervals"
+    table = Table("model", "SRCC", "", "against", "difference", "", title=title, title_justify="left")
+    for row in found.to_dict("records"):
+        cells = [row["model"], f"{row['srcc']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}", "", "", ""]
+        if isinstance(row["against"], str):
+            sure = row["step_low"] > 0 or row["step_high"] < 0
+            step = f"{row['step']:+.3f}"
+            cells[3:] = [
+                row["against"],
+                f"[bold]{step}[/bold]" if sure else step,
+                f"{row['step_low']:+.3f} to {row['step_high']:+.3f}",
+            ]
+        table.add_row(*cells)
+    console = Console(width=140)
+    console.print(table)
+    console.print(f"{ABLATION_FILE}; the runs: dvc exp show", highlight=False)
+
+
+if __name__ == "__main__":
+    stage.run(main)
