@@ -87,7 +87,8 @@ class Browser:
         entries = self._call("POST", "/se/log", {"type": "performance"})
         events = [json.loads(one["message"])["message"] for one in entries]
         sent = [one["params"] for one in events if one["method"] == "Network.requestWillBeSent"]
-        return [one["request"]["url"] for one in sent if not one["documentURL"].startswith("chrome:")]
+        own = ("chrome:", "chrome-untrusted:")
+        return [one["request"]["url"] for one in sent if not one["documentURL"].startswith(own)]
 
     def screenshot(self, path: Path, *, whole: bool = True) -> None:
         """Writes a PNG of the whole page, or of what is in sight."""
