@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Tests run in this many processes, a file in one of them; a thread each, that sleeps when it waits for others.
+TEST_PROCESSES ?= 2
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install repro ablation test claims check lint unit clean
@@ -33,10 +36,10 @@ ablation: repro ## Tables III and IV: a DVC experiment a variant over five split
 
 test: $(BIN)/.installed-dev repro ## the fast gate, then every test, on the sample world's own results
 	$(MAKE) --no-print-directory lint
-	python -m pytest -m 'not unmeasured'
+	$(PYTEST) -m 'not unmeasured'
 
 claims: $(BIN)/.installed-dev repro ## claims about the sample model that no run has settled yet: coverage, wrong prompts, spoilt copies
-	python -m pytest -m unmeasured
+	$(PYTEST) -m unmeasured
 
 check: $(BIN)/.installed-dev ## the fast gate: ruff, mypy, import contracts, unit tests
 	$(MAKE) --no-print-directory lint unit
@@ -48,7 +51,7 @@ lint:
 	lint-imports
 
 unit:
-	python -m pytest -m "not pipeline and not sample and not slow and not unmeasured"
+	$(PYTEST) -m "not pipeline and not sample and not slow and not unmeasured"
 
 clean: ## remove what runs have made, keep the environment and DVC's cache
 	rm -rf .msavqa features/*/ runs reports .pytest_cache .mypy_cache .ruff_cache

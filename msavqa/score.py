@@ -9,6 +9,7 @@ to the last digit, by itself or in a list. Decoding happens in worker processes 
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -72,7 +73,8 @@ class Scorer(AbstractContextManager["Scorer"]):
         self._pool: Pool[str, decode.Decoded] = Pool(
             function, workers=workers, timeout_seconds=decode_seconds
         )
-        self._loaded: tuple[Perception, dict[str, Branch]] | None = None
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="networks")
+        self._loading: Future[tuple[Perception, dict[str, Branch]]] | None = None
         # Sums depend on the number of threads in their last bits; the environment must not change a score.
         self._threads = os.cpu_count() or 1
 
@@ -86,6 +88,7 @@ class Scorer(AbstractContextManager["Scorer"]):
     def scores(self, asked: Iterable[Asked]) -> Iterator[Score | MsavqaError]:
         """Scores in the order asked for, or why there is none; the next videos are decoded meanwhile."""
         waiting: list[Asked] = []
+        self._networks()
 
         def paths() -> Iterator[str]:
             for one in asked:
@@ -102,6 +105,7 @@ class Scorer(AbstractContextManager["Scorer"]):
 
     def decoded(self, video: Path) -> decode.Decoded:
         """The sampled frames of one video file, to `judge` by several prompts; raises as `score` does."""
+        self._networks()
         outcome = next(self._pool.map([str(video)]))
         if outcome.value is None:
             assert outcome.error is not None
@@ -121,6 +125,7 @@ class Scorer(AbstractContextManager["Scorer"]):
     def close(self) -> None:
         """Ends the decoding processes."""
         self._pool.close()
+        self._loader.shutdown(wait=True, cancel_futures=True)
 
     def __enter__(self) -> "Scorer":
         return self
@@ -131,7 +136,7 @@ class Scorer(AbstractContextManager["Scorer"]):
         self.close()
 
     def _judge(self, decoded: decode.Decoded, *, video: str, prompt: str) -> Score:
-        perception, branches = self._networks()
+        perception, branches = self._networks().result()
         # The fixed view does not depend on the id: the same file under another name has the same score.
         features = perception.see(decoded.frames, video_id="")
         text, cut = perception.read(prompt)
@@ -171,15 +176,11 @@ class Scorer(AbstractContextManager["Scorer"]):
             model=self.bundle.digest,
         )
 
-    def _networks(self) -> tuple[Perception, dict[str, Branch]]:
-        # Loaded with the first video: its decoding goes on meanwhile.
-        if self._loaded is None:
-            perception = Perception.load(
-                self.bundle.trunks, fingerprints=self.bundle.fingerprints, device="cpu"
-            )
-            names = self.bundle.ensemble.branches
-            self._loaded = perception, {name: _branch(self.bundle, name) for name in names}
-        return self._loaded
+    def _networks(self) -> "Future[tuple[Perception, dict[str, Branch]]]":
+        # Loaded beside the decoding of the first video, which takes about as long to start.
+        if self._loading is None:
+            self._loading = self._loader.submit(_networks, self.bundle)
+        return self._loading
 
 
 def load(path: Path | str, *, workers: int = 1, decode_seconds: float = DECODE_SECONDS) -> Scorer:
@@ -195,6 +196,11 @@ def frame_change(cls: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def _decoded(path: str, *, frames: int, box: int | None) -> decode.Decoded:
     return decode.decode(path, frames=frames, box=box)
+
+
+def _networks(found: Bundle) -> tuple[Perception, dict[str, Branch]]:
+    perception = Perception.load(found.trunks, fingerprints=found.fingerprints, device="cpu")
+    return perception, {name: _branch(found, name) for name in found.ensemble.branches}
 
 
 def _branch(found: Bundle, name: str) -> Branch:

@@ -1,27 +1,61 @@
 """The command line: lean to start, plain to read, one sentence and exit code 2 for what it refuses."""
 
+import contextlib
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from msavqa import cli
 from tests import media, synthetic
 from tests.conftest import ROOT
 
 
-def msavqa(*words: object, cwd: Path, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+@dataclass(frozen=True)
+class Done:
+    """What a command printed."""
+
+    stdout: str
+    stderr: str
+
+
+def msavqa(*words: object, cwd: Path, code: int = 0, **environment: str) -> Done:
+    """Runs one command in this process: a fresh one spends most of its time on imports."""
+    out, err, found = io.StringIO(), io.StringIO(), 0
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        patch.chdir(cwd)
+        patch.delenv("MSAVQA_BUNDLE", raising=False)
+        for name, value in {"COLUMNS": "200", **environment}.items():
+            patch.setenv(name, value)
+        try:
+            cli.main([str(word) for word in words])
+        except SystemExit as leaving:
+            found = int(leaving.code or 0)
+    done = Done(out.getvalue(), err.getvalue())
+    assert found == code, f"{done.stdout}\n{done.stderr}"
+    return done
+
+
+def fresh(*words: object, cwd: Path, code: int = 0) -> Done:
+    """Runs one command as a user does, in a process of its own."""
     inherited = {name: value for name, value in os.environ.items() if name != "MSAVQA_BUNDLE"}
     done = subprocess.run(
         [sys.executable, "-m", "msavqa.cli", *map(str, words)],
         cwd=cwd, capture_output=True, text=True, check=False, timeout=300,
-        env={**inherited, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **environment},
+        env={**inherited, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
     )  # fmt: skip
     assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
-    return done
+    return Done(done.stdout, done.stderr)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +83,7 @@ def test_every_command_has_a_help_text_with_an_example() -> None:
 def test_a_score_is_one_line_and_json_is_everything(random_bundle: Path, tmp_path: Path) -> None:
     media.write(tmp_path / "-a b.mp4", media.numbered(8))
     words = ["score", "--prompt", "a red ball", "--model", random_bundle]
-    line = msavqa(*words, "--", "-a b.mp4", cwd=tmp_path).stdout
+    line = fresh(*words, "--", "-a b.mp4", cwd=tmp_path).stdout
     assert re.fullmatch(
         r"-a b\.mp4: \d+\.\d of 0-100  90% interval \d+\.\d-\d+\.\d  frame -?\d+\.\d, segment -?\d+\.\d, "
         r"video -?\d+\.\d  alignment .*  consistency .*\n",
@@ -64,7 +98,7 @@ def test_a_score_is_one_line_and_json_is_everything(random_bundle: Path, tmp_pat
 def test_the_model_of_the_pipeline_is_the_default(random_bundle: Path, tmp_path: Path) -> None:
     media.write(tmp_path / "a.mp4", media.numbered(8))
     (tmp_path / "params.yaml").write_text("dataset: mine\n", encoding="utf-8")
-    said = msavqa("score", "a.mp4", "--prompt", "x", cwd=tmp_path, code=2).stderr
+    said = fresh("score", "a.mp4", "--prompt", "x", cwd=tmp_path, code=2).stderr
     assert said == (
         "error: Model bundle in runs/mine/bundle: got no such folder, expected a folder with one; run `dvc "
         "repro` "
