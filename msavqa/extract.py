@@ -71,10 +71,11 @@ def prompts(
     """Runs a text trunk over the distinct ones of some prompts and writes the store at `path`.
 
     A row's id is `prompts.prompt_id`; its columns say the prompt, its tokens and whether the context was too
-    short for them (`truncated`).
+    short for them (`truncated`). Rows stand in the order in which prompts first come, so that one more at
+    the end changes the last shard and no other.
     """
     made_by: Any = trunk(settings.kind)
-    distinct = sorted(set(prompts))
+    distinct = list(dict.fromkeys(prompts))
     ids = [prompt_id(prompt) for prompt in distinct]
     specs: tuple[ArraySpec, ...] = made_by.specs(settings, tokens=made_by.room(settings, distinct))
     with Progress(description, total=len(distinct), unit="prompts") as progress:
