@@ -6,6 +6,8 @@ the only thing shared is the file system; so a cluster's launcher needs no more 
 """
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -24,12 +26,15 @@ class WorkerDiedError(MsavqaError):
 
 
 def processes(count: int) -> Launcher:
-    """A launcher of `count` fresh processes, one task each at a time; the first error stops all."""
+    """A launcher of `count` fresh processes, one task each at a time; the first error stops all.
+
+    They end with the process that started them, however it ends.
+    """
 
     def launch(function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
         # A forked child may inherit a lock that nobody will release.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(count, mp_context=context) as pool:
+        with ProcessPoolExecutor(count, mp_context=context, initializer=_end_with_parent) as pool:
             futures = [pool.submit(function, task) for task in tasks]
             try:
                 for future in as_completed(futures):
@@ -46,3 +51,15 @@ def processes(count: int) -> Launcher:
                 pool.shutdown(wait=True, cancel_futures=True)
 
     return launch
+
+
+def _end_with_parent() -> None:
+    """Ends this process when its parent is gone, in the midst of a task too."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent.join,), daemon=True).start()
+
+
+def _end_after(wait: Callable[[], None]) -> None:
+    wait()  # for the end of a pipe that only the parent holds open
+    os._exit(1)

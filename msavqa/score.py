@@ -69,9 +69,10 @@ class Scorer(AbstractContextManager["Scorer"]):
 
     def __init__(self, found: Bundle, *, workers: int = 1, decode_seconds: float = DECODE_SECONDS) -> None:
         self.bundle = found
-        function = partial(_decoded, frames=found.frames, box=found.box)
+        # A function of decode.py: its workers need not load torch, as they would for one of this module.
+        function = partial(decode.decode, frames=found.frames, box=found.box)
         self._pool: Pool[str, decode.Decoded] = Pool(
-            function, workers=workers, timeout_seconds=decode_seconds
+            function, workers=workers, timeout_seconds=decode_seconds, what="Video"
         )
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="networks")
         self._loading: Future[tuple[Perception, dict[str, Branch]]] | None = None
@@ -192,10 +193,6 @@ def frame_change(cls: NDArray[np.float32]) -> NDArray[np.float64]:
     """Cosine distance of each frame's unit embedding (frame, dim) to the one before: (frame,), first 0."""
     vectors = cls.astype(np.float64)
     return np.append(0.0, np.clip(1 - np.sum(vectors[1:] * vectors[:-1], axis=1), 0, 2))
-
-
-def _decoded(path: str, *, frames: int, box: int | None) -> decode.Decoded:
-    return decode.decode(path, frames=frames, box=box)
 
 
 def _networks(found: Bundle) -> tuple[Perception, dict[str, Branch]]:

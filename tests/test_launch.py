@@ -1,8 +1,12 @@
 """Launchers: every task once, results as they come, errors at once."""
 
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from msavqa.launch import Launcher, in_turn, processes
@@ -22,6 +26,11 @@ def fail_at_two(number: int) -> int:
 def own_process(_: int) -> int:
     time.sleep(0.2)
     return os.getpid()
+
+
+def sleep_long(folder: Path) -> None:
+    (folder / str(os.getpid())).touch()
+    time.sleep(600)
 
 
 @pytest.mark.parametrize("launcher", [in_turn, processes(2)])
@@ -47,3 +56,30 @@ def test_the_first_error_is_raised_and_waiting_tasks_are_dropped() -> None:
     with pytest.raises(ValueError, match="two"):
         list(processes(1)(fail_at_two, [1, 2, *range(3, 200)]))
     assert time.monotonic() - started < 20
+
+
+def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import pathlib, sys\n"
+        "from msavqa.launch import processes\n"
+        "from tests.test_launch import sleep_long\n"
+        "if __name__ == '__main__':\n"
+        "    list(processes(2)(sleep_long, [pathlib.Path(sys.argv[1])] * 4))\n",
+        encoding="utf-8",
+    )
+    workers = tmp_path / "workers"
+    workers.mkdir()
+    env = {**os.environ, "PYTHONPATH": os.getcwd()}
+    with subprocess.Popen([sys.executable, script, workers], env=env, stderr=subprocess.DEVNULL) as parent:
+        deadline = time.monotonic() + 60
+        while (
+            len(started := [int(file.name) for file in workers.iterdir()]) < 2 and time.monotonic() < deadline
+        ):
+            time.sleep(0.05)
+        assert len(started) == 2
+        parent.kill()
+    deadline = time.monotonic() + 20
+    while any(map(psutil.pid_exists, started)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(psutil.pid_exists, started))

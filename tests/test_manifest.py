@@ -4,6 +4,7 @@ import csv as stdlib_csv
 import hashlib
 import math
 import os
+import time
 from pathlib import Path
 
 import av
@@ -11,10 +12,10 @@ import numpy as np
 import pytest
 import yaml
 
-from msavqa import tables
+from msavqa import file_facts, tables
 from msavqa.errors import ProblemsError
 from msavqa.labels import LabelsError, Row
-from msavqa.manifest import IndexSettings, ProbeError, build, surviving
+from msavqa.manifest import IndexSettings, ProbeError, build
 from pipeline import index, split
 
 READERS = "csv, lsvq, ntire, t2vqa_db"
@@ -54,7 +55,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                         "columns": {"video": "file", "prompt": "text", "mos": "mos"},
                     }
                 },
-                "index": {"workers": 2},
+                "index": {"workers": 2, "timeout_seconds": 60},
             }
         )
     )
@@ -164,39 +165,58 @@ def test_wrong_settings_are_named(
     assert refused.value.problems == (problem,)
 
 
-def end_the_process_for_some(task: tuple[int, str]) -> tuple[int, str]:
-    """What a fault in a decoder does to a worker: no error, no result."""
-    index, text = task
-    if text.startswith("fatal"):
+def harmful(path: Path) -> dict[str, object] | str:
+    """What a fault in ffmpeg does to some files: its process ends, or never ends."""
+    if path.name.startswith("fatal"):
         os._exit(139)
-    return index, text.upper()
+    if path.name.startswith("hang"):
+        time.sleep(600)
+    return file_facts.describe(path)
 
 
-def test_a_file_that_kills_its_process_costs_no_other_file() -> None:
-    tasks = list(enumerate(["a", "fatal", "b"]))
-    found = dict(surviving(end_the_process_for_some, tasks, workers=2))
-    assert found == {0: "A", 1: None, 2: "B"}
+def test_a_file_on_which_its_process_hangs_or_dies_costs_itself_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("msavqa.manifest.describe", harmful)
+    names = ["a.mp4", "fatal.mp4", "hang.mp4", "z.mp4"]
+    for name in names:
+        write_video(tmp_path / name)
+    rows = [Row(where=f"line {n}", video_id=name) for n, name in enumerate(names, start=2)]
+    settings = IndexSettings(workers=2, timeout_seconds=2)
+    table = build(rows, root=tmp_path, settings=settings, description="index").set_index("video_id")
+    assert table["status"].to_list() == ["ok", "unreadable", "unreadable", "ok"]
+    dead, end = (
+        "a worker process that ended with exit code 139",
+        "twice, expected a result; look at that file, or allow it more seconds and memory.",
+    )
+    assert table["error"].to_dict() == {
+        "a.mp4": "",
+        "fatal.mp4": f"Video in {tmp_path}/fatal.mp4: got {dead}, {end}",
+        "hang.mp4": f"Video in {tmp_path}/hang.mp4: got no answer within 2 s, {end}",
+        "z.mp4": "",
+    }
+    assert table["sha256"].nunique() == 1, "the content of a lost video is known all the same"
 
 
 def test_processes_that_die_whatever_the_file_stop_the_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("msavqa.manifest.surviving", lambda _, tasks, workers: ((n, None) for n, _ in tasks))
-    for name in ("a.mp4", "b.mp4"):
-        (tmp_path / name).touch()
-    rows = [Row(where="line 2", video_id="a.mp4"), Row(where="line 3", video_id="b.mp4")]
+    monkeypatch.setattr("msavqa.manifest.describe", harmful)
+    rows = [Row(where=f"line {n}", video_id=f"fatal{n}.mp4") for n in (2, 3)]
+    for row in rows:
+        (tmp_path / row.path).touch()
     with pytest.raises(ProbeError) as refused:
-        build(rows, root=tmp_path, settings=IndexSettings(workers=1), description="index")
+        build(rows, root=tmp_path, settings=IndexSettings(workers=1, timeout_seconds=60), description="index")
     assert str(refused.value) == (
-        f"Probing in {tmp_path}: got 2 processes that ended without a result, expected facts of at least one "
-        "video; free some memory or lower index.workers."
+        f"Probing in {tmp_path}: got 2 videos whose process hung or died, expected facts of at least one "
+        "video; free some memory, lower index.workers or raise index.timeout_seconds."
     )
 
 
 def test_a_file_that_vanishes_meanwhile_is_named(tmp_path: Path) -> None:
     rows = [Row(where="line 2", video_id="gone.mp4"), Row(where="line 3", video_id="too.mp4")]
     with pytest.raises(LabelsError) as refused:
-        build(rows, root=tmp_path, settings=IndexSettings(workers=1), description="index")
+        build(rows, root=tmp_path, settings=IndexSettings(workers=1, timeout_seconds=60), description="index")
     assert str(refused.value) == (
         f"2 problems in {tmp_path}; mend them and run again:\n"
         f"  - line 2: '{tmp_path}/gone.mp4' could not be read (No such file or directory)\n"
@@ -227,7 +247,7 @@ def test_real_odd_files_are_described_as_their_own_list_says_or_are_unreadable(s
     with (shared_data / "odd_videos" / "manifest.csv").open(newline="") as stream:
         listed = {row["file"]: row for row in stdlib_csv.DictReader(stream)}
     rows = [Row(where=f"line {n}", video_id=name) for n, name in enumerate(listed, start=2)]
-    settings = IndexSettings(workers=2)
+    settings = IndexSettings(workers=2, timeout_seconds=60)
     table = build(rows, root=shared_data / "odd_videos", settings=settings, description="index odd")
     assert set(table.loc[table["status"] == "unreadable", "video_id"]) == {
         "decord_corrupted.mp4",
