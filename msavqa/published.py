@@ -1,0 +1,66 @@
+"""Table II of the paper: this project's result beside published ones, each with the protocol behind it.
+
+Published numbers stand in docs/published.csv, none without a source. Where a source does not say how it
+parted training from test, the protocol is empty. A number made on other data or under another protocol than
+ours is no comparison: a predictor that reads no pixel gains 0.16 SRCC on T2VQA-DB where test prompts are in
+training.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pandera.pandas as pandera
+
+from msavqa.splits import PROTOCOLS
+
+PUBLISHED = Path("docs/published.csv")
+OURS = "msavqa, this run"
+_FILLED = pandera.Check.str_length(min_value=1)
+_CORRELATION = pandera.Check.in_range(-1, 1)
+SCHEMA = pandera.DataFrameSchema(
+    {
+        "model": pandera.Column(str, _FILLED),
+        "dataset": pandera.Column(str, _FILLED),  # the name of its reader in msavqa/readers
+        "srcc": pandera.Column("float64", _CORRELATION),
+        "plcc": pandera.Column("float64", _CORRELATION),
+        "protocol": pandera.Column(str, pandera.Check.isin(["", *PROTOCOLS])),
+        "source": pandera.Column(str, _FILLED),
+        "note": pandera.Column(str),
+    },
+    strict=True,
+)
+
+
+def read(path: Path = PUBLISHED) -> pd.DataFrame:
+    """Published results, one row each; raises `pandera.errors.SchemaError` for a row without a source."""
+    return SCHEMA.validate(pd.read_csv(path, keep_default_na=False))
+
+
+def table(
+    published: pd.DataFrame, found: Mapping[str, int | float], data: Mapping[str, Any]
+) -> tuple[pd.DataFrame, str]:
+    """Ours and the published results, our dataset first, best SRCC first, and a sentence on which compare.
+
+    `found` is reports/metrics.json, `data` the whole params file. The column `same` is true where dataset and
+    protocol are ours.
+    """
+    name, protocol = str(data["dataset"]), str(data["split"]["protocol"])
+    dataset = str(data["datasets"][name]["reader"])
+    dataset = name if dataset == "csv" else dataset
+    repeats = int(found["repeats"])
+    spread = f", SRCC ± {found['srcc_sd']:.3f}" if "srcc_sd" in found else ""
+    ours = {
+        "model": OURS, "dataset": dataset, "srcc": found["srcc"], "plcc": found["plcc"], "protocol": protocol,
+        "source": "reports/metrics.json", "note": f"{repeats} repeat{'s' if repeats > 1 else ''}{spread}",
+    }  # fmt: skip
+    joined = pd.concat([pd.DataFrame([ours]), published], ignore_index=True)
+    joined["same"] = (joined["dataset"] == dataset) & (joined["protocol"] == protocol)
+    sentence = (
+        f"{int(joined['same'].sum()) - 1} of {len(published)} published results are on {dataset} under "
+        f"{protocol}, as ours is; the others are no comparison"
+    )
+    joined["elsewhere"] = joined["dataset"] != dataset
+    order = joined.sort_values(["elsewhere", "srcc"], ascending=[True, False], ignore_index=True)
+    return order.drop(columns="elsewhere"), sentence

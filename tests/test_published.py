@@ -1,0 +1,69 @@
+"""Table II: what is published keeps its source and protocol, and ours compares with its own kind alone."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pandera.errors import SchemaError
+
+from msavqa import controls, metrics, published, splits
+from msavqa.splits import SplitSettings
+from tests.conftest import ROOT
+from tests.test_controls import read_t2vqa_db
+from tests.test_presets import preset
+
+FOUND = {"srcc": 0.812, "plcc": 0.82, "repeats": 10, "srcc_sd": 0.0123}
+
+
+@pytest.fixture
+def rows() -> Any:
+    return published.read(ROOT / "docs/published.csv")
+
+
+def test_ours_stands_in_its_place_and_compares_with_its_own_protocol(rows: Any) -> None:
+    found, sentence = published.table(rows, FOUND, preset("paper"))
+    assert list(found["srcc"]) == sorted(found["srcc"], reverse=True)
+    assert set(found.loc[found["same"], "model"]) == {
+        published.OURS, "MSA-VQA", "prompt mean + generator mean"
+    }  # fmt: skip
+    ours = found[found["model"] == published.OURS].iloc[0]
+    assert (ours["dataset"], ours["protocol"], ours["note"]) == (
+        "t2vqa_db", "random_9_1", "10 repeats, SRCC ± 0.012"
+    )  # fmt: skip
+    assert sentence == (
+        f"2 of {len(rows)} published results are on t2vqa_db under random_9_1, as ours is; "
+        "the others are no comparison"
+    )
+
+
+def test_the_sample_world_compares_with_nothing_published(rows: Any) -> None:
+    found, sentence = published.table(rows, {"srcc": 0.8, "plcc": 0.8, "repeats": 1}, preset("sample"))
+    assert list(found.loc[found["same"], "model"]) == [published.OURS] == [found["model"][0]]
+    assert sentence.startswith(f"0 of {len(rows)} published results are on sample under prompt_disjoint")
+
+
+def test_a_number_without_a_source_is_refused(rows: Any, tmp_path: Path) -> None:
+    rows.loc[0, "source"] = ""
+    rows.to_csv(tmp_path / "published.csv", index=False)
+    with pytest.raises(SchemaError, match="source"):
+        published.read(tmp_path / "published.csv")
+
+
+@pytest.mark.parametrize("protocol", ["random_9_1", "qmme_8_2", "prompt_disjoint"])
+def test_what_was_measured_here_is_measured_again(rows: Any, shared_data: Path, protocol: str) -> None:
+    manifest = read_t2vqa_db(shared_data / "t2vqa-db")
+    seeds = list(range(1, 11)) if protocol == "qmme_8_2" else list(range(10))
+    settings = SplitSettings(
+        protocol=protocol, seeds=seeds, test_fraction=0.1, validation_fraction=0.0, folds=2
+    )
+    table = splits.split(manifest, settings)
+    figures = []
+    for repeat in range(10):
+        both = manifest.merge(table[table["repeat"] == repeat], on="video_id")
+        learned, asked = both[both["role"] == "train"], both[both["role"] == "test"]
+        score = controls.no_pixel(learned, asked, shrinkage=0.0)
+        figures.append([metrics.srcc(score=score, mos=asked["mos"]),
+                        metrics.plcc(score=score, mos=asked["mos"])])  # fmt: skip
+    mine = rows[(rows["protocol"] == protocol) & rows["source"].str.startswith("measured here")].iloc[0]
+    assert [mine["srcc"], mine["plcc"]] == pytest.approx(np.mean(figures, axis=0), abs=6e-4)
