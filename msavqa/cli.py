@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from msavqa.commands import compare, data, export, features, score, ui
+from msavqa.commands import compare, data, export, features, score, submission, ui
 from msavqa.errors import MsavqaError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command("score", help=score.HELP, epilog=score.EXAMPLES)(score.command)
 app.command("export", help=export.HELP, epilog=export.EXAMPLES)(export.command)
 app.command("compare", help=compare.HELP, epilog=compare.EXAMPLES)(compare.command)
+app.command("submission", help=submission.HELP, epilog=submission.EXAMPLES)(submission.command)
 app.command("ui", help=ui.HELP, epilog=ui.EXAMPLES)(ui.command)
 app.add_typer(data.app, name="data")
 app.add_typer(features.app, name="features")

@@ -5,14 +5,16 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from msavqa import cli
+from msavqa import cli, tables
 from tests import media, synthetic
 from tests.conftest import ROOT
 
@@ -72,9 +74,8 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_every_command_has_a_help_text_with_an_example() -> None:
     for words in (
-        ("score",), ("export",), ("compare",), ("data", "check"), ("features", "info"),
-        ("features", "verify"),
-        ("features", "export"), ("features", "import"),
+        ("score",), ("export",), ("compare",), ("submission",), ("data", "check"), ("features", "info"),
+        ("features", "verify"), ("features", "export"), ("features", "import"),
     ):  # fmt: skip
         said = msavqa(*words, "--help", cwd=ROOT).stdout
         assert re.search(rf"Examples?:\n +msavqa {' '.join(words)}", said), said
@@ -156,6 +157,29 @@ def test_compare_refuses_a_run_that_is_not_there(made: Path) -> None:
     said = msavqa("compare", "runs/made/frame", "nowhere", cwd=made, code=2).stderr
     assert said.startswith("error: Run in nowhere: got no such file, and as a revision: ")
     assert said.endswith("see `dvc exp list` for names, and `dvc pull` what the cache lacks.\n")
+
+
+def test_withheld_scores_are_packed_for_the_challenge(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / "data", tmp_path / "data")
+    shutil.copytree(made / "runs", tmp_path / "runs")
+    shutil.copy(made / "params.yaml", tmp_path)
+    words = ["submission", "--out", "s.zip", "--seconds", "0.4"]
+    said = msavqa(*words, cwd=tmp_path, code=2).stderr
+    assert said == (
+        "error: 1 problem in the manifest; check `labels`:\n  - every video has a MOS, none is withheld\n"
+    )
+    path = tmp_path / "data/made/manifest.parquet"
+    manifest = tables.read_manifest(path)
+    predicted = tables.read_predictions(tmp_path / "runs/made/ensemble/predictions.parquet")
+    tested = predicted.loc[predicted["role"] == "test"].set_index("video_id")["score"]
+    chosen = manifest["video_id"].isin(tested.index[:3])
+    tables.write_manifest(manifest.assign(mos=manifest["mos"].mask(chosen)), path)
+    assert msavqa(*words, cwd=tmp_path).stdout == "s.zip: 3 scores, the mean of 1 repeats\n"
+    with zipfile.ZipFile(tmp_path / "s.zip") as archive:
+        lines = archive.read("output.txt").decode().splitlines()
+        readme = archive.read("readme.txt").decode()
+    assert lines == [f"{name},{float(tested[name])!r}" for name in manifest.loc[chosen, "video_id"]]
+    assert readme.startswith("Runtime per video [s] : 0.400\nCPU[1] / GPU[0] : 1\nExtra Data [1]")
 
 
 def test_features_info_verify_export_and_import_go_round(made: Path, tmp_path: Path) -> None:
