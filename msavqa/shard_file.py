@@ -5,6 +5,7 @@ little-endian uint64 for every slot, absent slots all ones, then the crc32c of t
 the chunks are raw rows and are memory-mapped; with one they are zstd frames.
 """
 
+import mmap
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,11 +70,11 @@ def read_index(path: Path, *, slots: int) -> npt.NDArray[np.uint64]:
 class ShardFile:
     """A shard file opened for reading: its index read, its chunks memory-mapped."""
 
-    def __init__(self, path: Path, rows: Array, chunks: list[Array]) -> None:
+    def __init__(self, path: Path, rows: Array, chunks: "_Chunks | None" = None) -> None:
         self.path = path
         self.rows = rows
         """The whole shard, shape (rows, *row shape); empty where rows are compressed."""
-        self._chunks, self._codec = chunks, Zstd()
+        self._chunks = chunks
 
     @classmethod
     def open(cls, path: Path, spec: ArraySpec, *, slots: int, rows: int) -> "ShardFile | None":
@@ -81,28 +82,42 @@ class ShardFile:
         index = read_index(path, slots=slots)[:rows]
         if (index == np.uint64(_ABSENT)).any():
             return None
-        data = np.memmap(path, dtype=np.uint8, mode="r")
         starts, lengths = index[:, 0].astype(np.int64), index[:, 1].astype(np.int64)
         if spec.compressed:
-            ends = starts + lengths
-            chunks = [data[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
-            return cls(path, np.empty(0), chunks)
+            return cls(path, np.empty(0), _Chunks(path, starts, starts + lengths))
+        data = np.memmap(path, dtype=np.uint8, mode="r")
         if (lengths != spec.row_bytes).any() or (starts != np.arange(len(index)) * spec.row_bytes).any():
             return None
         raw = np.asarray(data[: len(index) * spec.row_bytes])
-        return cls(
-            path, raw.view(np.dtype(spec.dtype).newbyteorder("<")).reshape(len(index), *spec.shape), []
-        )
+        return cls(path, raw.view(np.dtype(spec.dtype).newbyteorder("<")).reshape(len(index), *spec.shape))
 
     def copy_row(self, row: int, out: Array) -> None:
         """Copies one row, compressed or not, into `out`, shape (1, *row shape), contiguous.
 
         Raises `StoreError` where a compressed row is damaged.
         """
-        if not self._chunks:
+        if self._chunks is None:
             out[0] = self.rows[row]
             return
         try:
-            self._codec.decode(self._chunks[row], out)
+            self._chunks.decode(row, out)
         except (RuntimeError, ValueError) as error:
             raise damaged(self.path, got=f"{error} in row {row}", expected="a whole zstd frame") from error
+
+
+class _Chunks:
+    """Compressed rows in a memory map that keeps no pages of the rows that were read: memory stays flat."""
+
+    def __init__(self, path: Path, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> None:
+        with path.open("rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._data = np.frombuffer(self._map, dtype=np.uint8)
+        self._starts, self._ends, self._codec = starts, ends, Zstd()
+
+    def decode(self, row: int, out: Array) -> None:
+        """Decompresses one row into `out`; raises `RuntimeError` or `ValueError` where it is damaged."""
+        start, end = int(self._starts[row]), int(self._ends[row])
+        self._codec.decode(self._data[start:end], out)
+        if hasattr(self._map, "madvise"):  # the pages stay in the system's cache
+            page = start - start % mmap.PAGESIZE
+            self._map.madvise(mmap.MADV_DONTNEED, page, end - page)
