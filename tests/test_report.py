@@ -1,5 +1,6 @@
 """The report: figures against hand-made truth, a page that holds them, opened in a real browser."""
 
+import dataclasses
 import json
 import math
 import re
@@ -125,6 +126,14 @@ def test_no_labelled_test_video_is_refused_in_one_sentence(tmp_path: Path) -> No
 def test_the_page_is_the_same_twice(made: Path, content: page.Content) -> None:
     again = build.build(made, synthetic.DATASET, synthetic.PARAMS)
     assert page.render(again) == page.render(content)
+
+
+def test_a_figure_that_cannot_be_computed_is_a_dash(content: page.Content) -> None:
+    left_out = {"within_generator_srcc", "srcc_ci95_low", "plcc_logistic", "interval_coverage"}
+    metrics = {name: value for name, value in content.metrics.items() if name not in left_out}
+    shown = page.render(dataclasses.replace(content, metrics=metrics))
+    assert "<small>Within a generator, SRCC</small><b>–</b>" in shown
+    assert "– after a 4-parameter logistic" in shown
 
 
 def test_hostile_prompts_and_reasons_show_as_text(results: Results, content: page.Content) -> None:

@@ -1,5 +1,6 @@
 """One self-contained page of everything: no script, no request, every text from the data escaped."""
 
+import math
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,10 +48,20 @@ class Content:
     strips: Mapping[str, Sequence[Strip]]
     """By "best", "worst", "disagreed"."""
     ablation: pd.DataFrame | None
-    """Columns model, srcc, low, high, step, step_low, step_high; None where no sweep has run."""
+    """`msavqa.ablation.COLUMNS`; None where no sweep has run on this dataset."""
     settings: Mapping[str, object]
     fingerprints: Mapping[str, Mapping[str, object]]
     revision: str
+
+
+UNKNOWN = dict.fromkeys(
+    (
+        "srcc", "srcc_ci95_low", "srcc_ci95_high", "plcc", "plcc_ci95_low", "plcc_ci95_high", "plcc_logistic",
+        "rmse", "within_generator_srcc", "srcc_of_ceiling", "interval_coverage", "interval_half_width",
+    ),
+    math.nan,
+)  # fmt: skip
+"""Figures that the page shows as a dash where they cannot be computed and metrics.json leaves them out."""
 
 
 def render(content: Content) -> str:
@@ -64,7 +75,7 @@ def render(content: Content) -> str:
     return environment.get_template("report.html").render(
         content=content,
         results=content.results,
-        metrics=content.metrics,
+        metrics=UNKNOWN | dict(content.metrics),
         # Markup: our own drawings and style, whose texts matplotlib has escaped.
         style=Markup(style),
         figures={name: Markup(figure) for name, figure in content.figures.items()},
