@@ -1,15 +1,19 @@
 """The presets: what they share with the sample, and the sizes and rates that the paper gives (Table I)."""
 
+import importlib
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import networkx as nx
 import pytest
+import torch
 import yaml
 from dvc.repo import Repo
 
+from msavqa import backbones, hub, params, weights
 from tests.conftest import ROOT
 
 BRANCHES = ("frame", "segment", "video")
@@ -67,6 +71,31 @@ def test_every_network_of_a_full_size_preset_is_fetched_to_where_its_trunk_reads
         }
 
 
+@pytest.mark.parametrize("trunk", ["clip_text", "clip_image", "frame", "segment", "video"])
+def test_each_hub_name_is_known_and_meant_for_its_network(
+    trunk: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline(url: str, *rest: object, **more: object) -> None:
+        raise URLError("offline")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    data = preset("paper")
+    wanted = params.block(data, f"fetch.{trunk}", hub.FetchSettings)
+    with pytest.raises(hub.FetchError, match=r"could not be fetched \(offline\)"):
+        hub.fetch(settings_of(data, trunk), wanted, downloads=tmp_path)
+
+
+def test_weights_of_224_pixels_fit_the_segment_network_of_448(tmp_path: Path) -> None:
+    settings = settings_of(preset("paper"), "segment")
+    published = backbones.image(settings.model, {}).state_dict()
+    head = {"head.fc.weight": torch.zeros(1000, 768), "head.fc.bias": torch.zeros(1000)}
+    weights.save({**published, **head}, tmp_path / "swin.safetensors")
+    wanted = hub.FetchSettings(source="file", name=str(tmp_path / "swin.safetensors"))
+    found = hub.fetch(settings, wanted)
+    assert found.keys() == published.keys()
+    assert all(torch.equal(found[name], published[name]) for name in found)
+
+
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # in DVC's own code
 @pytest.mark.parametrize("name", ["paper", "t2vqa_db"])
 def test_a_full_size_preset_needs_its_own_data_and_weights_and_nothing_of_the_sample(
@@ -91,6 +120,13 @@ def preset(name: str) -> dict[str, Any]:
     """A whole params file of presets/."""
     found: dict[str, Any] = yaml.safe_load((ROOT / f"presets/{name}.yaml").read_text(encoding="utf-8"))
     return found
+
+
+def settings_of(data: Mapping[str, Any], trunk: str) -> Any:
+    """The settings of one trunk."""
+    kind = data["trunks"][trunk]["kind"]
+    module = importlib.import_module(f"msavqa.trunks.{kind}")
+    return params.block(data, f"trunks.{trunk}", module.TrunkSettings)
 
 
 def flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
