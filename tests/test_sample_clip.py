@@ -18,7 +18,7 @@ SEED = 2501
 
 @pytest.fixture(scope="module")
 def pairs() -> clip_pairs.Pairs:
-    return clip_pairs.draw_pairs("clip_train", 24, wrong=2, seed=SEED)
+    return clip_pairs.draw_pairs("clip_train", 24, wrong=2, seed=SEED, workers=1)
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def small() -> open_clip.CLIP:
 def test_clip_learns_from_other_frames_than_it_is_measured_on_and_than_the_videos(
     pairs: clip_pairs.Pairs,
 ) -> None:
-    test = clip_pairs.draw_pairs("clip_test", 24, wrong=1, seed=SEED)
+    test = clip_pairs.draw_pairs("clip_test", 24, wrong=1, seed=SEED, workers=1)
     learned = {frame.tobytes() for frame in pairs.frames}
     assert len(learned) == 24
     assert not learned & {frame.tobytes() for frame in test.frames}
@@ -75,7 +75,7 @@ def test_training_is_repeatable_touches_no_word_it_does_not_use_and_saves_open_c
 ) -> None:
     settings = clip.ClipSettings(
         pairs=24, warm_up_steps=1, steps=1, batch=8, learning_rate=1e-3, weight_decay=0.1,
-        attribute_weight=1.0, wrong=2, degraded=0.5, threads=1,
+        attribute_weight=1.0, wrong=2, degraded=0.5, threads=1, workers=1,
     )  # fmt: skip
     start = {name: value.clone() for name, value in small.state_dict().items()}
     found = []
@@ -94,18 +94,25 @@ def test_training_is_repeatable_touches_no_word_it_does_not_use_and_saves_open_c
     assert not set(image) & set(text)
 
 
-def test_preprocessing_equals_open_clips_own_within_three_grey_levels(pairs: clip_pairs.Pairs) -> None:
+def test_preprocessing_equals_open_clips_own_within_one_grey_level(pairs: clip_pairs.Pairs) -> None:
     from PIL import Image
 
     theirs = open_clip.image_transform(64, is_train=False)
     expected = torch.stack([theirs(Image.fromarray(frame)) for frame in pairs.frames[:4]])
     ours = clip.preprocess(pairs.frames[:4], 64)
-    levels = (ours - expected).abs() * 255 * torch.tensor(clip.STD).view(3, 1, 1)  # PIL rounds twice
-    assert float(levels.max()) < 3.5
-    assert float(levels.mean()) < 0.5
+    levels = (ours - expected).abs() * 255 * torch.tensor(clip.STD).view(3, 1, 1)
+    assert float(levels.max()) < 1.01  # a half may be rounded either way
+    assert float(levels.mean()) < 0.01
 
 
 def test_degrading_touches_only_the_share_it_says() -> None:
     images = torch.from_numpy(np.random.default_rng(0).random((10, 3, 8, 8), dtype=np.float32))
     found = clip.degrade(images, 0.4, torch.Generator().manual_seed(0))
     assert [bool((a != b).any()) for a, b in zip(found, images)] == [True] * 4 + [False] * 6
+
+
+def test_pairs_are_the_same_however_many_processes_draw_them(pairs: clip_pairs.Pairs) -> None:
+    apart = clip_pairs.draw_pairs("clip_train", 24, wrong=2, seed=SEED, workers=2)
+    assert np.array_equal(apart.frames, pairs.frames)
+    assert (apart.captions, apart.wrong) == (pairs.captions, pairs.wrong)
+    assert torch.equal(apart.attributes, pairs.attributes)

@@ -7,6 +7,7 @@ architecture is open_clip's, the tokenizer too, and the two towers are saved und
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,14 +42,20 @@ class ClipSettings(Settings):
     wrong: int  # wrong captions a pair
     degraded: float  # share of the training frames that are softened or noisy, as the web's are
     threads: int
+    workers: int  # processes that draw the pairs
 
 
 def preprocess(frames: NDArray[np.uint8], side: int) -> Tensor:
-    """Frames (n, height, width, 3) as open_clip's own preprocessing has them, (n, 3, side, side)."""
-    levels = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
-    small = functional.interpolate(levels, size=side, mode="bicubic", antialias=True).clamp(0, 1)
+    """Square frames (n, height, width, 3) as open_clip's own preprocessing has them, (n, 3, side, side).
+
+    Pillow shrinks rows first, then columns, and rounds to whole levels after each.
+    """
+    levels = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
+    for size in ((levels.shape[2], side), (side, side)):
+        levels = functional.interpolate(levels, size=size, mode="bicubic", antialias=True)
+        levels = levels.round().clamp(0, 255)
     mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
-    return (small - mean) / std
+    return (levels / 255 - mean) / std
 
 
 def degrade(images: Tensor, share: float, rng: torch.Generator) -> Tensor:
@@ -166,11 +173,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.manual_seed(seed)
     torch.set_num_threads(settings.threads)
     model = open_clip.CLIP(**json.loads((HERE / "clip.json").read_text(encoding="utf-8")))
-    train(
-        model, draw_pairs("clip_train", settings.pairs, wrong=settings.wrong, seed=seed), settings, seed=seed
-    )
+    draw = partial(draw_pairs, seed=seed, workers=settings.workers)
+    train(model, draw("clip_train", settings.pairs, wrong=settings.wrong), settings, seed=seed)
     model.eval()
-    metrics = measure(model, draw_pairs("clip_test", TEST_PAIRS, wrong=4, seed=seed))
+    metrics = measure(model, draw("clip_test", TEST_PAIRS, wrong=4))
     save(model, HERE / "weights")
     text = json.dumps({name: round(value, 4) for name, value in metrics.items()}, indent=2)
     (HERE / "clip_metrics.json").write_text(text + "\n", encoding="utf-8")

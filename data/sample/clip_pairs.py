@@ -1,6 +1,9 @@
 """Frames and captions that teach the small CLIP: clean scenes from streams of their own."""
 
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,9 +25,8 @@ from data.sample.grammar import (
 )
 from data.sample.scene import FRAMES, background, draw_look, render
 
-TEXTURES_PER_BACKGROUND = (
-    40  # made once and panned, flipped by the look: drawing one takes longer than a frame
-)
+PARTS = 4  # that a stream is drawn in, each from a stream of its own: processes change nothing of the pairs
+TEXTURES_PER_BACKGROUND = 20  # of each part, panned by the look: drawing one takes longer than a frame
 ATTRIBUTES = len(COLOURS) * len(SHAPES) + len(COLOURS) + len(SHAPES) + len(BACKGROUNDS)
 
 
@@ -38,9 +40,31 @@ class Pairs:
     attributes: Tensor  # (pair, ATTRIBUTES) float 0/1, see `attributes_shown`
 
 
-def draw_pairs(stream: str, count: int, *, wrong: int, seed: int) -> Pairs:
-    """So many pairs from one stream, each with `wrong` wrong captions."""
-    rng = streams.generator(seed, stream)
+def draw_pairs(stream: str, count: int, *, wrong: int, seed: int, workers: int) -> Pairs:
+    """So many pairs from one stream, each with `wrong` wrong captions, drawn by so many processes."""
+    sizes = [len(part) for part in np.array_split(np.arange(count), PARTS)]
+    draw = partial(_draw_part, stream, wrong=wrong, seed=seed)
+    if workers == 1:
+        return _joined([draw(number, size) for number, size in enumerate(sizes)])
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, PARTS), mp_context=context) as pool:
+        return _joined(list(pool.map(draw, range(PARTS), sizes)))
+
+
+def _joined(parts: list[Pairs]) -> Pairs:
+    return Pairs(
+        np.concatenate([part.frames for part in parts]),
+        [caption for part in parts for caption in part.captions],
+        [
+            [caption for part in parts for caption in part.wrong[which]]
+            for which in range(len(parts[0].wrong))
+        ],
+        torch.cat([part.attributes for part in parts]),
+    )
+
+
+def _draw_part(stream: str, number: int, count: int, *, wrong: int, seed: int) -> Pairs:
+    rng = streams.generator(seed, stream, number)
     textures = {
         (name, number): background(name, int(rng.integers(2**31)))
         for name in BACKGROUNDS
