@@ -9,6 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage
 
+from msavqa.motion_statistics import MOTION, motion
+from msavqa.texture_statistics import TEXTURE, texture
+
 Frames = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
@@ -74,7 +77,7 @@ TEMPORAL = {
 }
 """One value a video; videos of one frame have zeros (structure_lowest: one)."""
 
-NAMES = (*SPATIAL, *(f"{name}_over_time" for name in OVER_TIME), *TEMPORAL)
+NAMES = (*SPATIAL, *(f"{name}_over_time" for name in OVER_TIME), *TEMPORAL, *TEXTURE, *MOTION)
 
 
 def measure(frames: Frames) -> Floats:
@@ -92,7 +95,8 @@ def measure(frames: Frames) -> Floats:
     sharpness = by_frame[:, columns.index("sharpness_log")]
     brightness = by_frame[:, columns.index("brightness")]
     values += [float(sharpness.min() - sharpness.mean()), *_temporal(frames, luminance, brightness)]
-    return np.array(values, dtype=np.float32)
+    fine = np.concatenate([texture(luminance[part]) for part in parts]).mean(axis=0)
+    return np.array([*values, *fine, *motion(luminance)], dtype=np.float32)
 
 
 def _spatial(luminance: Floats, red: Floats, green: Floats, blue: Floats) -> Floats:

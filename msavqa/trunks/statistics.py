@@ -11,6 +11,12 @@ from msavqa.params import Settings
 from msavqa.store_format import ArraySpec
 
 AXIS = "video"
+SOURCES = (
+    "msavqa/frame_statistics.py",
+    "msavqa/motion_statistics.py",
+    "msavqa/texture_statistics.py",
+)
+"""Where the measures are written down."""
 
 
 class TrunkSettings(Settings):
@@ -36,7 +42,7 @@ def fingerprint(settings: TrunkSettings) -> dict[str, Any]:
     return {
         "kind": settings.kind,
         **attributes(settings),
-        "source_sha256": weights.sha256(sources.ROOT / settings.weights),
+        "source_sha256": {name: weights.sha256(sources.ROOT / name) for name in SOURCES},
         "versions": versions("numpy", "scipy"),
     }
 
