@@ -9,7 +9,7 @@ TEST_PROCESSES ?= 2
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro ablation table2 paper-smoke test claims check lint unit clean
+.PHONY: help install repro ablation table2 exp-show paper-smoke test claims check lint unit clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
@@ -39,6 +39,9 @@ table2: $(BIN)/.installed ## Table II: the result beside published ones (docs/pu
 
 paper-smoke: $(BIN)/.installed-dev ## the paper at full size with random weights on 12 videos: seconds and memory of every stage
 	python -m benchmarks.paper_smoke
+
+exp-show: $(BIN)/.installed ## the experiments: swept parameters, SRCC and PLCC with intervals, seconds of training; 120 columns
+	@python -m pipeline.experiments
 
 test: $(BIN)/.installed-dev repro ## the fast gate, then every test, on the sample world's own results
 	$(MAKE) --no-print-directory lint

@@ -22,6 +22,7 @@ from msavqa import checkpoint_file, metrics
 from msavqa.branch_parts import Output
 from msavqa.errors import MsavqaError
 from msavqa.inputs import Inputs, Resident, Rows
+from msavqa.live import Follow
 from msavqa.optimise import OptimiserSettings, cosine_with_warmup, optimiser
 from msavqa.params import Settings
 from msavqa.ranks import Ranks
@@ -93,12 +94,14 @@ def fit(
     optimiser_settings: OptimiserSettings,
     seed: int,
     checkpoint: Path | None,
+    follow: Follow,
     ranks: Ranks,
 ) -> list[Record]:
     """Trains the model in place and puts its scores on the scale of mos; one record an epoch.
 
-    `checkpoint` is where an interrupted run is continued from, with the same weights to the bit as an
-    uninterrupted one; it is deleted at the end. Raises `FitError` where the loss is not finite.
+    `follow` is told each record as it comes. `checkpoint` is where an interrupted run is continued from, with
+    the same weights to the bit as an uninterrupted one; it is deleted at the end. Raises
+    `FitError` where the loss is not finite.
     """
     mean, sd = float(np.average(labels.mos, weights=labels.weight)), float(np.std(labels.mos)) or 1.0
     target = torch.tensor((labels.mos - mean) / sd, dtype=torch.float32, device=inputs.device)
@@ -109,6 +112,8 @@ def fit(
     full_rates = [group["lr"] for group in learner.param_groups]
     average = {name: tensor.clone() for name, tensor in model.state_dict().items()} if settings.ema else {}
     start, history = checkpoint_file.resume(checkpoint, model, learner, average)
+    for record in history:
+        follow(record)
     saved = time.monotonic()
     for epoch in range(start, settings.epochs):
         random = np.random.default_rng([seed, epoch])
@@ -137,8 +142,9 @@ def fit(
             learner.step()
             _follow(average, model, settings.ema, step=step)
             losses.append(value)
-        record: Record = {"epoch": epoch + 1, "rate": full_rates[0] * factor, "loss": float(np.mean(losses))}
+        record = {"epoch": epoch + 1, "rate": full_rates[0] * factor, "loss": float(np.mean(losses))}
         history.append(record | _validated(model, average, inputs, validation, settings))
+        follow(history[-1])
         due = time.monotonic() - saved >= settings.checkpoint_seconds
         if checkpoint is not None and ranks.leads and due and epoch + 1 < settings.epochs:
             checkpoint_file.save(checkpoint, epoch + 1, history, model, learner, average)

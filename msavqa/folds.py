@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from msavqa import fit, inputs, model, tables, tail, trainable
+from msavqa import fit, inputs, live, model, tables, tail, trainable
 from msavqa.branch_parts import Output, Shapes
 from msavqa.fit import Labels, Record, TrainSettings
 from msavqa.ranks import Ranks
@@ -46,6 +46,8 @@ class Work:
     """Weights of pre-training without prompts that the branch starts from."""
     checkpoints: Path | None
     """Folder where interrupted jobs are continued from."""
+    live: Path | None
+    """Folder where DVCLive shows how the final models come along, one folder a repeat; None: nowhere."""
 
 
 @dataclass(frozen=True)
@@ -168,18 +170,25 @@ def run_job(opened: Opened, job: Job, *, ranks: Ranks) -> Outcome:
         model.continue_from(net, work.start)
     module = model.branch(work.branch)
     validation = known[known["role"] == "val"]
-    history = fit.fit(
-        net,
-        inputs=opened.inputs,
-        labels=labels,
-        validation=labels_of(opened.inputs, validation) if job.fold == FINAL else None,
-        loss=lambda output, mos, weight: module.loss(work.settings, output=output, mos=mos, weight=weight),
-        settings=work.train,
-        optimiser_settings=work.settings.optimiser,
-        seed=seed,
-        checkpoint=_checkpoint(opened, job),
-        ranks=ranks,
-    )
+    shown = None
+    if work.live is not None and job.fold == FINAL and ranks.leads:
+        shown = work.live / f"repeat{job.repeat}"
+    with live.following(shown) as follow:
+        history = fit.fit(
+            net,
+            inputs=opened.inputs,
+            labels=labels,
+            validation=labels_of(opened.inputs, validation) if job.fold == FINAL else None,
+            loss=lambda output, mos, weight: module.loss(
+                work.settings, output=output, mos=mos, weight=weight
+            ),
+            settings=work.train,
+            optimiser_settings=work.settings.optimiser,
+            seed=seed,
+            checkpoint=_checkpoint(opened, job),
+            follow=follow,
+            ranks=ranks,
+        )
     if job.fold == FINAL:
         rows = work.splits[(work.splits["repeat"] == job.repeat) & (work.splits["role"] != "train")]
         wanted = rows[["video_id", "role"]]

@@ -1,5 +1,6 @@
 """Stage `decode DATASET`: manifest and videos -> features/<dataset>/frames.zarr, sampled frames and times."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pipeline import stage
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Decodes every video once; says which were quarantined and why."""
+    began = time.monotonic()
     (dataset,) = stage.coordinates(argv, "dataset", description=__doc__)
     data = params.read()
     path = Path("features") / dataset / "frames.zarr"
@@ -28,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for row in rows[rows["status"] == "quarantined"].itertuples():
         print(f"quarantined: {row.id}: {row.error}")
     print(f"{dataset}: {report.rows} videos, {report.computed} decoded now, {report.quarantined} quarantined")
+    stage.write_seconds(Path("runs") / dataset / "seconds" / "decode.json", since=began)
 
 
 if __name__ == "__main__":

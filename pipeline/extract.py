@@ -1,5 +1,6 @@
 """Stage `extract DATASET TRUNK`: frames or prompts -> features/<dataset>/<trunk>.zarr, by one network."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pipeline import stage
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs one trunk over one dataset; says how much was computed now and what is quarantined."""
+    began = time.monotonic()
     dataset, name = stage.coordinates(argv, "dataset", "trunk", description=__doc__)
     data = params.read()
     settings = feature_rows.settings_of(data, name)
@@ -38,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             report = extract.videos(path, frames=opened, read_frames=read_frames, **how)
         note = f"{report.quarantined} quarantined"
     print(f"{dataset} {name}: {report.rows} rows, {report.computed} computed now, {note}")
+    stage.write_seconds(Path("runs") / dataset / "seconds" / f"extract_{name}.json", since=began)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Stage `pretrain`: the segment branch on a set without prompts (LSVQ) -> weights to continue from."""
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from msavqa.ranks import Ranks
 from pipeline import stage
 
 OUT = Path("runs/pretrain/segment")
+SECONDS = Path("runs/pretrain/seconds/pretrain.json")
 
 
 class PretrainSettings(Settings):
@@ -26,6 +28,7 @@ class PretrainSettings(Settings):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Trains on all training rows of the first repeat, PSS and SMA off; says how it does on the others."""
+    began = time.monotonic()
     stage.coordinates(argv, description=__doc__)
     data = params.read()
     dataset = data["pretrain_dataset"]
@@ -42,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         weights=folds.weights_of(data["trunks"]),
         start=None,
         checkpoints=Path(os.environ.get("DVC_ROOT", ".")) / ".msavqa" / "train",
+        live=stage.live_folder("pretrain"),
     )
     ranks = Ranks.join(fit.device_of(work.train))
     done = folds.run_job(folds.open_work(work), folds.Job(repeat=0, fold=folds.FINAL), ranks=ranks)
@@ -53,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         test = labelled[labelled["role"] == "test"]
         found = metrics.srcc(score=test["score"], mos=test["mos"]) if len(test) > 2 else float("nan")
         print(f"{dataset}: SRCC {found:.3f} on {len(test)} test videos after {settings.epochs} epochs")
+        stage.write_seconds(SECONDS, since=began)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
-"""What every stage's command line shares: coordinates from argv, refusals as one sentence, exit code 2."""
+"""What stages share: coordinates from argv, refusals as a sentence, what they cost, where progress shows."""
 
 import argparse
+import json
+import os
 import sys
+import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from msavqa.errors import MsavqaError
 
@@ -14,6 +18,28 @@ def coordinates(argv: Sequence[str] | None, *names: str, description: str | None
         parser.add_argument(name)
     found = parser.parse_args(argv)
     return [str(getattr(found, name)) for name in names]
+
+
+def write_seconds(path: Path, *, since: float) -> None:
+    """Writes the wall-clock seconds since a `time.monotonic()`: what the report shows as the stage's cost.
+
+    A file of its own, that the report alone depends on: results that came out the same run nothing again.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"seconds": round(time.monotonic() - since, 3)})
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def live_folder(name: str) -> Path | None:
+    """Where DVCLive shows a stage's progress: `dvclive/<experiment>/<name>` in the project, ignored by git.
+
+    A queued experiment runs in a copy of the project; its progress shows in the project itself. None where
+    DVC does not run the stage.
+    """
+    root = os.environ.get("DVC_ROOT")
+    return (
+        None if root is None else Path(root) / "dvclive" / os.environ.get("DVC_EXP_NAME", "workspace") / name
+    )
 
 
 def run(main: Callable[[], None]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ PRETRAINED = {"segment": Path("runs/pretrain/segment/weights.safetensors")}
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Trains a model for each fold and a final one in every repeat; scores what each has not learned from."""
+    began = time.monotonic()
     dataset, branch = stage.coordinates(argv, "dataset", "branch", description=__doc__)
     data = params.read()
     labels, out = Path("data") / dataset, Path("runs") / dataset / branch
@@ -32,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         weights=folds.weights_of(data["trunks"]),
         start=PRETRAINED.get(branch),
         checkpoints=Path(os.environ.get("DVC_ROOT", ".")) / ".msavqa" / "train",
+        live=stage.live_folder(branch),
     )
     ranks = Ranks.join(fit.device_of(work.train))
     todo = folds.jobs(work.splits)
@@ -39,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     done = list(track(running, description=f"train {branch}", total=len(todo), unit="models"))
     if ranks.leads:
         write(done, out)
+        stage.write_seconds(Path("runs") / dataset / "seconds" / f"train_{branch}.json", since=began)
 
 
 def write(done: Sequence[folds.Outcome], out: Path) -> None:

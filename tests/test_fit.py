@@ -1,15 +1,11 @@
-"""The training loop: repeatable to the bit, resumable, the same in parts and processes, blind to tests."""
+"""The training loop: repeatable to the bit, resumable, the same in parts, blind to tests."""
 
 import dataclasses
-import json
-import os
-import socket
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from torch import nn
 
 from msavqa import checkpoint_file, fit, folds, metrics, model, optimise, tables
@@ -41,6 +37,7 @@ def work(
         weights=world.weights,
         start=None,
         checkpoints=None,
+        live=None,
     )
 
 
@@ -137,7 +134,8 @@ def test_a_killed_run_continues_to_the_same_weights_to_the_bit(
 ) -> None:
     todo = work(world, train={"epochs": 4, "ema": ema})
     whole = final(todo)
-    todo = dataclasses.replace(todo, checkpoints=tmp_path)
+    live, tmp_path = tmp_path / "live", tmp_path / "checkpoints"
+    todo = dataclasses.replace(todo, checkpoints=tmp_path, live=live)
     save, saved = checkpoint_file.save, []
 
     def save_and_die(path: Path, epoch: int, *rest: object) -> None:
@@ -153,6 +151,9 @@ def test_a_killed_run_continues_to_the_same_weights_to_the_bit(
     assert same(final(todo), whole)
     assert saved == [1, 2, 3]
     assert list(tmp_path.iterdir()) == []
+    shown = pd.read_csv(live / "repeat0" / "plots" / "metrics" / "loss.tsv", sep="\t")
+    assert shown["step"].tolist() == [1, 2, 3, 4]
+    assert shown["loss"].tolist() == [record["loss"] for record in whole.history]
 
 
 def test_a_checkpoint_of_other_settings_is_not_continued_from(world: World, tmp_path: Path) -> None:
@@ -262,37 +263,6 @@ def test_saved_weights_and_facts_build_the_branch_that_made_the_scores(world: Wo
     score = fit.predict(net, inputs=opened.inputs, videos=videos, settings=branch_settings.train())
     assert np.array_equal(score, outcome.scores["score"])
     assert opened.shapes == type(opened.shapes).from_dict(outcome.facts["shapes"])
-
-
-def _rank(rank: int, todo: dict[str, Work], port: int, out: str) -> None:
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    ranks = Ranks.join(torch.device("cpu"))
-    for name, one in todo.items():
-        outcome = folds.run_job(folds.open_work(one), Job(repeat=0, fold=FINAL), ranks=ranks)
-        if ranks.leads:
-            text = json.dumps([list(outcome.scores["score"]), outcome.history])
-            (Path(out) / f"{name}.json").write_text(text)
-    torch.distributed.destroy_process_group()
-
-
-@pytest.fixture(scope="module")
-def by_two(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with scores and history of each branch, trained by two processes together."""
-    out = tmp_path_factory.mktemp("by_two")
-    todo = {name: work(world, name, head__dropout=0.0) for name in NAMES}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(_rank, args=(todo, port, str(out)), nprocs=2)
-    return out
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-def test_two_processes_take_the_same_steps_as_one(world: World, by_two: Path, name: str) -> None:
-    score, history = json.loads((by_two / f"{name}.json").read_text())
-    alone = final(work(world, name, head__dropout=0.0))
-    close(alone, dataclasses.replace(alone, scores=alone.scores.assign(score=score), history=history))
 
 
 def test_learning_labels_hold_no_test_row(world: World) -> None:

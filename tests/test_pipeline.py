@@ -29,6 +29,10 @@ def test_every_stage_completes_and_the_metrics_are_flat_and_whole(tiny_world: Pa
     assert wanted <= metrics.keys()
     assert all(isinstance(value, int | float) for value in metrics.values())
     assert metrics["videos_quarantined"] == 0
+    trained = [metrics[f"seconds_train_{branch}"] for branch in ("frame", "segment", "video")]
+    assert metrics["seconds"] == pytest.approx(sum(trained), abs=0.01)
+    assert min(trained) > 0
+    assert {"seconds_decode", "seconds_pretrain", "seconds_extract_clip_image"} <= metrics.keys()
     assert "<html" in (tiny_world / "reports/report.html").read_text(encoding="utf-8")
 
 
@@ -57,6 +61,47 @@ def test_an_experiment_sets_a_knob_and_reuses_every_store(repo: Path) -> None:
     assert not [name for name in tiny.stages_run(output) if name.startswith(("extract", "decode"))]
     shown = tiny.run("dvc", "exp", "show", "--csv", cwd=repo)
     assert "srcc" in shown.splitlines()[0]
+
+
+def test_a_queued_sweep_reuses_every_store_shows_its_progress_and_fits_a_terminal(repo: Path) -> None:
+    before = (repo / "dvc.yaml").read_bytes()
+    tiny.run("dvc", "exp", "run", "--queue", "--set-param", "branches.frame.head.width=16,24", cwd=repo)
+    tiny.run("dvc", "queue", "start", "--jobs", "2", cwd=repo)
+    names = tiny.run("dvc", "queue", "status", cwd=repo).split("\n")[1:3]
+    for name in (line.split()[1] for line in names):
+        output = tiny.run("dvc", "queue", "logs", "--follow", name, cwd=repo)
+        ran = tiny.stages_run(output)
+        assert [one for one in ran if one != "check"] == ["train@frame", "ensemble", "report", "export"]
+        shown = repo / "dvclive" / name / "frame" / "repeat0" / "plots" / "metrics" / "loss.tsv"
+        assert [line.split("\t")[0] for line in shown.read_text(encoding="utf-8").splitlines()] == [
+            "step",
+            "1",
+            "2",
+        ]
+    tiny.wait_for_queue(repo)
+    table = tiny.run("python", "-m", "pipeline.experiments", cwd=repo).splitlines()
+    assert max(map(len, table)) <= 120
+    assert table[-5].split() == ["experiment", "width", "SRCC", "95%", "PLCC", "95%", "seconds"]
+    assert [line.split()[1] for line in table[-4:-2]] == ["256", "256"]
+    assert {line.split()[1] for line in table[-2:]} == {"16", "24"}
+    assert all(len(line.split()) == 11 for line in table[-2:])
+    assert (repo / "dvc.yaml").read_bytes() == before
+    assert tiny.run("git", "status", "--short", cwd=repo) == ""
+
+
+def test_dvc_plots_draws_the_reports_curves(tiny_world: Path) -> None:
+    plots = json.loads(tiny.run("dvc", "plots", "show", "--json", cwd=tiny_world))["data"]
+    drawn = {name: json.dumps(one[0]["content"]) for name, one in plots.items()}
+    expected = {
+        "scatter": ("score", "mos"),
+        "calibration": ("score",),
+        "comparison": ("srcc", "predictor"),
+        "generators": ("srcc", "generator"),
+    }
+    assert set(drawn) == {f"reports/plots/{name}.csv" for name in expected}
+    for name, fields in expected.items():
+        for field in fields:
+            assert f'"field": "{field}"' in drawn[f"reports/plots/{name}.csv"]
 
 
 def test_wrong_keys_stop_everything_with_all_their_names(repo: Path) -> None:

@@ -91,6 +91,7 @@ def extract(root: Path, kind: str, cut: str) -> Work:
         weights=made.weights | {f"{branch}-{cut}": root / f"{kind}.safetensors"},
         start=None,
         checkpoints=None,
+        live=None,
     )
 
 

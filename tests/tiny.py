@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import yaml
@@ -114,6 +115,15 @@ def commit(repo: Path, message: str, *, first: bool = False) -> None:
 def repro(repo: Path, *arguments: str) -> list[str]:
     """Runs `dvc repro`; returns the names of the stages that really ran, in order."""
     return stages_run(run("dvc", "repro", *arguments, cwd=repo))
+
+
+def wait_for_queue(repo: Path, *, seconds: float = 300) -> None:
+    """Waits until DVC's queue has no task left to end; all of them must have succeeded."""
+    deadline = time.monotonic() + seconds
+    while "0 active, 0 idle" not in (said := run("dvc", "queue", "status", cwd=repo)):
+        assert time.monotonic() < deadline, said
+        time.sleep(1)
+    assert not re.search("Failed|Queued|Running", said), said
 
 
 def stages_run(output: str) -> list[str]:

@@ -44,7 +44,7 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
     found = numbers.flat_metrics(results, settings.bootstrap)
     ceiling = numbers.noise_ceiling(results)
     opened = {name: store.open(root / "features" / dataset / f"{name}.zarr") for name in STORES}
-    found |= _truncated(opened)
+    found |= _truncated(opened) | _seconds(root / "runs", dataset)
     weights = _weights(root / "runs" / dataset / "ensemble" / "ensemble.json")
     lines = _lines(results, weights, settings.bootstrap)
     paths = [root / "runs" / dataset / name / "attention.parquet" for name in BRANCHES]
@@ -148,6 +148,18 @@ def _lines(results: Results, weights: Mapping[str, float], settings: BootstrapSe
 
 def _truncated(opened: Mapping[str, store.Store]) -> dict[str, int]:
     return {"prompts_truncated": int(opened["clip_text"].rows["truncated"].sum())}
+
+
+def _seconds(runs: Path, dataset: str) -> dict[str, float]:
+    """Wall-clock seconds of each long stage as `seconds_<stage>`, and `seconds`: of training all branches."""
+    paths = [*sorted((runs / dataset / "seconds").glob("*.json")), runs / "pretrain/seconds/pretrain.json"]
+    each = {
+        f"seconds_{path.stem}": float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+        for path in paths
+        if path.is_file()
+    }
+    training = [value for name, value in each.items() if name.startswith("seconds_train_")]
+    return ({"seconds": round(sum(training), 3)} if training else {}) | each
 
 
 def _weights(path: Path) -> dict[str, float]:
