@@ -9,7 +9,7 @@ TEST_PROCESSES ?= 2
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro ablation table2 exp-show paper-smoke test claims check lint unit clean
+.PHONY: help install repro ablation table2 exp-show paper-smoke test check lint unit clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
@@ -45,10 +45,7 @@ exp-show: $(BIN)/.installed ## the experiments: swept parameters, SRCC and PLCC 
 
 test: $(BIN)/.installed-dev repro ## the fast gate, then every test, on the sample world's own results
 	$(MAKE) --no-print-directory lint
-	$(PYTEST) -m 'not unmeasured'
-
-claims: $(BIN)/.installed-dev repro ## claims about the sample model that no run has settled yet: coverage, wrong prompts, spoilt copies
-	$(PYTEST) -m unmeasured
+	$(PYTEST)
 
 check: $(BIN)/.installed-dev ## the fast gate: ruff, mypy, import contracts, unit tests
 	$(MAKE) --no-print-directory lint unit
@@ -60,7 +57,7 @@ lint:
 	lint-imports
 
 unit:
-	$(PYTEST) -m "not pipeline and not sample and not slow and not unmeasured"
+	$(PYTEST) -m "not pipeline and not sample and not slow"
 
 clean: ## remove what runs have made, keep the environment and DVC's cache
 	rm -rf .msavqa features/*/ runs reports .pytest_cache .mypy_cache .ruff_cache

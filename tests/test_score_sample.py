@@ -55,13 +55,11 @@ def test_a_video_scored_alone_has_the_score_of_the_pipeline(scorer: Scorer, test
     assert values(scorer, asked) == pytest.approx(known.loc[rows["video_id"]].to_numpy(), abs=2e-4)
 
 
-@pytest.mark.unmeasured
 def test_the_interval_covers_the_test_videos_as_often_as_it_says() -> None:
     metrics = json.loads((ROOT / "reports" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["interval_coverage"] == pytest.approx(0.9, abs=0.03)
 
 
-@pytest.mark.unmeasured
 def test_another_prompt_lowers_the_mean_score_of_nearly_every_aligned_video(
     scorer: Scorer, tested: pd.DataFrame
 ) -> None:
@@ -104,7 +102,6 @@ def mutated(frames: Pictures) -> Pictures:
     return changed
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("spoil", [blurred, mutated])
 def test_a_spoilt_copy_scores_lower(
     scorer: Scorer, tested: pd.DataFrame, tmp_path: Path, spoil: Callable[[Pictures], Pictures]
