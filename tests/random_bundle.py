@@ -1,5 +1,6 @@
 """A bundle of tiny networks with random weights: everything that scoring needs, made in a second."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -71,6 +72,16 @@ BRANCHES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+def _clip_shapes() -> ClipShapes:
+    """The sizes that the sample world's CLIP has."""
+    sizes = json.loads(Path(CLIP["model"]).read_text(encoding="utf-8"))
+    return ClipShapes(
+        dim=sizes["embed_dim"],
+        text_width=sizes["text_cfg"]["width"],
+        image_width=sizes["vision_cfg"]["width"],
+    )
+
+
 def make(folder: Path, *, seed: int = 0) -> Bundle:
     """Writes random weights and a bundle of them under `folder`."""
     torch.manual_seed(seed)
@@ -85,7 +96,7 @@ def make(folder: Path, *, seed: int = 0) -> Bundle:
         parsed = model.branch(name).BranchSettings.model_validate(settings)
         shapes = Shapes(
             features=16 if settings["trunk"] == "video" else 8, motion=0,
-            statistics=len(frame_statistics.NAMES), clip=ClipShapes(dim=128, text_width=128, image_width=128),
+            statistics=len(frame_statistics.NAMES), clip=_clip_shapes(),
         )  # fmt: skip
         net = model.assemble(
             name, parsed, shapes=shapes,
