@@ -33,11 +33,14 @@ class ImageShape:
 
 
 def image(model: str, kwargs: Mapping[str, Any]) -> Any:
-    """A timm network without classifier: pictures (row, 3, height, width) -> pooled features (row, width)."""
+    """A timm network without classifier: pictures (row, 3, height, width) -> pooled features (row, width).
+
+    Its first layer stays in float32 under autocast.
+    """
     import timm
 
     try:
-        return timm.create_model(model, pretrained=False, num_classes=0, **kwargs).eval()
+        return _first_in_float32(timm.create_model(model, pretrained=False, num_classes=0, **kwargs).eval())
     except (RuntimeError, TypeError) as error:
         near = " or ".join(timm.list_models(f"*{model.split('_')[0]}*")[:3]) or "a name that timm knows"
         raise _refused(
@@ -83,7 +86,10 @@ def image_behind(network: Any, model: str) -> nn.Module:
 
 
 def video(model: str, kwargs: Mapping[str, Any]) -> Any:
-    """A torchvision Video Swin without classifier: by name, or `SwinTransformer3d` with sizes as kwargs."""
+    """A torchvision Video Swin without classifier: by name, or `SwinTransformer3d` with sizes as kwargs.
+
+    Its first layer stays in float32 under autocast.
+    """
     from torchvision.models.video import swin_transformer as swin
 
     known = [name for name in ("swin3d_t", "swin3d_s", "swin3d_b") if hasattr(swin, name)]
@@ -96,7 +102,7 @@ def video(model: str, kwargs: Mapping[str, Any]) -> Any:
     except TypeError as error:
         raise _refused(model, got=str(error), expected="keyword arguments of that network") from error
     network.head = nn.Identity()
-    return network.eval()
+    return _first_in_float32(network.eval())
 
 
 def video_features(
@@ -137,6 +143,24 @@ def video_shape(
         if isinstance(layer, PatchMerging):
             sides = [-(-side // 2) for side in sides]
     return (-(-frames // step), sides[0], sides[1], int(network.num_features))
+
+
+def _first_in_float32(network: Any) -> Any:
+    """The network, whose first convolution autocast leaves alone.
+
+    Filters that see fine texture sum to zero: in bfloat16 a patch's mean leaks through them and drowns what
+    they see. The sample world's features moved by 6 to 33% of their size so, and by 0.2 to 0.3% without.
+    """
+    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Conv3d))
+
+    class InFloat32(type(first)):  # type: ignore[misc]
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.autocast(x.device.type, enabled=False):
+                found: Tensor = super().forward(x.float())
+            return found
+
+    first.__class__ = InFloat32
+    return network
 
 
 class _Features(nn.Module):

@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from msavqa import fit, inputs, live, model, tables, tail, trainable
+from msavqa import fit, inputs, launch, live, model, tables, tail, trainable
 from msavqa.branch_parts import Output, Shapes
 from msavqa.fit import Labels, Record, TrainSettings
 from msavqa.ranks import Ranks
@@ -277,6 +277,7 @@ _here: list[Opened] = []
 
 
 def _start(work: Work) -> None:
+    launch.end_with_parent()
     _here.append(open_work(work))
 
 

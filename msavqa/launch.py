@@ -34,7 +34,7 @@ def processes(count: int) -> Launcher:
     def launch(function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
         # A forked child may inherit a lock that nobody will release.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(count, mp_context=context, initializer=_end_with_parent) as pool:
+        with ProcessPoolExecutor(count, mp_context=context, initializer=end_with_parent) as pool:
             futures = [pool.submit(function, task) for task in tasks]
             try:
                 for future in as_completed(futures):
@@ -53,8 +53,8 @@ def processes(count: int) -> Launcher:
     return launch
 
 
-def _end_with_parent() -> None:
-    """Ends this process when its parent is gone, in the midst of a task too."""
+def end_with_parent() -> None:
+    """Ends this process, spawned by multiprocessing, when its parent is gone, even in the midst of a task."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_after, args=(parent.join,), daemon=True).start()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from msavqa import extract, feature_rows, frame_statistics, frames, store, weights
 from msavqa.errors import ProblemsError
@@ -222,6 +223,26 @@ def test_bfloat16_stays_within_two_percent_of_float32(tmp_path: Path, trunk: str
     rough = load(settings.model_copy(update={"precision": "bf16"}), device="cpu", batch=8)(videos)[array]
     off = np.abs(rough - exact).max() / np.abs(exact).max()
     assert 0 < off < 0.02
+
+
+@pytest.mark.parametrize("kind", ["image", "video"])
+def test_bfloat16_does_not_drown_fine_texture_in_the_mean_of_a_patch(tmp_path: Path, kind: str) -> None:
+    """A first layer of strong filters that sum to zero, as whitening makes them, over bright, faint noise."""
+    if kind == "image":
+        settings: Any = networks.image_settings(tmp_path, networks.CONVNEXT)
+    else:
+        settings = networks.video_settings(tmp_path)
+    state = weights.read(settings.weights)
+    (first,) = (name for name in ("stem.0.weight", "patch_embed.proj.weight") if name in state)
+    filters = 10 * torch.randn(state[first].shape, generator=torch.Generator().manual_seed(0))
+    state[first] = filters - filters.flatten(1).mean(1).reshape(-1, *[1] * (filters.ndim - 1))
+    weights.save(state, settings.weights)
+    noise = np.random.default_rng(0).integers(240, 244, (2, 6, 64, 64, 3), dtype=np.uint8)
+    videos = [Video(f"{number}", pixels) for number, pixels in enumerate(noise)]
+    load = feature_rows.trunk(kind).load
+    exact = load(settings, device="cpu", batch=8)(videos)["pooled"]
+    rough = load(settings.model_copy(update={"precision": "bf16"}), device="cpu", batch=8)(videos)["pooled"]
+    assert np.sqrt(np.mean((rough - exact) ** 2)) < 0.02 * exact.std()
 
 
 def test_an_unknown_kind_is_named_with_the_nearest_right_one() -> None:
