@@ -47,6 +47,7 @@ def command(
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", port))
+            listener.listen()  # before the address is printed: who connects at once waits, and is not refused
         except OSError as error:
             raise MsavqaError(
                 what="Port",
