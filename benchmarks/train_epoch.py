@@ -36,10 +36,10 @@ SETTINGS = {
         "last_adapter": "embedding", "adapter_width": 128, "adapter_ratio": 0.5, "frames": "all",
     },
     "sma": {
-        "enabled": True, "tokens": ["cls", "difference"], "frames": "adapted", "width": 256, "heads": 8,
-        "queries": 1,
+        "enabled": True, "tokens": ["cls", "difference"], "frames": "adapted", "measures": False,
+        "width": 256, "heads": 8, "queries": 1,
     },
-    "statistics": False,
+    "statistics": [],
     "head": {"width": 256, "dropout": 0.0},
     "loss": {"beta": 1.0},
     "optimiser": {"name": "adamw", "rate": 0.002, "weight_decay": 0.01, "backbone_rate": 0.2, "batch": 64},
@@ -105,7 +105,7 @@ def measure(folder: Path, given: argparse.Namespace) -> dict[str, float | int | 
         shape = clip_model.architecture(CLIP, "image"), clip_model.architecture(CLIP, "text")
         sizes = ClipShapes(dim=shape[0]["dim"], text_width=shape[1]["width"], image_width=shape[0]["width"])
         settings = model.branch("frame").BranchSettings.model_validate(SETTINGS)
-        shapes = Shapes(features=FEATURES, motion=0, statistics=0, clip=sizes)
+        shapes = Shapes(features=FEATURES, motion=0, statistics=0, changes=0, clip=sizes)
         net = model.assemble("frame", settings, shapes=shapes, text_tail=text_tail, image_tail=image_tail)
         return net.to(given.device)
 

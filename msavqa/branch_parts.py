@@ -2,16 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from msavqa.layers import ScoreHead
+from msavqa.layers import ScoreHead, compressed
 from msavqa.params import Settings
-from msavqa.semantics import Batch, ClipShapes, Meaning, PssSettings, Semantics, SmaSettings
+from msavqa.semantics import (
+    STATISTICS_TRUNK,
+    Batch,
+    ClipShapes,
+    Meaning,
+    PssSettings,
+    Semantics,
+    SmaSettings,
+)
+
+Statistics = Literal["spatial", "temporal", "change"]
+"""A group of handcrafted measures: of single frames, of how steady time is, of content that changes."""
 
 
 class HeadSettings(Settings):
@@ -30,7 +41,9 @@ class Shapes:
     motion: int
     """Width of the motion trunk; 0 where there is none."""
     statistics: int
-    """Number of handcrafted measures; 0 where the branch reads none."""
+    """Number of handcrafted measures beside the trunk's features; 0 where the branch reads none."""
+    changes: int
+    """Number of handcrafted measures that SMA reads; 0 where it reads none."""
     clip: ClipShapes | None
     """None where PSS and SMA are both off."""
 
@@ -66,7 +79,14 @@ def semantics_of(
     """The semantic modules of a branch, or None where both are off."""
     if shapes.clip is None:
         return None
-    return Semantics(pss=pss, sma=sma, shapes=shapes.clip, text_tail=text_tail, image_tail=image_tail)
+    return Semantics(
+        pss=pss,
+        sma=sma,
+        shapes=shapes.clip,
+        changes=shapes.changes,
+        text_tail=text_tail,
+        image_tail=image_tail,
+    )
 
 
 def meaning_of(semantics: Semantics | None, batch: Batch) -> Meaning:
@@ -80,14 +100,14 @@ def head_of(settings: HeadSettings, *, technical: int, semantics: Semantics | No
     return ScoreHead(technical=technical, semantic=semantic, width=settings.width, dropout=settings.dropout)
 
 
-def technical_reads(*, trunk: str, statistics: bool) -> dict[str, tuple[str, ...]]:
+def technical_reads(*, trunk: str, statistics: Sequence[Statistics]) -> dict[str, tuple[str, ...]]:
     """Batch key -> (trunk, arrays of which its store holds one) of the branch's own features."""
     found: dict[str, tuple[str, ...]] = {"features": (trunk, "stage", "pooled")}
-    return found | ({"statistics": ("statistics", "statistics")} if statistics else {})
+    return found | {group: (STATISTICS_TRUNK, group) for group in statistics}
 
 
 def beside(
-    features: Float[Tensor, "video time width"], extra: Sequence[Float[Tensor, "video extra"]]
+    features: Float[Tensor, "video time width"], extra: Sequence[Float[Tensor, "video _"]]
 ) -> Float[Tensor, "video time all"]:
     """Features of each time, the video's own features repeated beside them; float32."""
     times = features.shape[1]
@@ -96,9 +116,6 @@ def beside(
     )
 
 
-def statistics_in(batch: Batch, shapes: Shapes) -> list[Tensor]:
-    """The handcrafted measures of a batch, signed square roots of them: their tails are long."""
-    if not shapes.statistics:
-        return []
-    measures = batch["statistics"].float()
-    return [measures.sign() * measures.abs().sqrt()]
+def statistics_in(batch: Batch, groups: Sequence[Statistics]) -> list[Tensor]:
+    """The handcrafted measures (video, statistic) of these groups, as networks take them."""
+    return [compressed(batch[group]) for group in groups]

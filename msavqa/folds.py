@@ -150,7 +150,9 @@ def open_work(work: Work) -> Opened:
         if key in found.sources:
             attributes = found.sources[key].store.attributes
             tails[trunk] = make(work.weights[trunk], attributes["architecture"])
-    return Opened(work=work, inputs=found, shapes=found.shapes(), tails=tails)
+    return Opened(
+        work=work, inputs=found, shapes=found.shapes(statistics=work.settings.statistics), tails=tails
+    )
 
 
 def run_job(opened: Opened, job: Job, *, ranks: Ranks) -> Outcome:
@@ -164,9 +166,10 @@ def run_job(opened: Opened, job: Job, *, ranks: Ranks) -> Outcome:
     torch.manual_seed(seed)
     net = opened.model()
     labels = labels_of(opened.inputs, learning)
-    if work.start is None:
-        fit.freeze_constants(net, inputs=opened.inputs, labels=labels, settings=work.train)
-    else:
+    net.eval()
+    for constants, read in model.standardised(net, technical=work.start is None):
+        fit.freeze_constants(constants, read, inputs=opened.inputs, labels=labels, settings=work.train)
+    if work.start is not None:
         model.continue_from(net, work.start)
     module = model.branch(work.branch)
     validation = known[known["role"] == "val"]

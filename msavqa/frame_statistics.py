@@ -78,6 +78,32 @@ TEMPORAL = {
 """One value a video; videos of one frame have zeros (structure_lowest: one)."""
 
 NAMES = (*SPATIAL, *(f"{name}_over_time" for name in OVER_TIME), *TEMPORAL, *TEXTURE, *MOTION)
+"""Of all measures, in the order of `measure`."""
+
+CHANGE = (
+    "difference_peak",
+    "difference_block",
+    "histogram_jump",
+    "histogram_step",
+    "histogram_drift",
+    "chroma_jump",
+    "structure_lowest",
+    "residual",
+    "residual_peak",
+    "residual_cell",
+    "residual_cell_peak",
+    "residual_cell_second",
+    "residual_spread",
+    "return_change",
+)
+"""Measures of frame differences that answer to content that is no longer the same: what SMA looks for."""
+
+GROUPS = {
+    "spatial": (*SPATIAL, *TEXTURE),
+    "temporal": tuple(name for name in NAMES if name not in {*SPATIAL, *TEXTURE, *CHANGE}),
+    "change": CHANGE,
+}
+"""Which measures are of single frames, of how steadily time goes on, and of content that changes."""
 
 
 def measure(frames: Frames) -> Floats:

@@ -100,8 +100,8 @@ class Inputs:
         """Most cached views of any array."""
         return max([1, *(source.views for source in self.sources.values())])
 
-    def shapes(self) -> Shapes:
-        """Sizes of the arrays, for building the branch."""
+    def shapes(self, *, statistics: Sequence[str]) -> Shapes:
+        """Sizes of the arrays, for the branch; `statistics`: the groups beside the trunk's features."""
         found = self.sources
         clip = None
         if "frames_cls" in found:
@@ -112,11 +112,12 @@ class Inputs:
                 text_width=0 if text is None else text.width,
                 image_width=0 if image is None else image.width,
             )
-        motion, statistics = found.get("motion"), found.get("statistics")
+        motion = found.get("motion")
         return Shapes(
             features=found["features"].width,
             motion=0 if motion is None else motion.width,
-            statistics=0 if statistics is None else statistics.width,
+            statistics=sum(found[group].width for group in statistics),
+            changes=found["change"].width if "change" in found else 0,
             clip=clip,
         )
 

@@ -29,7 +29,6 @@ from msavqa.errors import MsavqaError
 from msavqa.perception import IMAGE, TEXT, Features, Perception
 from msavqa.reference import Reference
 from msavqa.scored import Measure, Moment, Score
-from msavqa.semantics import ClipShapes
 from msavqa.workers import Pool
 
 DECODE_SECONDS = 60.0
@@ -203,8 +202,7 @@ def _networks(found: Bundle) -> tuple[Perception, dict[str, Branch]]:
 def _branch(found: Bundle, name: str) -> Branch:
     facts, module = found.branches[name], model.branch(name)
     settings = module.BranchSettings.model_validate(facts["settings"])
-    sizes = facts["shapes"]
-    shapes = Shapes(**{**sizes, "clip": None if sizes["clip"] is None else ClipShapes(**sizes["clip"])})
+    shapes = Shapes.from_dict(facts["shapes"])
     tails = {
         trunk: make(found.trunks[trunk]["weights"], facts["architectures"][trunk])
         for trunk, make in ((TEXT, tail.clip_text_tail), (IMAGE, tail.clip_image_tail))

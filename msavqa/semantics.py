@@ -18,7 +18,9 @@ from msavqa.layers import (
     FusionPart,
     MutationAttention,
     MutationPart,
+    Standardise,
     at_times,
+    compressed,
     fused,
     fused_dim,
     mutation_dim,
@@ -27,6 +29,8 @@ from msavqa.layers import (
 from msavqa.params import Settings
 
 Batch = dict[str, Tensor]
+STATISTICS_TRUNK = "statistics"
+"""Whose store holds the handcrafted measures, an array a group."""
 
 
 class PssSettings(Settings):
@@ -56,6 +60,9 @@ class SmaSettings(Settings):
     without it; see `layers.mutation_tokens`."""
     frames: Literal["adapted", "cached"]
     """Class tokens after PSS's image adapters, or CLIP's own; without PSS always CLIP's own."""
+    measures: bool
+    """Handcrafted measures of frame differences that tell of changed content (`change` of the statistics)
+    beside what the query saw; the paper has none."""
     width: int = Field(gt=0)
     heads: int = Field(gt=0)
     queries: int = Field(gt=0)
@@ -105,6 +112,7 @@ class Plan:
     mutates_adapted: bool
     inside: bool
     """Adapters stand inside CLIP, around its last block."""
+    measures: bool
 
     @classmethod
     def of(cls, *, pss: PssSettings, sma: SmaSettings) -> "Plan":
@@ -119,6 +127,7 @@ class Plan:
             adapts_image=pss.enabled and (compares or mutates_adapted),
             mutates_adapted=mutates_adapted,
             inside=pss.enabled and pss.adapters == "tail",
+            measures=sma.enabled and sma.measures,
         )
 
     def reads(self) -> dict[str, tuple[str, str]]:
@@ -126,6 +135,8 @@ class Plan:
         found = {}
         if self.fusion or self.tokens:
             found["frames_cls"] = ("clip_image", "cls")
+        if self.measures:
+            found["change"] = (STATISTICS_TRUNK, "change")
         if self.adapts_text and not self.inside:
             found["text_cls"] = ("clip_text", "cls")
         if self.adapts_text and self.inside:
@@ -136,7 +147,7 @@ class Plan:
 
 
 class Semantics(nn.Module):
-    """PSS and SMA over a batch of `frames_cls`, `image_tokens`, `text_cls`, `text_tokens`, `text_length`.
+    """PSS and SMA of a batch: frames_cls, image_tokens, text_cls, text_tokens, text_length, change.
 
     `text_tail` and `image_tail` are CLIP's frozen last blocks (`tail.ClipTail`), for adapters `tail`.
     """
@@ -147,6 +158,7 @@ class Semantics(nn.Module):
         pss: PssSettings,
         sma: SmaSettings,
         shapes: ClipShapes,
+        changes: int,
         text_tail: nn.Module | None,
         image_tail: nn.Module | None,
     ) -> None:
@@ -165,6 +177,8 @@ class Semantics(nn.Module):
                 token_dim=token_dim, width=sma.width, heads=sma.heads, queries=sma.queries
             )
         self.mutation_dim = sma.queries * sma.width if plan.tokens else 0
+        self.standardise = Standardise(changes) if plan.measures else None
+        self.mutation_dim += changes if plan.measures else 0
         self.dim = fused_dim(dim=shapes.dim, parts=plan.fusion) + self.mutation_dim
         """Length of `Meaning.at`'s last axis; 0 where both modules are off."""
 
@@ -185,7 +199,13 @@ class Semantics(nn.Module):
             aligned = None if similarity is None else at_times(similarity, seen.shape[1])
             tokens = mutation_tokens(frames=seen, similarity=aligned, parts=plan.tokens)
             mutation, attention = self.attention(tokens)
+            if self.standardise is not None:
+                mutation = torch.cat([mutation, self.standardise(self.measures(batch))], dim=-1)
         return Meaning(prompt=prompt, mutation=mutation, similarity=similarity, attention=attention)
+
+    def measures(self, batch: Batch) -> Float[Tensor, "video measure"]:
+        """The measures of changed content, before standardisation."""
+        return compressed(batch["change"])
 
     def _text(self, batch: Batch) -> Float[Tensor, "video dim"]:
         """P_c: P_c1 = g1(CLS) (Eq. 1), P_c = g2(Encoder([P_c1, F])) (Eq. 2), a unit vector."""

@@ -57,8 +57,9 @@ def usable(manifest: pd.DataFrame, stores: Path) -> tuple[pd.DataFrame, Floats]:
     prompts = text.read("cls", text.index([prompt_id(prompt) for prompt in rows["prompt"]]))
     frames = image.read("cls", image.index(list(rows["video_id"])))
     scalars = controls.clip_scalars(text=prompts, frames=frames)
-    statistics = measured.read("statistics", measured.index(list(rows["video_id"])))
-    return rows, np.concatenate([scalars, statistics], axis=1)
+    places = measured.index(list(rows["video_id"]))
+    statistics = [measured.read(group, places) for group in ("spatial", "temporal", "change")]
+    return rows, np.concatenate([scalars, *statistics], axis=1)
 
 
 if __name__ == "__main__":

@@ -23,11 +23,12 @@ def branch(name: str, **changes: Any) -> Any:
             "enabled": True,
             "tokens": ["cls", "difference", "drift", "alignment"],
             "frames": "adapted",
+            "measures": True,
             "width": 8,
             "heads": 2,
             "queries": 2,
         },
-        "statistics": True,
+        "statistics": ["spatial", "temporal"],
         "head": {"width": 16, "dropout": 0.1},
         "optimiser": {
             "name": "adamw",

@@ -73,9 +73,12 @@ def make(
     )
     times = pooled[:, :1, :TIMES] + 0.1
     write_store(features / "video.zarr", ids, pooled=("video view time width", times.astype(np.float16)))
-    statistics = np.stack([technical, mutation], axis=1) + 0.05 * random.normal(size=(videos, 2))
+    measures = np.stack([technical, mutation], axis=1) + 0.05 * random.normal(size=(videos, 2))
+    groups = {"spatial": measures[:, :1], "temporal": measures, "change": measures[:, 1:]}
     write_store(
-        features / "statistics.zarr", ids, statistics=("video statistic", statistics.astype(np.float32))
+        features / "statistics.zarr",
+        ids,
+        **{group: ("video statistic", values.astype(np.float32)) for group, values in groups.items()},
     )
     tokens = 0.1 * random.normal(size=(videos, FRAMES, TOKENS, WIDTH))
     tokens[..., 0, :DIM] = cls

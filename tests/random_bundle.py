@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from msavqa import backbones, bundle, clip_model, feature_rows, frame_statistics, model, tail, weights
+from msavqa import backbones, bundle, clip_model, feature_rows, model, tail, weights
 from msavqa.branch_parts import Shapes
 from msavqa.bundle import Bundle
 from msavqa.calibration import Calibration
 from msavqa.ensemble import Ensemble
+from msavqa.frame_statistics import GROUPS
 from msavqa.reference import Reference
 from msavqa.semantics import ClipShapes
 from tests.conftest import ROOT
@@ -55,11 +56,11 @@ PSS = {
     "adapter_width": 8, "adapter_ratio": 0.5, "frames": "all",
 }  # fmt: skip
 SMA = {
-    "enabled": True, "tokens": ["cls", "difference"], "frames": "adapted", "width": 16, "heads": 2,
-    "queries": 1,
+    "enabled": True, "tokens": ["cls", "difference"], "frames": "adapted", "measures": True, "width": 16,
+    "heads": 2, "queries": 1,
 }  # fmt: skip
 COMMON = {
-    "pss": PSS, "sma": SMA, "statistics": True, "head": {"width": 8, "dropout": 0.0},
+    "pss": PSS, "sma": SMA, "statistics": ["spatial", "temporal"], "head": {"width": 8, "dropout": 0.0},
     "optimiser": {"name": "adamw", "rate": 1e-3, "weight_decay": 0.0, "backbone_rate": 0.0, "batch": 2},
 }  # fmt: skip
 BRANCHES: dict[str, dict[str, Any]] = {
@@ -96,7 +97,8 @@ def make(folder: Path, *, seed: int = 0) -> Bundle:
         parsed = model.branch(name).BranchSettings.model_validate(settings)
         shapes = Shapes(
             features=16 if settings["trunk"] == "video" else 8, motion=0,
-            statistics=len(frame_statistics.NAMES), clip=_clip_shapes(),
+            statistics=len(GROUPS["spatial"]) + len(GROUPS["temporal"]), changes=len(GROUPS["change"]),
+            clip=_clip_shapes(),
         )  # fmt: skip
         net = model.assemble(
             name, parsed, shapes=shapes,

@@ -16,7 +16,9 @@ from tests import branch_settings
 from tests.feature_world import DIM, FEATURES, FRAMES, TIMES, WIDTH
 
 NAMES = ("frame", "segment", "video")
-SHAPES = Shapes(features=FEATURES, motion=FEATURES, statistics=2, clip=ClipShapes(DIM, WIDTH, WIDTH))
+SHAPES = Shapes(
+    features=FEATURES, motion=FEATURES, statistics=2, changes=2, clip=ClipShapes(DIM, WIDTH, WIDTH)
+)
 COUNTS = {"frame": FRAMES, "segment": FRAMES // 2, "video": TIMES}
 CLS = {"pss__adapters": "cls", "sma__frames": "cached"}
 
@@ -26,7 +28,9 @@ def batch(name: str, videos: int = 4) -> dict[str, torch.Tensor]:
     return {
         "features": torch.randn((videos, COUNTS[name], FEATURES), generator=random),
         "motion": torch.randn((videos, TIMES, FEATURES), generator=random),
-        "statistics": torch.randn((videos, 2), generator=random),
+        "spatial": torch.randn((videos, 1), generator=random),
+        "temporal": torch.randn((videos, 1), generator=random),
+        "change": torch.randn((videos, 2), generator=random),
         "frames_cls": torch.randn((videos, FRAMES, DIM), generator=random),
         "text_cls": torch.randn((videos, DIM), generator=random),
     }
@@ -59,7 +63,8 @@ def test_every_input_that_a_branch_asks_for_changes_its_score(name: str) -> None
         nn.init.normal_(adapter.up.weight)
     before = net(given).score
     wanted = model.branch(name).inputs(settings)
-    assert set(wanted) == {"features", "statistics", "frames_cls", "text_cls"} | ({"motion"} & set(wanted))
+    measures = {"spatial", "temporal", "change"}
+    assert set(wanted) == {"features", "frames_cls", "text_cls"} | measures | ({"motion"} & set(wanted))
     for key in wanted:
         changed = net(given | {key: given[key].flip(0)}).score
         assert not torch.allclose(changed, before), key
@@ -94,14 +99,13 @@ def test_switching_modules_off_reads_less_and_has_fewer_weights(name: str) -> No
         part = build(name, **changes)
         assert set(part.state_dict()) < set(full.state_dict())
         assert part(batch(name)).score.shape == (4,)
-    plain = branch_settings.branch(name, pss__enabled=False, sma__enabled=False, statistics=False)
+    plain = branch_settings.branch(name, pss__enabled=False, sma__enabled=False, statistics=[])
     assert set(model.branch(name).inputs(plain)) <= {"features", "motion"}
 
 
 @pytest.mark.parametrize(("motion", "width"), [("trunk", 2), ("difference", 2), ("none", 1)])
 def test_a_segments_motion_is_what_the_settings_say(motion: str, width: int) -> None:
-    net = build("segment", motion=motion, statistics=False)
-    net.shapes = Shapes(features=FEATURES, motion=FEATURES, statistics=0, clip=None)
+    net = build("segment", motion=motion, statistics=[])
     technical = net.technical(batch("segment"))
     assert technical.shape == (4, COUNTS["segment"], width * FEATURES)
     if motion == "difference":
@@ -159,7 +163,7 @@ def test_weights_that_are_not_there_or_no_weights_are_refused(tmp_path: Path) ->
 def pretrained(path: Path) -> nn.Module:
     settings = segment.without_prompts(branch_settings.branch("segment", **CLS))
     torch.manual_seed(7)
-    net = model.assemble("segment", settings, shapes=Shapes(FEATURES, FEATURES, 2, None)).eval()
+    net = model.assemble("segment", settings, shapes=Shapes(FEATURES, FEATURES, 2, 0, None)).eval()
     net.head.set_scale(slope=9.0, offset=3.0)
     model.save(arrays(net), path)
     return net

@@ -134,3 +134,8 @@ def test_every_video_has_finite_measures(frames: int, height: int, width: int, s
     found = measure(pixels.astype(np.uint8))
     assert found.shape == (len(NAMES),)
     assert np.isfinite(found).all()
+
+
+def test_every_measure_belongs_to_exactly_one_group() -> None:
+    grouped = [name for names in frame_statistics.GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(frame_statistics.NAMES)

@@ -23,7 +23,8 @@ MODEL_OF_THE_PAPER = {
     **{f"branches.{branch}.pss.frames": "all" for branch in BRANCHES},
     **{f"branches.{branch}.sma.tokens": ["cls"] for branch in BRANCHES},
     **{f"branches.{branch}.sma.frames": "adapted" for branch in BRANCHES},
-    **{f"branches.{branch}.statistics": False for branch in BRANCHES},
+    **{f"branches.{branch}.sma.measures": False for branch in BRANCHES},
+    **{f"branches.{branch}.statistics": [] for branch in BRANCHES},
     "ensemble.shrinkage": 0.0,
 }
 

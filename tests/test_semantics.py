@@ -20,7 +20,15 @@ def pss(**changes: Any) -> PssSettings:
 
 
 def sma(**changes: Any) -> SmaSettings:
-    data = {"enabled": True, "tokens": ["cls"], "frames": "cached", "width": 8, "heads": 2, "queries": 1}
+    data = {
+        "enabled": True,
+        "tokens": ["cls"],
+        "frames": "cached",
+        "measures": False,
+        "width": 8,
+        "heads": 2,
+        "queries": 1,
+    }
     return SmaSettings.model_validate(data | changes)
 
 
@@ -46,7 +54,7 @@ def batch(videos: int = 3) -> dict[str, torch.Tensor]:
 
 def build(tails: dict[str, tail.ClipTail], p: PssSettings, s: SmaSettings) -> Semantics:
     torch.manual_seed(0)
-    return Semantics(pss=p, sma=s, shapes=ClipShapes(DIM, WIDTH, WIDTH), **tails)
+    return Semantics(pss=p, sma=s, shapes=ClipShapes(DIM, WIDTH, WIDTH), changes=3, **tails)
 
 
 @pytest.mark.parametrize("adapters", ["tail", "cls"])
@@ -67,6 +75,23 @@ def test_a_batch_of_just_what_the_plan_reads_is_enough(
     torch.autograd.backward(features.square().sum() + meaning.similarity.sum())
     unused = [name for name, one in module.named_parameters() if one.grad is None]
     assert unused == []
+
+
+def test_measures_of_changed_content_stand_standardised_behind_what_the_query_saw(
+    tails: dict[str, tail.ClipTail],
+) -> None:
+    p, with_measures = pss(), sma(measures=True)
+    assert Plan.of(pss=p, sma=with_measures).reads()["change"] == ("statistics", "change")
+    assert "change" not in Plan.of(pss=p, sma=sma(measures=True, enabled=False)).reads()
+    module = build(tails, p, with_measures)
+    change = torch.tensor([[4.0, -9.0, 0.0], [16.0, -1.0, 0.0], [0.0, 0.0, 25.0]])
+    roots = torch.tensor([[2.0, -3.0, 0.0], [4.0, -1.0, 0.0], [0.0, 0.0, 5.0]])
+    module.standardise.set_from(module.measures({"change": change}))
+    meaning = module(batch() | {"change": change})
+    assert meaning.mutation.shape == (3, 8 + 3)
+    expected = (roots - roots.mean(0)) / roots.std(0, correction=0)
+    torch.testing.assert_close(meaning.mutation[:, 8:], expected)
+    torch.testing.assert_close(meaning.mutation[:, :8], build(tails, p, sma())(batch()).mutation)
 
 
 def test_both_modules_off_read_nothing_and_give_nothing(tails: dict[str, tail.ClipTail]) -> None:

@@ -14,7 +14,7 @@ A batch is a dict of tensors with the videos first:
 
     features      (video, frame or time, width)    the branch's own trunk, one view
     motion        (video, time, width)             the segment branch's motion features
-    statistics    (video, statistic)               handcrafted measures
+    spatial, temporal, change  (video, statistic)  handcrafted measures, see `frame_statistics.GROUPS`
     frames_cls    (video, frame, dim)              CLIP's class token of each frame
     image_tokens  (video, frame, token, width)     input of CLIP's last vision block
     text_cls      (video, dim)                     CLIP's prompt vector

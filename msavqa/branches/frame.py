@@ -9,6 +9,7 @@ from msavqa.branch_parts import (
     HeadSettings,
     Output,
     Shapes,
+    Statistics,
     beside,
     head_of,
     meaning_of,
@@ -36,7 +37,7 @@ class BranchSettings(Settings):
     """Whose features it reads: a key of `trunks`."""
     pss: PssSettings
     sma: SmaSettings
-    statistics: bool
+    statistics: list[Statistics]
     """Handcrafted measures of the video beside each frame's features."""
     head: HeadSettings
     loss: LossSettings
@@ -58,6 +59,7 @@ class Branch(nn.Module):
         super().__init__()
         self.shapes = shapes
         self.backbone = backbone
+        self.statistics = list(settings.statistics)
         technical = shapes.features + shapes.statistics
         self.standardise = Standardise(technical)
         self.semantics = semantics_of(
@@ -67,7 +69,7 @@ class Branch(nn.Module):
 
     def technical(self, batch: Batch) -> Float[Tensor, "video frame technical"]:
         """What the frames look like, before standardisation."""
-        return beside(self.backbone(batch["features"]), statistics_in(batch, self.shapes))
+        return beside(self.backbone(batch["features"]), statistics_in(batch, self.statistics))
 
     def forward(self, batch: Batch) -> Output:
         """Scores of a batch; `backbone` and the batch's keys are as `branches` says."""

@@ -12,6 +12,7 @@ from msavqa.branch_parts import (
     HeadSettings,
     Output,
     Shapes,
+    Statistics,
     beside,
     head_of,
     meaning_of,
@@ -44,7 +45,7 @@ class BranchSettings(Settings):
     motion_trunk: str
     pss: PssSettings
     sma: SmaSettings
-    statistics: bool
+    statistics: list[Statistics]
     """Handcrafted measures of the video beside each segment's features."""
     head: HeadSettings
     loss: LossSettings
@@ -64,7 +65,7 @@ class Branch(nn.Module):
         image_tail: nn.Module | None,
     ) -> None:
         super().__init__()
-        self.shapes, self.motion = shapes, settings.motion
+        self.motion, self.statistics = settings.motion, list(settings.statistics)
         self.backbone = backbone
         motion = {"trunk": shapes.motion, "difference": shapes.features, "none": 0}[settings.motion]
         technical = shapes.features + motion + shapes.statistics
@@ -82,7 +83,7 @@ class Branch(nn.Module):
             parts.append(at_times(batch["motion"].float(), spatial.shape[1]))
         elif self.motion == "difference":
             parts.append((spatial - torch.cat([spatial[:, :1], spatial[:, :-1]], dim=1)).abs())
-        return beside(torch.cat(parts, dim=-1), statistics_in(batch, self.shapes))
+        return beside(torch.cat(parts, dim=-1), statistics_in(batch, self.statistics))
 
     def forward(self, batch: Batch) -> Output:
         """Scores of a batch, see `branches`."""

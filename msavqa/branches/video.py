@@ -12,6 +12,7 @@ from msavqa.branch_parts import (
     HeadSettings,
     Output,
     Shapes,
+    Statistics,
     head_of,
     meaning_of,
     semantics_of,
@@ -40,7 +41,7 @@ class BranchSettings(Settings):
     """How the features of all times become one vector; PSS features are averaged over frames."""
     pss: PssSettings
     sma: SmaSettings
-    statistics: bool
+    statistics: list[Statistics]
     """Handcrafted measures of the video beside its features."""
     head: HeadSettings
     loss: LossSettings
@@ -60,7 +61,7 @@ class Branch(nn.Module):
         image_tail: nn.Module | None,
     ) -> None:
         super().__init__()
-        self.shapes, self.pooling = shapes, list(settings.pooling)
+        self.pooling, self.statistics = list(settings.pooling), list(settings.statistics)
         self.backbone = backbone
         technical = shapes.features * len(self.pooling) + shapes.statistics
         self.standardise = Standardise(technical)
@@ -72,7 +73,7 @@ class Branch(nn.Module):
     def technical(self, batch: Batch) -> Float[Tensor, "video technical"]:
         """What the video looks like over time, before standardisation."""
         pooled = [_pooled(self.backbone(batch["features"]).float(), how) for how in self.pooling]
-        return torch.cat([*pooled, *statistics_in(batch, self.shapes)], dim=-1)
+        return torch.cat([*pooled, *statistics_in(batch, self.statistics)], dim=-1)
 
     def forward(self, batch: Batch) -> Output:
         """Scores of a batch, see `branches`."""

@@ -28,13 +28,16 @@ class TrunkSettings(Settings):
 
 
 def specs(settings: TrunkSettings, *, frames: int) -> tuple[ArraySpec, ...]:
-    """`statistics` (video, statistic), named in the attribute `statistics`."""
-    return (ArraySpec("statistics", (AXIS, "statistic"), (len(frame_statistics.NAMES),), "float32"),)
+    """One array (video, statistic) a group of measures: `spatial`, `temporal`, `change`."""
+    return tuple(
+        ArraySpec(group, (AXIS, "statistic"), (len(names),), "float32")
+        for group, names in frame_statistics.GROUPS.items()
+    )
 
 
 def attributes(settings: TrunkSettings) -> dict[str, Any]:
-    """`statistics`: the measures' names; what each means is said in `frame_statistics`."""
-    return {"statistics": list(frame_statistics.NAMES)}
+    """`statistics`: the measures' names by group; what each means is said in `frame_statistics`."""
+    return {"statistics": {group: list(names) for group, names in frame_statistics.GROUPS.items()}}
 
 
 def fingerprint(settings: TrunkSettings) -> dict[str, Any]:
@@ -50,7 +53,11 @@ def fingerprint(settings: TrunkSettings) -> dict[str, Any]:
 def load(settings: TrunkSettings, *, device: str, batch: int) -> Network[Video]:
     """The measures of videos; device and batch mean nothing here."""
 
+    order = {name: place for place, name in enumerate(frame_statistics.NAMES)}
+    columns = {group: [order[name] for name in names] for group, names in frame_statistics.GROUPS.items()}
+
     def forward(rows: Sequence[Any]) -> Arrays:
-        return {"statistics": np.stack(rows)}
+        measures = np.stack(rows)
+        return {group: measures[:, places] for group, places in columns.items()}
 
     return Network(lambda video: frame_statistics.measure(video.frames), forward)
