@@ -1,6 +1,6 @@
 """What the branches share beside the layers: sizes of their inputs, their output, their head's settings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from msavqa.layers import ScoreHead, compressed
+from msavqa.layers import ScoreHead, Standardise, compressed
 from msavqa.params import Settings
 from msavqa.semantics import (
     STATISTICS_TRUNK,
@@ -21,6 +21,8 @@ from msavqa.semantics import (
     SmaSettings,
 )
 
+Standardised = list[tuple[Standardise, Callable[[Batch], Tensor]]]
+"""Constants to be frozen, and what of a batch they standardise."""
 Statistics = Literal["spatial", "temporal", "change"]
 """A group of handcrafted measures: of single frames, of how steady time is, of content that changes."""
 
@@ -87,6 +89,15 @@ def semantics_of(
         text_tail=text_tail,
         image_tail=image_tail,
     )
+
+
+def standardised(branch: Any, *, technical: bool) -> Standardised:
+    """A branch's standardising constants and what each standardises; `technical`: of that half too."""
+    found = [(branch.standardise, branch.technical)] if technical else []
+    semantics = branch.semantics
+    if semantics is not None and semantics.standardise is not None:
+        found.append((semantics.standardise, semantics.measures))
+    return found
 
 
 def meaning_of(semantics: Semantics | None, batch: Batch) -> Meaning:

@@ -19,15 +19,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from msavqa import checkpoint_file, metrics
-from msavqa.branch_parts import Output
+from msavqa.branch_parts import Output, Standardised
 from msavqa.errors import MsavqaError
 from msavqa.inputs import Inputs, Resident, Rows
-from msavqa.layers import Standardise
 from msavqa.live import Follow
 from msavqa.optimise import OptimiserSettings, cosine_with_warmup, optimiser
 from msavqa.params import Settings
 from msavqa.ranks import Ranks
-from msavqa.semantics import Batch
 
 Loss = Callable[[Output, Tensor, Tensor], Tensor]
 """Loss of (output, standardised mos, weight)."""
@@ -159,20 +157,14 @@ def fit(
     return history
 
 
-def freeze_constants(
-    standardise: Standardise,
-    read: Callable[[Batch], Tensor],
-    *,
-    inputs: Inputs,
-    labels: Labels,
-    settings: TrainSettings,
-) -> None:
-    """Sets standardising constants of what `read` makes of training rows, at most `CONSTANT_ROWS` of them."""
+def freeze_constants(parts: Standardised, *, inputs: Inputs, labels: Labels, settings: TrainSettings) -> None:
+    """Sets a branch's standardising constants from training rows, at most `CONSTANT_ROWS` of them."""
     count = len(labels.videos)
     chosen = labels.videos[np.linspace(0, count - 1, min(count, CONSTANT_ROWS)).astype(np.int64)]
-    with torch.no_grad(), _precision(inputs.device, settings):
-        found = [read(inputs.batch(part)) for part in _parts(chosen, settings)]
-    standardise.set_from(torch.cat([one.reshape(-1, one.shape[-1]).float() for one in found]))
+    for constants, read in parts:
+        with torch.no_grad(), _precision(inputs.device, settings):
+            found = [read(inputs.batch(part)) for part in _parts(chosen, settings)]
+        constants.set_from(torch.cat([one.reshape(-1, one.shape[-1]).float() for one in found]))
 
 
 def predict(model: nn.Module, *, inputs: Inputs, videos: Rows, settings: TrainSettings) -> Floats:

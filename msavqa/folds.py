@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from msavqa import fit, inputs, launch, live, model, tables, tail, trainable
-from msavqa.branch_parts import Output, Shapes
+from msavqa.branch_parts import Output, Shapes, standardised
 from msavqa.fit import Labels, Record, TrainSettings
 from msavqa.ranks import Ranks
 
@@ -167,8 +167,8 @@ def run_job(opened: Opened, job: Job, *, ranks: Ranks) -> Outcome:
     net = opened.model()
     labels = labels_of(opened.inputs, learning)
     net.eval()
-    for constants, read in model.standardised(net, technical=work.start is None):
-        fit.freeze_constants(constants, read, inputs=opened.inputs, labels=labels, settings=work.train)
+    constants = standardised(net, technical=work.start is None)
+    fit.freeze_constants(constants, inputs=opened.inputs, labels=labels, settings=work.train)
     if work.start is not None:
         model.continue_from(net, work.start)
     module = model.branch(work.branch)

@@ -1,7 +1,7 @@
 """A branch by its name: built from settings and sizes, its learned weights saved and strictly loaded."""
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -12,9 +12,7 @@ from torch import Tensor, nn
 
 from msavqa.branch_parts import Output, Shapes
 from msavqa.errors import MsavqaError
-from msavqa.layers import Standardise
 from msavqa.params import Settings
-from msavqa.semantics import Batch
 
 
 class WeightsError(MsavqaError):
@@ -65,15 +63,6 @@ def assemble(
         image_tail=image_tail,
     )
     return model
-
-
-def standardised(model: Any, *, technical: bool) -> list[tuple[Standardise, Callable[[Batch], Tensor]]]:
-    """The branch's standardising constants and what they standardise; `technical`: of that half too."""
-    found = [(model.standardise, model.technical)] if technical else []
-    semantics = model.semantics
-    if semantics is not None and semantics.standardise is not None:
-        found.append((semantics.standardise, semantics.measures))
-    return found
 
 
 def save(weights: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
