@@ -8,6 +8,7 @@ to the last digit, by itself or in a list. Decoding happens in worker processes 
 """
 
 import os
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -64,7 +65,7 @@ class Branch:
 
 
 class Scorer(AbstractContextManager["Scorer"]):
-    """A loaded bundle; keep it to score more than one video. Use in `with`, or `close` it at the end."""
+    """A loaded bundle; keep it to score more than one video. `with` or `close` ends its processes at once."""
 
     def __init__(self, found: Bundle, *, workers: int = 1, decode_seconds: float = DECODE_SECONDS) -> None:
         self.bundle = found
@@ -74,6 +75,8 @@ class Scorer(AbstractContextManager["Scorer"]):
             function, workers=workers, timeout_seconds=decode_seconds, what="Video"
         )
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="networks")
+        # For who scores one video in one line and keeps nothing: the decoding process goes with the scorer.
+        self._end = weakref.finalize(self, _end, self._pool, self._loader)
         self._loading: Future[tuple[Perception, dict[str, Branch]]] | None = None
         # Sums depend on the number of threads in their last bits; the environment must not change a score.
         self._threads = os.cpu_count() or 1
@@ -124,8 +127,7 @@ class Scorer(AbstractContextManager["Scorer"]):
 
     def close(self) -> None:
         """Ends the decoding processes."""
-        self._pool.close()
-        self._loader.shutdown(wait=True, cancel_futures=True)
+        self._end()
 
     def __enter__(self) -> "Scorer":
         return self
@@ -181,6 +183,11 @@ class Scorer(AbstractContextManager["Scorer"]):
         if self._loading is None:
             self._loading = self._loader.submit(_networks, self.bundle)
         return self._loading
+
+
+def _end(pool: Pool[str, decode.Decoded], loader: ThreadPoolExecutor) -> None:
+    pool.close()
+    loader.shutdown(wait=True, cancel_futures=True)
 
 
 def load(path: Path | str, *, workers: int = 1, decode_seconds: float = DECODE_SECONDS) -> Scorer:

@@ -11,61 +11,112 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 import zarr
 
-from tests import tiny
+from tests import documents, tiny
 from tests.conftest import skip_or_fail
 
 pytestmark = pytest.mark.pipeline
 
+PAGE = documents.read("docs/sharing.md")
 STORE = "features/sample/clip_image.zarr"
+EXAMPLES = {
+    "folder": "/mnt/team/msavqa",
+    "bucket": "s3://bucket/msavqa",
+    "server": "http://127.0.0.1:9000",
+    "host": "ssh://me@host/srv/msavqa",
+    "keyfile": "~/.ssh/id_ed25519",
+    "git": "GIT_URL",
+}
+"""What the page writes for places of one's own."""
+AFTER_TRAINING = ["ensemble", "report", "export"]
 
 
-@pytest.fixture(scope="module")
-def first(tiny_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The clone of whoever ran the pipeline: its outputs are in its own cache."""
-    copy = tmp_path_factory.mktemp("first") / "msavqa"
-    shutil.copytree(tiny_world, copy, symlinks=True)
+@pytest.fixture
+def first(tiny_world: Path, tmp_path: Path) -> Path:
+    """The clone of whoever ran the pipeline and has committed nothing of it; `hub.git` is its origin."""
+    copy = Path(shutil.copytree(tiny_world, tmp_path / "first", symlinks=True))
+    tiny.run("git", "reset", "--quiet", "HEAD~1", cwd=copy)
+    tiny.run("git", "clone", "--quiet", "--bare", str(copy), str(tmp_path / "hub.git"), cwd=tmp_path)
+    tiny.run("git", "remote", "add", "origin", str(tmp_path / "hub.git"), cwd=copy)
+    tiny.run("git", "fetch", "--quiet", cwd=copy)
+    tiny.run("git", "branch", "--quiet", "--set-upstream-to=origin/main", cwd=copy)
     return copy
 
 
-def _share(first: Path, target: Path, url: str, **options: str) -> Path:
-    """Pushes from the first clone, pulls into a second one; returns the second."""
-    tiny.add_remote(first, url, **options)
-    tiny.run("dvc", "push", cwd=first)
-    second = tiny.clone(first, target, remote=url, **options)
-    tiny.run("dvc", "pull", "--allow-missing", cwd=second)
+def type_in(heading: str, *, cwd: Path, only: tuple[str, ...] = ("",), **places: str) -> str:
+    """Types the commands under a heading of the page, those that hold one of `only`; returns what they say.
+
+    `places` gives what stands for the page's example addresses on this machine.
+    """
+    said = ""
+    for command in documents.commands(documents.section(PAGE, heading)):
+        if any(word in command for word in only):
+            for example, real in places.items():
+                command = command.replace(EXAMPLES[example], real)
+            said += tiny.run("bash", "-euc", command, cwd=cwd)
+    return said
+
+
+def share(first: Path, *remote: str, **places: str) -> Path:
+    """The page from its first command to the colleague's last: returns the colleague's clone, ran nothing."""
+    type_in("Once a team: a remote", cwd=first, only=(*remote, "git add"), **places)
+    assert tiny.stages_run(type_in("Who has run the pipeline", cwd=first)) == []
+    second = tiny.clone(first.parent / "hub.git", first.parent / "second")
+    if "keyfile" in places:  # each has a key of their own: it is not in git
+        type_in("Once a team: a remote", cwd=second, only=("keyfile",), **places)
+    assert tiny.stages_run(type_in("Who has not", cwd=second)) == []
+    assert tiny.run("git", "status", "--short", cwd=second) == ""
     return second
 
 
 def test_a_colleague_pulls_and_no_stage_runs_then_a_new_head_retrains_from_the_features(
     first: Path, tmp_path: Path
 ) -> None:
-    second = _share(first, tmp_path / "second", str(tmp_path / "remote"))
-    shutil.rmtree(second / "data/sample/videos", ignore_errors=True)
-
+    second = share(first, "/mnt/", folder=str(tmp_path / "remote"))
+    shutil.rmtree(second / "data/sample/videos")
     assert tiny.repro(second, "--allow-missing") == []
 
     tiny.edit(second / "params.yaml", {"branches.frame.head.width": 24})
     ran = tiny.repro(second, "--allow-missing")
-    assert [name for name in ran if name != "check"] == ["train@frame", "ensemble", "report", "export"]
+    assert [name for name in ran if name != "check"] == ["train@frame", *AFTER_TRAINING]
 
 
 def test_another_project_takes_one_store(first: Path, tmp_path: Path) -> None:
-    tiny.add_remote(first, str(tmp_path / "remote"))
-    tiny.run("dvc", "push", cwd=first)
-    other = tmp_path / "other"
-    other.mkdir()
-    tiny.run("git", "init", "--quiet", cwd=other)
-    tiny.run("dvc", "init", "--quiet", cwd=other)
+    type_in("Once a team: a remote", cwd=first, only=("/mnt/", "git add"), folder=str(tmp_path / "remote"))
+    type_in("Who has run the pipeline", cwd=first)
+    for verb in ("dvc get", "dvc import"):
+        other = tmp_path / verb
+        other.mkdir()
+        tiny.run("git", "init", "--quiet", cwd=other)
+        tiny.run("dvc", "init", "--quiet", cwd=other)
+        type_in("One store into another project", cwd=other, only=(verb,), git=str(tmp_path / "hub.git"))
+        taken, made = (zarr.open_group(str(place), mode="r")["cls"][:]
+                       for place in (other / Path(STORE).name, first / STORE))  # fmt: skip
+        np.testing.assert_array_equal(taken, made)
+        assert (other / "clip_image.zarr.dvc").is_file() == (verb == "dvc import")
+    assert "didn't change" in tiny.run("dvc", "update", "clip_image.zarr.dvc", cwd=other)
 
-    tiny.run("dvc", "get", str(first), STORE, "--out", "copy.zarr", cwd=other)
-    tiny.run("dvc", "import", str(first), STORE, "--out", "followed.zarr", cwd=other)
 
-    expected = zarr.open_group(str(first / STORE), mode="r")["cls"][:]
-    for name in ("copy.zarr", "followed.zarr"):
-        np.testing.assert_array_equal(zarr.open_group(str(other / name), mode="r")["cls"][:], expected)
-    assert (other / "followed.zarr.dvc").is_file()
+def test_a_store_travels_as_one_file(first: Path, tmp_path: Path) -> None:
+    type_in("One store into another project", cwd=first, only=("msavqa",))
+    assert "files whole" in tiny.run("msavqa", "features", "verify", "clip_image.zarr", cwd=first)
+
+
+def test_variants_of_a_trunk_live_side_by_side_and_are_both_shared(first: Path, tmp_path: Path) -> None:
+    before = (first / STORE / "shards.json").read_bytes()
+    params = first / "params.yaml"
+    data = yaml.safe_load(params.read_text(encoding="utf-8"))
+    data["trunks"]["clip_image_l14"] = {**data["trunks"]["clip_image"], "cut": "cls"}
+    params.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    assert tiny.repro(first) == ["check", "extract@clip_image_l14", "report", "export"]
+    second = share(first, "/mnt/", folder=str(tmp_path / "remote"))
+    found = {name: zarr.open_group(str(second / f"features/sample/{name}.zarr"), mode="r")
+             for name in ("clip_image", "clip_image_l14")}  # fmt: skip
+    assert "tokens" in found["clip_image"]
+    assert "tokens" not in found["clip_image_l14"]
+    assert (second / STORE / "shards.json").read_bytes() == before
 
 
 @pytest.fixture
@@ -92,10 +143,10 @@ def s3_server() -> Iterator[str]:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_features_travel_through_s3(first: Path, tmp_path: Path, s3_server: str) -> None:
-    options = {"endpointurl": s3_server, "access_key_id": "key", "secret_access_key": "secret"}
-    second = _share(first, tmp_path / "second", "s3://team/msavqa", **options)
-    assert tiny.repro(second, "--allow-missing") == []
+def test_features_travel_through_s3(first: Path, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    share(first, "s3://", "endpointurl", bucket="s3://team/msavqa", server=s3_server)
 
 
 @pytest.fixture
@@ -144,5 +195,4 @@ def ssh_server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
 def test_features_travel_through_ssh(first: Path, tmp_path: Path, ssh_server: tuple[int, Path]) -> None:
     port, key = ssh_server
     url = f"ssh://{getpass.getuser()}@127.0.0.1:{port}{tmp_path / 'remote'}"
-    second = _share(first, tmp_path / "second", url, keyfile=str(key))
-    assert tiny.repro(second, "--allow-missing") == []
+    share(first, "ssh://", "keyfile", host=url, keyfile=str(key))

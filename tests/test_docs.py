@@ -1,0 +1,225 @@
+"""Every command of the documents is run by a test named here, or stands here with the reason why not."""
+
+import ast
+import contextlib
+import io
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import msavqa
+from tests import documents, media, tiny
+from tests.conftest import ROOT, skip_or_fail
+
+PIPELINE = "test_pipeline::test_an_experiment_sets_a_knob_and_reuses_every_store"
+QUEUE = "test_pipeline::test_a_queued_sweep_reuses_every_store_shows_its_progress_and_fits_a_terminal"
+OWN = "test_docs::test_own_data_goes_from_a_csv_to_a_report_by_the_readmes_commands"
+MAKE = "test_docs::test_make_runs_what_the_readme_shows_on_a_finished_project"
+HELP = "test_docs::test_make_help_lists_every_target_that_the_documents_name"
+FOLDER = "test_sharing::test_a_colleague_pulls_and_no_stage_runs_then_a_new_head_retrains_from_the_features"
+STORE = "test_sharing::test_another_project_takes_one_store"
+FILE = "test_sharing::test_a_store_travels_as_one_file"
+
+RUN_BY = {
+    "make repro": MAKE,
+    "make table2": MAKE,
+    "make exp-show": MAKE,
+    "make help": HELP,
+    'msavqa score data/sample/videos/t2v/0097_dune.mp4 --prompt "an orange square moves left in front of '
+    'a calm sea"': "test_docs::test_the_score_of_the_readme_is_what_the_command_prints",
+    "cp presets/csv.yaml params.yaml": OWN,
+    "msavqa data check mine": OWN,
+    "dvc repro": OWN,
+    'dvc add videos && git add --all && git commit -m "feat: our videos and settings"': OWN,
+    "msavqa compare runs/mine/ensemble runs/mine/frame": OWN,
+    "dvc exp run -S train.epochs=24": PIPELINE,
+    "dvc exp show": PIPELINE,
+    "dvc exp run --queue -S 'train.epochs=8,16,24' && dvc queue start -j 1": QUEUE,
+    "make ablation": "test_ablation::"
+    "test_the_sweep_runs_experiments_reuses_stores_and_leaves_everything_as_it_was",
+    "msavqa submission": "test_cli::test_withheld_scores_are_packed_for_the_challenge",
+    "msavqa ui": "test_ui::test_a_dropped_video_is_scored_and_two_prompts_are_compared",
+    "python -m benchmarks.score": "test_docs::test_every_benchmark_says_what_it_measures",
+    "python -m tests.closure": "test_docs::test_the_closure_prints_what_is_missing",
+    "msavqa features info": "test_commands_features::test_info_shows_a_table_or_json",
+    "msavqa features info features/sample/clip_image.zarr": "test_commands_features::"
+    "test_info_shows_a_table_or_json",
+    "dvc remote add --default team /mnt/team/msavqa": FOLDER,
+    "dvc remote add --default team s3://bucket/msavqa": "test_sharing::test_features_travel_through_s3",
+    "dvc remote modify team endpointurl http://127.0.0.1:9000": "test_sharing::"
+    "test_features_travel_through_s3",
+    "dvc remote add --default team ssh://me@host/srv/msavqa": "test_sharing::"
+    "test_features_travel_through_ssh",
+    "dvc remote modify --local team keyfile ~/.ssh/id_ed25519": "test_sharing::"
+    "test_features_travel_through_ssh",
+    'git add .dvc/config && git commit -m "build: add the team\'s remote"': FOLDER,
+    "git add params.yaml reports '*dvc.lock'": FOLDER,
+    'git commit -m "feat: features and runs of our data set"': FOLDER,
+    "dvc push": FOLDER,
+    "git push": FOLDER,
+    "git pull": FOLDER,
+    "dvc pull --allow-missing": FOLDER,
+    "dvc repro --allow-missing": FOLDER,
+    "dvc get    GIT_URL features/sample/clip_image.zarr": STORE,
+    "dvc import GIT_URL features/sample/clip_image.zarr": STORE,
+    "msavqa features export features/sample/clip_image.zarr clip_image.h5": FILE,
+    "msavqa features import clip_image.h5 clip_image.zarr": FILE,
+}
+"""Command -> `module::function` of the test that runs it, some with smaller numbers."""
+
+NOT_RUN = {
+    "make test": "it is what runs this test; `.ci/run` calls it from a fresh clone",
+    "make check": "it is `make lint` and a part of `make test`",
+    "make paper-smoke": "a quarter of an hour; test_paper_smoke tests its parts, LOG.md has its figures",
+    "source .venv/bin/activate": "the shell's own; `make repro` makes the file",
+    "pip install '.[ui]'": "an install; tests install the same packages by the extra `dev`",
+    "dvc push --run-cache": "the page advises against it",
+}
+"""Command -> why no test runs it."""
+
+NO_COMMANDS = {
+    "import msavqa",
+    "data/sample/videos/t2v/0097_dune.mp4: ",
+    "video,prompt,mos",
+    "dvc.yaml        ",
+}
+"""How code blocks without a command begin: Python and output (both checked below), data, the map."""
+
+
+def shown() -> set[str]:
+    """Every command of every page."""
+    texts = [documents.read(page) for page in documents.PAGES]
+    return {command for text in texts for command in documents.commands(text) + documents.mentioned(text)}
+
+
+def test_every_command_is_run_by_a_test_or_has_a_reason_why_not() -> None:
+    assert sorted(shown() - RUN_BY.keys() - NOT_RUN.keys()) == []
+    assert sorted((RUN_BY.keys() | NOT_RUN.keys()) - shown()) == []
+    assert RUN_BY.keys() & NOT_RUN.keys() == set()
+
+
+def test_the_tests_that_run_them_exist() -> None:
+    for named in sorted(set(RUN_BY.values())):
+        module, function = named.split("::")
+        tree = ast.parse((ROOT / "tests" / f"{module}.py").read_text(encoding="utf-8"))
+        assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, named
+
+
+def test_a_code_block_without_a_command_is_known() -> None:
+    for page in documents.PAGES:
+        text = documents.read(page)
+        for block in documents.blocks(text):
+            known = documents.commands("\n".join(f"    {line}" for line in block))
+            assert len(known) == len(block) or block[0].startswith(tuple(NO_COMMANDS)), (page, block[0])
+
+
+def test_a_page_is_read_as_a_reader_reads_it() -> None:
+    text = "Say `make x` or\n`dvc y\nz`, not `dvc`.\n\n    make x  # why\n\n    a,b\n\n"
+    text += "```\npip z\n```\n    git q\n"
+    assert documents.blocks(text) == [["make x  # why"], ["a,b"], ["pip z"], ["git q"]]
+    assert documents.commands(text) == ["make x", "pip z", "git q"]
+    assert documents.mentioned(text) == ["make x", "dvc y z"]
+
+
+def test_python_of_the_readme_scores(
+    random_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (lines,) = [
+        block for block in documents.blocks(documents.read("README.md")) if block[0] == "import msavqa"
+    ]
+    (tmp_path / "runs" / "sample").mkdir(parents=True)
+    (tmp_path / "runs" / "sample" / "bundle").symlink_to(random_bundle)
+    media.write(tmp_path / "some.mp4", media.numbered(8))
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec("\n".join([*lines[:-1], f"found = {lines[-1]}"]), names)
+    with msavqa.load(random_bundle) as scorer:
+        assert names["found"] == scorer.score("some.mp4", "a red ball rolls left")
+
+
+@pytest.mark.sample
+def test_the_score_of_the_readme_is_what_the_command_prints() -> None:
+    if not (ROOT / "runs/sample/bundle/bundle.json").is_file():
+        skip_or_fail("no runs/sample/bundle: run `make repro` first")
+    page = documents.section(documents.read("README.md"), "A score in one line")
+    (command,) = [one for one in documents.commands(page) if one.startswith("msavqa score")]
+    (stated,) = [block[0] for block in documents.blocks(page) if " interval " in block[0]]
+    printed = tiny.run("bash", "-c", command, cwd=ROOT).strip()
+    number = r"\d+\.\d+"
+    assert re.sub(number, "#", printed.partition("  alignment")[0]) == re.sub(
+        number, "#", stated.partition("  alignment")[0]
+    )
+    found, expected = ([float(one) for one in re.findall(number, line)] for line in (printed, stated))
+    assert found == pytest.approx(expected, abs=3)  # another machine's last digits, not another model's score
+
+
+def test_make_help_lists_every_target_that_the_documents_name() -> None:
+    listed = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    known = {line.split()[0] for line in listed.splitlines()}
+    assert {command.split()[1] for command in shown() if command.startswith("make ")} - {"help"} <= known
+
+
+def test_every_benchmark_says_what_it_measures() -> None:
+    for path in sorted((ROOT / "benchmarks").glob("[a-z]*.py")):
+        said = io.StringIO()
+        module = __import__(f"benchmarks.{path.stem}", fromlist=["main"])
+        with contextlib.redirect_stdout(said), pytest.raises(SystemExit) as ended:
+            module.main(["--help"])
+        assert ended.value.code == 0
+        assert f"python -m benchmarks.{path.stem}" in said.getvalue()
+
+
+def test_the_closure_prints_what_is_missing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.closure"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert ": add " not in done.stdout
+
+
+@pytest.mark.pipeline
+def test_make_runs_what_the_readme_shows_on_a_finished_project(tiny_world: Path, tmp_path: Path) -> None:
+    repo = Path(shutil.copytree(tiny_world, tmp_path / "msavqa", symlinks=True))
+    (repo / ".venv/bin").mkdir(parents=True)
+    (repo / ".venv/bin/.installed").touch()  # what `make install` leaves: these packages are another .venv's
+    said = tiny.run("make", "repro", cwd=repo)
+    assert tiny.stages_run(said) == []
+    assert "report: reports/report.html" in said
+    assert "prompt_disjoint" in tiny.run("make", "table2", cwd=repo)
+    assert "SRCC" in tiny.run("make", "exp-show", cwd=repo)
+
+
+@pytest.mark.pipeline
+def test_own_data_goes_from_a_csv_to_a_report_by_the_readmes_commands(
+    tiny_world: Path, tmp_path: Path
+) -> None:
+    repo = Path(shutil.copytree(tiny_world, tmp_path / "msavqa", symlinks=True))
+    page = documents.section(documents.read("README.md"), "Your own data in five minutes")
+    (columns,) = [block[0] for block in documents.blocks(page) if block[0].startswith("video,")]
+    sample = pd.read_csv(repo / "data/sample/videos/t2v.csv")
+    shutil.copytree(repo / "data/sample/videos/t2v", repo / "videos")
+    sample.assign(mos=1 + sample["mos"] / 25)[columns.split(",")].to_csv(repo / "videos.csv", index=False)
+    copy, check, repro, track, *_, compare = [
+        one for one in documents.commands(page.split("###")[0]) if not one.startswith(("dvc exp", "make"))
+    ]
+    tiny.run("bash", "-c", copy, cwd=repo)
+    smaller = {**tiny.TINY_PARAMS, "split.seeds": [0], "decode.box": 96}
+    tiny.edit(repo / "params.yaml", smaller)
+    said = tiny.run("bash", "-c", check, cwd=repo)
+    assert said.startswith(f"mine: {len(sample)} videos, 8 prompts, 0 generators, {len(sample)} with a MOS, ")
+    ran = tiny.stages_run(tiny.run("bash", "-c", repro, cwd=repo))
+    assert {"decode@mine", "train@frame", "export"} <= set(ran)
+    assert "pretrain" not in ran
+    tiny.run("bash", "-c", track, cwd=repo)
+    assert tiny.repro(repo) == []
+    assert "srcc" in tiny.run("bash", "-c", compare, cwd=repo).lower()
+    tiny.run("dvc", "exp", "run", "--queue", "--set-param", "branches.frame.head.width=16", cwd=repo)
+    tiny.run("dvc", "queue", "start", "--jobs", "1", cwd=repo)
+    name = tiny.run("dvc", "queue", "status", cwd=repo).split("\n")[1].split()[1]
+    ran = tiny.stages_run(tiny.run("dvc", "queue", "logs", "--follow", name, cwd=repo))
+    assert [one for one in ran if one != "check"] == ["train@frame", "ensemble", "report", "export"]
+    tiny.wait_for_queue(repo)
