@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from msavqa import shards
+from msavqa import shards, staging, store_format
 from msavqa.feature_rows import ExtractSettings, prompt_rows, trunk, video_rows
 from msavqa.frames import ReadFrames
 from msavqa.progress import Progress
@@ -31,18 +31,22 @@ def videos(
 ) -> WriteReport:
     """Runs the trunk of these settings over every video of frames.zarr and writes the store at `path`.
 
-    Videos that decoding quarantined stay quarantined, with their reason. Raises `ExtractError` where a
-    feature cannot be stored, naming the video.
+    Videos that decoding quarantined stay quarantined, with their reason. One whose decoder hangs or dies here
+    (frames that are not stored are decoded again) is quarantined too; the next call tries it again. Raises
+    `ExtractError` where a feature cannot be stored, naming the video.
     """
     made_by: Any = trunk(settings.kind)
     specs: tuple[ArraySpec, ...] = made_by.specs(settings, frames=frames.specs["times_seconds"].shape[0])
+    made_of = made_by.fingerprint(settings) | {"decoded": frames.fingerprint}
+    root = staging_root or staging.default_root()
+    _retire_lost(root / store_format.staging_name(fingerprint=made_of, specs=specs), frames)
     with Progress(description, total=len(frames), unit="videos") as progress:
         return shards.write(
             path,
             ids=frames.ids,
             sha256s=list(frames.rows["sha256"]),
             specs=specs,
-            fingerprint=made_by.fingerprint(settings) | {"decoded": frames.fingerprint},
+            fingerprint=made_of,
             attributes=made_by.attributes(settings),
             compute=video_rows(
                 settings,
@@ -53,7 +57,7 @@ def videos(
                 progress=progress,
             ),
             shard_mb=shard_mb,
-            staging_root=staging_root,
+            staging_root=root,
             on_progress=_staged(progress),
         )
 
@@ -91,6 +95,16 @@ def prompts(
             staging_root=staging_root,
             on_progress=_staged(progress),
         )
+
+
+def _retire_lost(folder: Path, frames: Store) -> None:
+    """Takes staged shards out of use in which a video is quarantined that has been decoded once: its decoder
+    hung or died when frames were read again, which this run may not meet."""
+    decoded = set(zip(frames.rows["id"][frames.valid], frames.rows["sha256"][frames.valid], strict=True))
+    for key in staging.keys(folder):
+        staged = staging.get(folder, key)
+        if staged and any(row["error"] and (row["id"], row["sha256"]) in decoded for row in staged.rows):
+            staging.retire(folder, key)
 
 
 def _staged(progress: Progress) -> Callable[[ShardDone], None]:

@@ -22,6 +22,7 @@ from msavqa.progress import Progress
 from msavqa.shards import Compute, RowResult, ShardResult
 from msavqa.store import Store
 from msavqa.store_format import ArraySpec
+from msavqa.workers import LostError
 
 T = TypeVar("T")
 
@@ -95,7 +96,7 @@ def video_rows(
 ) -> Compute:
     """A function that computes rows of the store: for the extraction, and for who checks some rows again.
 
-    The network is loaded at the first call.
+    The network is loaded at the first call. A video whose decoder was lost is quarantined.
     """
     network = _once(settings, extract)
     count = frames.specs["times_seconds"].shape[0] * max(1, getattr(settings, "views", 1))
@@ -105,21 +106,31 @@ def video_rows(
         arrays = {spec.name: np.zeros((len(rows), *spec.shape), dtype=spec.dtype) for spec in specs}
         good = [(place, row) for place, row in enumerate(rows) if frames.valid[row]]
         read = zip(good, read_frames([row for _, row in good]), strict=True)
-        inputs = ((place, Video(frames.ids[row], pixels)) for (place, row), pixels in read)
+        lost: dict[int, str] = {}
+
+        def inputs() -> Iterator[tuple[int, Video]]:
+            for (place, row), pixels in read:
+                if isinstance(pixels, LostError):
+                    lost[place] = str(pixels)
+                else:
+                    yield place, Video(frames.ids[row], pixels)
+
         net = network()
 
         def prepare(item: tuple[int, Video]) -> tuple[int, Any]:
             return item[0], net.prepare(item[1])
 
-        for batch in _batches(_ahead(prepare, inputs, extract), together):
+        for batch in _batches(_ahead(prepare, inputs(), extract), together):
             places = [place for place, _ in batch]
             found = net.forward([prepared for _, prepared in batch])
             _put(arrays, found, places=places, names=[frames.ids[rows[place]] for place in places])
             if progress is not None:
                 progress.advance(len(places))
         if progress is not None:
-            progress.advance(len(rows) - len(good))
-        return ShardResult(arrays, [_row(frames, row) for row in rows])
+            progress.advance(len(rows) - len(good) + len(lost))
+        return ShardResult(
+            arrays, [_row(frames, row, lost=lost.get(place, "")) for place, row in enumerate(rows)]
+        )
 
     return compute
 
@@ -226,10 +237,10 @@ def _unstorable(name: str, array: str, row: npt.NDArray[Any], dtype: np.dtype[An
     )
 
 
-def _row(frames: Store, row: int) -> RowResult:
-    """What is known of a video stays known: how it was decoded, or why it was not."""
+def _row(frames: Store, row: int, *, lost: str) -> RowResult:
+    """What is known of a video stays known: how it was decoded, or why it was not, now or then."""
     facts = frames.rows.iloc[row]
-    error = "" if facts["status"] == "ok" else str(facts["error"])
+    error = lost if facts["status"] == "ok" else str(facts["error"])
     return RowResult(frames=int(facts["frames"]), decoder=str(facts["decoder"]), error=error)
 
 

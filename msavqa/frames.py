@@ -3,7 +3,8 @@
     with frames.source(store.open("features/mine/frames.zarr"), settings=..., paths=paths) as read_frames:
         for pixels in read_frames(rows):        # (frame, height, width, 3) uint8, in the order of the rows
 
-`decode.store: none` keeps rows and times but no pixels: `source` then decodes again, ahead of its reader.
+`decode.store: none` keeps rows and times but no pixels: `source` then decodes again, ahead of its reader. A
+video whose decoder hangs or dies then comes as its `LostError`: it costs itself, not the run.
 """
 
 import contextlib
@@ -21,10 +22,10 @@ from pydantic import Field
 from msavqa.decode import decode, decoder_facts
 from msavqa.params import Settings
 from msavqa.store import ArraySpec, Rows, Store
-from msavqa.workers import Outcome, Pool
+from msavqa.workers import LostError, Outcome, Pool
 
 Pixels = npt.NDArray[np.uint8]
-ReadFrames = Callable[[Rows], Iterator[Pixels]]
+ReadFrames = Callable[[Rows], Iterator[Pixels | LostError]]
 """Rows of a store -> their frames in the same order, (frame, height, width, 3) uint8 without padding."""
 _ROWS_AHEAD = 4
 
@@ -66,18 +67,28 @@ def source(frames: Store, *, settings: DecodeSettings, paths: Mapping[str, Path]
     """A function that reads frames by row, some rows ahead of its caller; only valid rows may be asked for.
 
     `paths` (id -> video file) is looked into only where the store holds no frames: then videos are decoded in
-    workers, and a video that no longer decodes raises its `DecodeError` or `LostError`. The function may be
-    called often, by one thread. Memory: a few videos, whatever the number of rows.
+    workers. A video that no longer decodes raises its `DecodeError`. One whose worker hung or died comes as
+    its `LostError`; where more than `settings.max_quarantined_fraction` of all do, that is raised. The
+    function may be called often, by one thread. Memory: a few videos, whatever the number of rows.
     """
     if "frames" in frames.specs:
         with ThreadPoolExecutor(1, thread_name_prefix="frames") as thread:
             yield lambda rows: _ahead(thread, functools.partial(_stored, frames), rows)
         return
     function = functools.partial(_pixels, frames=settings.frames, box=settings.box)
+    allowed = int(settings.max_quarantined_fraction * len(frames))
+    lost: list[LostError] = []
+
+    def value(outcome: Outcome[Pixels]) -> Pixels | LostError:
+        if isinstance(outcome.error, LostError) and len(lost) < allowed:
+            lost.append(outcome.error)
+            return outcome.error
+        return _value(outcome)
+
     with Pool(
         function, workers=settings.workers, timeout_seconds=settings.timeout_seconds, what="Video"
     ) as pool:
-        yield lambda rows: map(_value, pool.map(paths[frames.ids[row]] for row in rows))
+        yield lambda rows: map(value, pool.map(paths[frames.ids[row]] for row in rows))
 
 
 def _stored(frames: Store, row: int) -> Pixels:
@@ -95,7 +106,9 @@ def _value(outcome: Outcome[Pixels]) -> Pixels:
     return outcome.value
 
 
-def _ahead(thread: ThreadPoolExecutor, read: Callable[[int], Pixels], rows: Rows) -> Iterator[Pixels]:
+def _ahead(
+    thread: ThreadPoolExecutor, read: Callable[[int], Pixels], rows: Rows
+) -> Iterator[Pixels | LostError]:
     waiting = deque[Future[Pixels]]()
     for row in rows:
         waiting.append(thread.submit(read, int(row)))

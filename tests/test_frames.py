@@ -1,5 +1,6 @@
 """Frames come back from a store, or are decoded again, as the same pixels without padding."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from msavqa import frames, store
 from msavqa.decode import DecodeError, decode
+from msavqa.workers import LostError
 from tests import media, videos
 
 BOX, FRAMES = 32, 4
@@ -69,6 +71,41 @@ def test_a_video_that_no_longer_decodes_says_so_when_frames_are_not_stored(tmp_p
     paths = {"a.mp4": tmp_path / "a.mp4"}
     with frames.source(opened, settings=settings, paths=paths) as read_frames, pytest.raises(DecodeError):
         list(read_frames([0]))
+
+
+def pixels_or_none(path: Path, *, frames: int, box: int) -> frames.Pixels:
+    """Decodes in a worker, which hangs over one video."""
+    if path.name == "hangs.mp4":
+        time.sleep(600)
+    return decode(path, frames=frames, box=box).frames
+
+
+@pytest.mark.parametrize("allowed", [0.5, 0.2])
+def test_a_decoder_that_hangs_costs_one_video_when_frames_are_not_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: float
+) -> None:
+    names = ("hangs.mp4", "v0.mp4", "v1.mp4")
+    for name in names:
+        media.write(tmp_path / name, media.numbered(4))
+    settings = videos.settings(store="none", max_quarantined_fraction=allowed)
+    opened = store.open(videos.decode_to(tmp_path, tmp_path, settings))
+    monkeypatch.setattr(frames, "_pixels", pixels_or_none)
+    quick = settings.model_copy(update={"timeout_seconds": 1.0})
+    paths = {name: tmp_path / name for name in names}
+    sentence = (
+        f"Video in {tmp_path}/hangs.mp4: got no answer within 1 s, twice, expected a result; "
+        "look at that file, or allow it more seconds and memory."
+    )
+    with frames.source(opened, settings=quick, paths=paths) as read_frames:
+        if allowed < 1 / 3:
+            with pytest.raises(LostError) as refusal:
+                list(read_frames(opened.index(names)))
+            assert str(refusal.value) == sentence
+        else:
+            lost, *others = read_frames(opened.index(names))
+            assert isinstance(lost, LostError)
+            assert str(lost) == sentence
+            assert [one.shape for one in others if not isinstance(one, LostError)] == [(4, 24, 32, 3)] * 2
 
 
 def test_what_decides_pixels_is_in_the_fingerprint_and_what_does_not_is_not() -> None:
