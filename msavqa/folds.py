@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from msavqa import fit, inputs, launch, live, model, tables, tail, trainable
+from msavqa import fit, inputs, launch, live, memory, model, tables, tail, trainable
 from msavqa.branch_parts import Output, Shapes, standardised
 from msavqa.fit import Labels, Record, TrainSettings
 from msavqa.ranks import Ranks
@@ -129,6 +129,7 @@ def run(work: Work, todo: Sequence[Job], *, ranks: Ranks) -> Iterator[Outcome]:
 
 def open_work(work: Work) -> Opened:
     """Opens features and tails in this process."""
+    memory.keep_freed()
     torch.set_num_threads(work.train.threads)
     wanted = model.branch(work.branch).inputs(work.settings)
     prompts = _prompts(work)

@@ -22,6 +22,7 @@ VALUE_FREE = frozenset(
         "msavqa/decode_progress",
         "msavqa/errors",
         "msavqa/launch",
+        "msavqa/memory",
         "msavqa/params",
         "msavqa/progress",
         "msavqa/publish",

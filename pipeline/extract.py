@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from msavqa import extract, feature_rows, frames, params, sources, store, tables
+from msavqa import extract, feature_rows, frames, memory, params, sources, store, tables
 from msavqa.feature_rows import ExtractSettings
 from msavqa.frames import DecodeSettings
 from msavqa.store_settings import StoreSettings
@@ -15,6 +15,7 @@ from pipeline import stage
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs one trunk over one dataset; says how much was computed now and what is quarantined."""
     began = time.monotonic()
+    memory.keep_freed()
     dataset, name = stage.coordinates(argv, "dataset", "trunk", description=__doc__)
     data = params.read()
     settings = feature_rows.settings_of(data, name)

@@ -24,7 +24,7 @@ from torch.nn import functional
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from data.sample import backbone_start, mp4, streams
-from msavqa import params
+from msavqa import memory, params
 from msavqa.params import Settings
 from msavqa.progress import track
 
@@ -162,6 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     data = params.read(HERE / "params.yaml")
     settings = params.block(data, f"backbones.{name}", BackboneSettings, where=HERE / "params.yaml")
     seed = int(data["seed"])
+    memory.keep_freed()
     torch.set_num_threads(settings.threads)
     torch.manual_seed(int(streams.generator(seed, "backbone").integers(2**31)))
     levels, causes = practice(HERE / "videos", threads=settings.threads)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from data.sample.clip_pairs import ATTRIBUTES, Pairs, draw_pairs
-from msavqa import params
+from msavqa import memory, params
 from msavqa.params import Settings
 from msavqa.progress import track
 
@@ -170,6 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     data = params.read(HERE / "params.yaml")
     settings = params.block(data, "clip", ClipSettings, where=HERE / "params.yaml")
     seed = int(data["seed"])
+    memory.keep_freed()
     torch.manual_seed(seed)
     torch.set_num_threads(settings.threads)
     model = open_clip.CLIP(**json.loads((HERE / "clip.json").read_text(encoding="utf-8")))
