@@ -97,9 +97,10 @@ def trees(learned: Floats, mos: Floats, asked: Floats, *, settings: ControlSetti
         min_samples_leaf=settings.min_leaf,
         max_features=settings.features,
         random_state=settings.seed,
-        n_jobs=1,
-    )
-    found: Floats = forest.fit(learned, mos).predict(asked)
+        n_jobs=-1,
+    ).fit(learned, mos)
+    forest.n_jobs = 1  # threads would add up the trees in the order in which they end
+    found: Floats = forest.predict(asked)
     return found
 
 
