@@ -1,4 +1,4 @@
-"""Memory that a process frees stays with it, for what it computes next: a batch is like the one before."""
+"""Memory that a process frees stays with it, for what it computes next: a batch is like the one before.
 
 glibc gives large blocks back to the kernel as soon as they are freed and asks for them again a moment later;
 the kernel then clears every page. That was half of the CPU time of a small network's forward pass.
