@@ -148,9 +148,26 @@ def test_hostile_prompts_and_reasons_show_as_text(results: Results, content: pag
 
 
 def test_hostile_generators_are_text_in_figures_too(results: Results) -> None:
-    drawn = figures.scatter(changed(results, generator="<script>$x</script>"))
-    assert "<script" not in drawn
-    assert "&lt;script&gt;$x" in drawn
+    generator = np.where(results.tested.index % 2, "<script>$x</script>", "b")
+    for draw in (figures.scatter, figures.generators):
+        drawn = draw(changed(results, generator=generator))
+        assert "<script" not in drawn
+        assert "&lt;script&gt;$x" in drawn
+
+
+def test_each_generator_has_a_scatter_of_its_own_where_there_are_two(
+    results: Results, content: page.Content
+) -> None:
+    for name in synthetic.GENERATORS:
+        assert f">{name}<" in content.figures["generators"]
+    assert figures.generators(changed(results, generator="one")) == ""
+
+
+def test_a_branchs_place_is_the_share_of_the_others_below(results: Results, content: page.Content) -> None:
+    strip = content.strips["best"][0]
+    first = results.tested[results.tested["repeat"] == results.repeats[0]].set_index("video_id")["frame"]
+    others = first.drop(strip.video_id)
+    assert strip.branches["frame"] == pytest.approx((others < first[strip.video_id]).mean())
 
 
 def test_nothing_on_the_page_points_elsewhere_but_the_paper(made: Path) -> None:

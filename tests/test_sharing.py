@@ -104,19 +104,20 @@ def test_a_store_travels_as_one_file(first: Path, tmp_path: Path) -> None:
     assert "files whole" in tiny.run("msavqa", "features", "verify", "clip_image.zarr", cwd=first)
 
 
-def test_variants_of_a_trunk_live_side_by_side_and_are_both_shared(first: Path, tmp_path: Path) -> None:
+def test_variants_of_a_trunk_live_side_by_side(first: Path) -> None:
     before = (first / STORE / "shards.json").read_bytes()
     params = first / "params.yaml"
     data = yaml.safe_load(params.read_text(encoding="utf-8"))
     data["trunks"]["clip_image_l14"] = {**data["trunks"]["clip_image"], "cut": "cls"}
     params.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     assert tiny.repro(first) == ["check", "extract@clip_image_l14", "report", "export"]
-    second = share(first, "/mnt/", folder=str(tmp_path / "remote"))
-    found = {name: zarr.open_group(str(second / f"features/sample/{name}.zarr"), mode="r")
-             for name in ("clip_image", "clip_image_l14")}  # fmt: skip
-    assert "tokens" in found["clip_image"]
-    assert "tokens" not in found["clip_image_l14"]
-    assert (second / STORE / "shards.json").read_bytes() == before
+    variant = STORE.replace("clip_image", "clip_image_l14")
+    assert "tokens" in zarr.open_group(str(first / STORE), mode="r")
+    assert "tokens" not in zarr.open_group(str(first / variant), mode="r")
+    assert (first / STORE / "shards.json").read_bytes() == before
+    lock = (first / "dvc.lock").read_text(encoding="utf-8")
+    assert f"path: {STORE}" in lock
+    assert f"path: {variant}" in lock
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
         generators=numbers.per_generator(results),
         figures={
             "scatter": figures.scatter(results),
+            "generators": figures.generators(results),
             "reliability": figures.reliability(results),
             "forest": figures.forest(forest, ceiling=None if ceiling is None else ceiling.value),
         },

@@ -48,6 +48,31 @@ def scatter(results: Results) -> str:
         return _svg(figure, "Predicted MOS against MOS of every test video, coloured by generator")
 
 
+def generators(results: Results) -> str:
+    """MOS against the calibrated score, a small plot a generator; empty where there are not two of them."""
+    groups = list(results.tested.groupby("generator", sort=True))
+    if len(groups) < 2:
+        return ""
+    columns, ends = 3, list(results.mos_range)
+    lines = -(-len(groups) // columns)
+    with _figure(width=7.2, height=0.4 + 2.3 * lines, cells=(lines, columns)) as (figure, _):
+        for number, axes in enumerate(figure.axes):
+            if number >= len(groups):
+                axes.set_axis_off()
+                continue
+            name, rows = groups[number]
+            axes.plot(ends, ends, color=FAINT, linewidth=1, linestyle="--")
+            axes.scatter(
+                rows["score"], rows["mos"], s=9, alpha=0.75, linewidths=0,
+                color=SERIES[number % len(SERIES)], marker=_MARKERS[number % len(_MARKERS)],
+            )  # fmt: skip
+            axes.set_title(_plain(str(name) or "no name"), fontsize=11, loc="left")
+            axes.set(xlim=ends, ylim=ends, aspect="equal", xticks=ends, yticks=ends)
+        figure.supxlabel("predicted MOS", fontsize=11)
+        figure.supylabel("MOS", fontsize=11)
+        return _svg(figure, "Each generator's videos: predicted MOS against MOS")
+
+
 def reliability(results: Results, *, bins: int = 10) -> str:
     """Mean MOS against mean prediction in bins of equal count, ± 95%: a calibrated score is on the line."""
     table = reliability_table(results, bins=bins)
@@ -109,7 +134,7 @@ def forest(rows: Sequence[tuple[str, Interval, str]], *, ceiling: float | None) 
 
 
 @contextmanager
-def _figure(*, width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
+def _figure(*, width: float, height: float, cells: tuple[int, int] = (1, 1)) -> Iterator[tuple[Figure, Axes]]:
     style: dict[Any, Any] = {
         "svg.fonttype": "none", "svg.hashsalt": "msavqa", "font.family": "sans-serif", "font.size": 11,
         "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": FAINT, "xtick.color": INK,
@@ -118,7 +143,8 @@ def _figure(*, width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
     }  # fmt: skip
     with mpl.rc_context(style):
         figure = Figure(figsize=(width, height), layout="constrained")
-        yield figure, figure.add_subplot()
+        axes = figure.subplots(*cells, sharex=True, sharey=True, squeeze=False)
+        yield figure, axes[0, 0]
 
 
 def _svg(figure: Figure, description: str) -> str:

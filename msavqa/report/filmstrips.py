@@ -46,7 +46,7 @@ class Strip:
     low: float
     high: float
     branches: Mapping[str, float]
-    """Each branch's place among the test videos: the share that it scores lower, 0..1."""
+    """Each branch's place: the share of the other test videos that it scores lower, 0..1."""
     image: str | None
     """A data URI of the frames side by side; None where the store keeps no frames."""
     timeline: tuple[Moment, ...]
@@ -75,7 +75,8 @@ def strips(
 ) -> list[Strip]:
     """The chosen rows with their pictures; `attention` is (frame,) by video id, as far as it was kept."""
     first = results.tested[results.tested["repeat"] == results.repeats[0]]
-    ranks = {name: first[name].rank(pct=True) for name in results.branches}
+    others = max(len(first) - 1, 1)
+    ranks = {name: (first[name].rank() - 1) / others for name in results.branches}
     found = []
     for index, (_, row) in zip(rows.index.tolist(), rows.iterrows(), strict=True):
         video_id = str(row["video_id"])

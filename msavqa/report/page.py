@@ -44,7 +44,7 @@ class Content:
     lines: Sequence[Line]
     generators: pd.DataFrame
     figures: Mapping[str, str]
-    """Inline SVG by name: "scatter", "reliability", "forest"."""
+    """Inline SVG by name: "scatter", "generators", "reliability", "forest"."""
     strips: Mapping[str, Sequence[Strip]]
     """By "best", "worst", "disagreed"."""
     ablation: pd.DataFrame | None
