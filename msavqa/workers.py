@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from msavqa import worker_channel
 from msavqa.errors import MsavqaError
@@ -44,6 +44,12 @@ class Outcome(Generic[R]):
 
     value: R | None
     error: MsavqaError | None
+
+    def result(self) -> R:
+        """The value, for whom one failure ends all: raises the error where there is none."""
+        if self.error is not None:
+            raise self.error
+        return cast(R, self.value)
 
 
 class Pool(Generic[T, R]):

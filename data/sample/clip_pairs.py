@@ -1,14 +1,11 @@
 """Frames and captions that teach the small CLIP: clean scenes from streams of their own."""
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from data.sample import streams
 from data.sample.grammar import (
@@ -24,7 +21,12 @@ from data.sample.grammar import (
     with_value,
 )
 from data.sample.scene import FRAMES, background, draw_look, render
+from msavqa.workers import Pool
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PART_SECONDS = 600  # wall clock that one part may take
 PARTS = 4  # that a stream is drawn in, each from a stream of its own: processes change nothing of the pairs
 TEXTURES_PER_BACKGROUND = 20  # of each part, panned by the look: drawing one takes longer than a frame
 ATTRIBUTES = len(COLOURS) * len(SHAPES) + len(COLOURS) + len(SHAPES) + len(BACKGROUNDS)
@@ -37,7 +39,7 @@ class Pairs:
     frames: NDArray[np.uint8]  # (pair, height, width, 3)
     captions: list[str]  # one a pair
     wrong: list[list[str]]  # (which, pair): captions with one attribute changed that a frame can show
-    attributes: Tensor  # (pair, ATTRIBUTES) float 0/1, see `attributes_shown`
+    attributes: "Tensor"  # (pair, ATTRIBUTES) float 0/1, see `attributes_shown`
 
 
 def draw_pairs(stream: str, count: int, *, wrong: int, seed: int, workers: int) -> Pairs:
@@ -45,13 +47,24 @@ def draw_pairs(stream: str, count: int, *, wrong: int, seed: int, workers: int) 
     sizes = [len(part) for part in np.array_split(np.arange(count), PARTS)]
     draw = partial(_draw_part, stream, wrong=wrong, seed=seed)
     if workers == 1:
-        return _joined([draw(number, size) for number, size in enumerate(sizes)])
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, PARTS), mp_context=context) as pool:
-        return _joined(list(pool.map(draw, range(PARTS), sizes)))
+        return _joined([draw(part) for part in enumerate(sizes)])
+    with Pool(draw, workers=min(workers, PARTS), timeout_seconds=PART_SECONDS, what="Part") as pool:
+        return _joined([outcome.result() for outcome in pool.map(enumerate(sizes))])
 
 
-def _joined(parts: list[Pairs]) -> Pairs:
+@dataclass(frozen=True)
+class _Part:
+    """A part of some `Pairs`; its attributes (pair, ATTRIBUTES) wait in numpy, for a worker has no torch."""
+
+    frames: NDArray[np.uint8]
+    captions: list[str]
+    wrong: list[list[str]]
+    attributes: NDArray[np.float32]
+
+
+def _joined(parts: list[_Part]) -> Pairs:
+    import torch  # here, so that workers start without it
+
     return Pairs(
         np.concatenate([part.frames for part in parts]),
         [caption for part in parts for caption in part.captions],
@@ -59,11 +72,12 @@ def _joined(parts: list[Pairs]) -> Pairs:
             [caption for part in parts for caption in part.wrong[which]]
             for which in range(len(parts[0].wrong))
         ],
-        torch.cat([part.attributes for part in parts]),
+        torch.from_numpy(np.concatenate([part.attributes for part in parts])),
     )
 
 
-def _draw_part(stream: str, number: int, count: int, *, wrong: int, seed: int) -> Pairs:
+def _draw_part(stream: str, part: tuple[int, int], *, wrong: int, seed: int) -> _Part:
+    number, count = part
     rng = streams.generator(seed, stream, number)
     textures = {
         (name, number): background(name, int(rng.integers(2**31)))
@@ -81,7 +95,7 @@ def _draw_part(stream: str, number: int, count: int, *, wrong: int, seed: int) -
         attributes.append(attributes_shown(scene))
         for column in wrongs:
             column.append(draw_prompt(draw_lookalike(scene, rng), rng))
-    return Pairs(np.stack(frames), captions, wrongs, torch.stack(attributes))
+    return _Part(np.stack(frames), captions, wrongs, np.stack(attributes))
 
 
 def draw_lookalike(scene: Scene, rng: np.random.Generator) -> Scene:
@@ -92,11 +106,11 @@ def draw_lookalike(scene: Scene, rng: np.random.Generator) -> Scene:
     return with_value(scene, place, str(rng.choice(others)))
 
 
-def attributes_shown(scene: Scene) -> Tensor:
+def attributes_shown(scene: Scene) -> NDArray[np.float32]:
     """What a frame of the scene shows, 0/1: coloured shapes, colours, shapes, background."""
-    pairs = torch.zeros(len(COLOURS), len(SHAPES))
+    pairs = np.zeros((len(COLOURS), len(SHAPES)), np.float32)
     for thing in scene.things:
         pairs[COLOURS.index(thing.colour), SHAPES.index(thing.shape)] = 1
-    behind = torch.zeros(len(BACKGROUNDS))
+    behind = np.zeros(len(BACKGROUNDS), np.float32)
     behind[BACKGROUNDS.index(scene.background)] = 1
-    return torch.cat([pairs.flatten(), pairs.amax(1), pairs.amax(0), behind])
+    return np.concatenate([pairs.ravel(), pairs.max(1), pairs.max(0), behind])

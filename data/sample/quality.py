@@ -10,7 +10,6 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 RATERS_PANEL = 40  # people in all
 RATINGS_PER_VIDEO = 16  # of them, for each video
@@ -76,4 +75,6 @@ def rate(true_quality: NDArray[np.float64], *, rng: np.random.Generator) -> Opin
 
 def noise_ceiling(mos: NDArray[np.float64], true_quality: NDArray[np.float64]) -> float:
     """SRCC of MOS with true quality: what a perfect judge would reach."""
+    from scipy.stats import spearmanr  # slow to import: workers that film need it not
+
     return float(spearmanr(mos, true_quality).statistic)

@@ -8,8 +8,6 @@ import csv
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +19,10 @@ from data.sample.quality import CAUSES, noise_ceiling, quality, rate
 from msavqa import params
 from msavqa.params import Settings
 from msavqa.progress import track
+from msavqa.workers import Pool
 
 HERE = Path("data/sample")
+VIDEO_SECONDS = 120  # wall clock that filming one may take
 
 
 class VideosSettings(Settings):
@@ -41,13 +41,10 @@ def make(name: str, folder: Path, settings: VideosSettings, *, seed: int) -> Non
     videos = folder / name
     shutil.rmtree(videos, ignore_errors=True)
     videos.mkdir(parents=True)
-    spawn = get_context("spawn")
-    with ProcessPoolExecutor(max_workers=settings.workers, mp_context=spawn) as pool:
-        files = pool.map(film, recordings, chunksize=8)
-        for recording, content in zip(
-            recordings, track(files, description=f"filming {name}", total=len(recordings))
-        ):
-            (videos / recording.name).write_bytes(content)
+    with Pool(film, workers=settings.workers, timeout_seconds=VIDEO_SECONDS, what="Recording") as pool:
+        filmed = track(pool.map(recordings), description=f"filming {name}", total=len(recordings))
+        for recording, outcome in zip(recordings, filmed):
+            (videos / recording.name).write_bytes(outcome.result())
     _write(folder / f"{name}.csv", _ratings(name, recordings, seed=seed))
     _write(folder / f"{name}_causes.csv", _causes(recordings, seed=seed))
 
