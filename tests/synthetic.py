@@ -54,7 +54,7 @@ def project(root: Path, *, videos: int = 240, repeats: int = 2, seed: int = 0) -
     joined = {name: pd.concat(parts, ignore_index=True) for name, parts in predicted.items()}
     for name in WEIGHTS:
         tables.write_predictions(joined[name], runs / name / "predictions.parquet")
-        facts = json.dumps({"fingerprints": {name: {"made": name, "<b>": {"nested": 1}}}})
+        facts = json.dumps({"fingerprints": {name: {"made": name, "<b>": {"nested": 1}}}, "quarantined": []})
         (runs / name / "settings.json").write_text(facts, encoding="utf-8")
         tested = joined[name].loc[joined[name]["role"] == "test", ["repeat", "video_id"]]
         looks = pd.Series([_look(FRAMES // 2)] * len(tested), index=tested.index)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -102,6 +103,20 @@ def test_one_repeat_twice_gives_the_interval_of_one_repeat(results: Results) -> 
     assert second.value == pytest.approx(first.value)
     assert second.low == pytest.approx(first.low, abs=0.02)
     assert second.high == pytest.approx(first.high, abs=0.02)
+
+
+def test_a_video_without_features_is_counted_among_those_left_out(made: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(made, tmp_path / "copy")
+    path = copy / "runs" / synthetic.DATASET / "segment" / "settings.json"
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(facts | {"quarantined": ["v0007.mp4", "v0241.mp4"]}), encoding="utf-8")
+    left_out = build.gather(copy, synthetic.DATASET, synthetic.PARAMS).quarantined
+    assert left_out[["video_id", "stage"]].to_numpy().tolist() == [
+        ["v0240.mp4", "index"], ["v0241.mp4", "decode"], ["v0007.mp4", "extract"],
+    ]  # fmt: skip
+    assert left_out["error"].iloc[2] == (
+        "no features of it; rows.parquet of the segment branch's stores says why"
+    )
 
 
 def test_no_labelled_test_video_is_refused_in_one_sentence(tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ def gather(root: Path, dataset: str, data: Mapping[str, Any]) -> Results:
         branches=read_branches(runs, BRANCHES),
         controls=tables.read_controls(runs / "controls" / "predictions.parquet"),
         decoded=store.open(root / "features" / dataset / "frames.zarr").rows,
+        unread={name: _facts(runs / name)["quarantined"] for name in BRANCHES},
         settings=params.block(data, "calibration", CalibrationSettings),
     )
 
@@ -182,9 +183,14 @@ def _fingerprints(opened: Mapping[str, store.Store], runs: Sequence[Path]) -> di
     """What made the features, by store: of those read here, and of those that the branches have read."""
     found = {name: _flat(one.fingerprint) for name, one in opened.items()}
     for run in runs:
-        facts = json.loads((run / "settings.json").read_text(encoding="utf-8"))
-        found |= {name: _flat(one) for name, one in facts["fingerprints"].items()}
+        found |= {name: _flat(one) for name, one in _facts(run)["fingerprints"].items()}
     return dict(sorted(found.items()))
+
+
+def _facts(run: Path) -> dict[str, Any]:
+    """What a branch's training said of itself."""
+    found: dict[str, Any] = json.loads((run / "settings.json").read_text(encoding="utf-8"))
+    return found
 
 
 def _flat(fingerprint: Mapping[str, Any], prefix: str = "") -> dict[str, object]:

@@ -60,10 +60,12 @@ def collect(
     branches: Mapping[str, pd.DataFrame],
     controls: pd.DataFrame,
     decoded: pd.DataFrame,
+    unread: Mapping[str, Sequence[str]],
     settings: CalibrationSettings,
 ) -> Results:
     """Joins tables (columns as `msavqa.tables` and a store's rows have them) into `Results`.
 
+    `unread` names, by branch, the videos of which its stores hold no features.
     Raises `CollectError` where no test video has both a MOS and a prediction.
     """
     calibrations = {
@@ -96,7 +98,7 @@ def collect(
         raw = rows["raw"].to_numpy()
         tested.loc[rows.index, "score"] = fitted.mos(raw)
         tested.loc[rows.index, ["low", "high"]] = np.stack(fitted.interval(raw), axis=1)
-    quarantined = _quarantined(manifest, decoded)
+    quarantined = _quarantined(manifest, decoded, unread)
     first = splits[splits["repeat"] == splits["repeat"].min()]
     return Results(
         dataset=dataset,
@@ -128,8 +130,18 @@ def _test_rows(table: pd.DataFrame) -> pd.DataFrame:
     return table.loc[table["role"] == "test", ["repeat", "video_id", "score"]]
 
 
-def _quarantined(manifest: pd.DataFrame, decoded: pd.DataFrame) -> pd.DataFrame:
+def _quarantined(
+    manifest: pd.DataFrame, decoded: pd.DataFrame, unread: Mapping[str, Sequence[str]]
+) -> pd.DataFrame:
+    """video_id, stage, error: the first stage that left a video out."""
     unreadable = manifest.loc[manifest["status"] != "ok", ["video_id", "error"]].assign(stage="index")
     undecoded = decoded.loc[decoded["status"] != "ok", ["id", "error"]].rename(columns={"id": "video_id"})
-    rows = pd.concat([unreadable, undecoded.assign(stage="decode")])[["video_id", "stage", "error"]]
+    lost = [
+        (video, f"no features of it; rows.parquet of the {branch} branch's stores says why", "extract")
+        for branch, videos in unread.items()
+        for video in videos
+    ]
+    unextracted = pd.DataFrame(lost, columns=["video_id", "error", "stage"], dtype="object")
+    rows = pd.concat([unreadable, undecoded.assign(stage="decode"), unextracted])
+    rows = rows[["video_id", "stage", "error"]]
     return rows.drop_duplicates("video_id").reset_index(drop=True)
