@@ -4,9 +4,11 @@
 
 The trunks of the preset with random weights, one view of one video of `--frames` frames of `--size` pixels at
 a time: resize, crop, forward, and the way back to the host. Seconds are medians of `--rounds` in turns; more
-views cost that many times as much. `deviation` is the largest difference of the bfloat16 features, relative
-to the root mean square of the float32 ones. `decode_s` is decoding such a video (H.264, `benchmarks.decode`),
-`video_*_s` one video through decoding and all networks.
+views cost that many times as much. `*_cpu_s` are CPU seconds of all threads: beside other work on the machine
+they hold, wall-clock seconds do not. `stage_s` is a training step (forward, backward) of the last stage over
+one video's cached input in float32, where the trunk's cut is `last_stage`. `deviation` is the largest
+difference of the bfloat16 features, relative to the root mean square of the float32 ones. `decode_s` is
+decoding such a video (H.264, `benchmarks.decode`), `video_*_s` one video through decoding and all networks.
 """
 
 import argparse
@@ -14,7 +16,8 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ import torch
 import yaml
 
 from benchmarks.decode import make
-from msavqa import feature_rows, hub, weights
+from msavqa import feature_rows, hub, trainable, weights
 from msavqa.decode import decode
 from msavqa.hub import FetchSettings
 from msavqa.network import Video, device_of
@@ -50,9 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 )
                 found[name] = measure({**block, **changed}, given)
         decoding = decode_seconds(Path(folder), given)
-    for precision in PRECISIONS:
-        networks = sum(found[name][f"{precision}_s"] for name in found if isinstance(found[name], dict))
-        found[f"video_{precision}_s"] = round(decoding + networks, 3)
+    named = [one for one in found.values() if isinstance(one, dict)]
+    for key in [f"{precision}{unit}" for precision in PRECISIONS for unit in ("_s", "_cpu_s")]:
+        found[f"video_{key}"] = round(decoding + sum(one[key] for one in named), 3)
     about = {"decode_s": round(decoding, 3), "device": given.device, "threads": torch.get_num_threads()}
     print(json.dumps(found | about))
     return 0
@@ -85,21 +88,47 @@ def measure(block: dict[str, Any], given: argparse.Namespace) -> dict[str, float
         )
         for precision in PRECISIONS
     }
-    seconds: dict[str, list[float]] = {name: [] for name in networks}
     features: dict[str, Any] = {}
+
+    def forward(name: str) -> None:
+        features[name] = networks[name]([video])
+
+    ways: dict[str, Callable[[], None]] = {name: partial(forward, name) for name in networks}
+    forward("fp32")
+    if "stage" in features["fp32"]:
+        ways["stage"] = last_stage(module, settings, features["fp32"]["stage"], device=given.device)
+    wall: dict[str, list[float]] = {name: [] for name in ways}
+    cpu: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(1 + given.rounds):
-        for name, network in networks.items():
-            started = time.perf_counter()
-            features[name] = network([video])
+        for name, way in ways.items():
+            started, before = time.perf_counter(), time.process_time()
+            way()
             if turn:
-                seconds[name].append(time.perf_counter() - started)
+                wall[name].append(time.perf_counter() - started)
+                cpu[name].append(time.process_time() - before)
     exact, rough = (features[name] for name in PRECISIONS)
     array = next(name for name in ("tokens", "stage", "pooled") if name in exact)
     rms = float(np.sqrt(np.mean(exact[array] ** 2)))
     return {
-        **{f"{name}_s": round(statistics.median(taken), 3) for name, taken in seconds.items()},
+        **{f"{name}_s": round(statistics.median(taken), 3) for name, taken in wall.items()},
+        **{f"{name}_cpu_s": round(statistics.median(taken), 3) for name, taken in cpu.items()},
         "deviation": round(float(np.abs(rough[array] - exact[array]).max()) / rms, 4),
     }
+
+
+def last_stage(module: Any, settings: Any, stage: Any, *, device: str) -> Callable[[], None]:
+    """A training step of what lies behind the cut, over one view of cached inputs."""
+    made_by = {**module.fingerprint(settings), **module.attributes(settings)}
+    network = trainable.backbone_of(made_by, Path(settings.weights)).to(device_of(device)).train()
+    cached = torch.from_numpy(stage[:, 0]).to(device_of(device))
+
+    def step() -> None:
+        network.zero_grad()
+        torch.autograd.backward(network(cached).square().mean())
+        if cached.is_cuda:
+            torch.cuda.synchronize()
+
+    return step
 
 
 if __name__ == "__main__":
