@@ -22,9 +22,11 @@ from msavqa.progress import Progress
 from msavqa.shards import Compute, RowResult, ShardResult
 from msavqa.store import Store
 from msavqa.store_format import ArraySpec
-from msavqa.workers import LostError
+from msavqa.workers import LostError, Pool
 
 T = TypeVar("T")
+APART_SECONDS = 600
+"""Wall clock that one video's preparation in a process of its own may take."""
 
 
 class ExtractError(MsavqaError):
@@ -117,10 +119,8 @@ def video_rows(
 
         net = network()
 
-        def prepare(item: tuple[int, Video]) -> tuple[int, Any]:
-            return item[0], net.prepare(item[1])
-
-        for batch in _batches(_ahead(prepare, inputs(), extract), together):
+        prepared = (_apart if net.prepares_apart else _ahead)(net.prepare, inputs(), extract)
+        for batch in _batches(prepared, together):
             places = [place for place, _ in batch]
             found = net.forward([prepared for _, prepared in batch])
             _put(arrays, found, places=places, names=[frames.ids[rows[place]] for place in places])
@@ -176,20 +176,37 @@ def _once(settings: Any, extract: ExtractSettings) -> Callable[[], Network[Any]]
 
 
 def _ahead(
-    function: Callable[[T], tuple[int, Any]], items: Iterable[T], extract: ExtractSettings
+    function: Callable[[Video], Any], items: Iterable[tuple[int, Video]], extract: ExtractSettings
 ) -> Iterator[tuple[int, Any]]:
-    """The function's results in order, some items ahead of the reader."""
+    """Each place with the function's result for its video, in order, some videos ahead of the reader."""
     with ThreadPoolExecutor(extract.threads, thread_name_prefix="prepare") as pool:
-        waiting = deque[Future[tuple[int, Any]]]()
+        waiting = deque[tuple[int, Future[Any]]]()
         try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
+            for place, video in items:
+                waiting.append((place, pool.submit(function, video)))
                 if len(waiting) > extract.ahead_videos:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            for first, future in waiting:
+                yield first, future.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _apart(
+    function: Callable[[Video], Any], items: Iterable[tuple[int, Video]], extract: ExtractSettings
+) -> Iterator[tuple[int, Any]]:
+    """The same in processes of their own."""
+    places = deque[int]()
+
+    def videos() -> Iterator[Video]:
+        for place, video in items:
+            places.append(place)
+            yield video
+
+    with Pool(function, workers=extract.threads, timeout_seconds=APART_SECONDS, what="Video") as pool:
+        for outcome in pool.map(videos()):
+            yield places.popleft(), outcome.result()
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -27,6 +27,9 @@ class Video:
     frames: npt.NDArray[np.uint8]
     """(frame, height, width, channel), RGB, upright, without padding."""
 
+    def __str__(self) -> str:
+        return self.id
+
 
 @dataclass(frozen=True)
 class Network(Generic[I_]):
@@ -37,6 +40,8 @@ class Network(Generic[I_]):
 
     prepare: Callable[[I_], Any]
     forward: Callable[[Sequence[Any]], Arrays]
+    prepares_apart: bool = False
+    """`prepare` holds Python's lock and is a function of a module: several at once need processes."""
 
     def __call__(self, inputs: Sequence[I_]) -> Arrays:
         """Arrays of all inputs, one row each."""

@@ -34,6 +34,15 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_the_same_frames_give_the_same_file_every_time() -> None:
+    random = np.random.default_rng(0)
+    still = np.kron(random.integers(0, 255, (12, 12, 3)), np.ones((8, 8, 1)))
+    noisy = still + random.normal(0, 6, (16, 96, 96, 3))
+    frames = np.stack([np.roll(one, 2 * time, axis=0) for time, one in enumerate(noisy.clip(0, 255))])
+    files = {mp4.encode(frames.astype(np.uint8), fps=8, crf=23.0) for _ in range(12)}
+    assert len(files) == 1
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(world: Path) -> None:
     first = plan("t2v", 1, seed=SEED)[0]
     written = (world / "t2v" / first.name).read_bytes()

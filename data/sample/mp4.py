@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 def encode(frames: NDArray[np.uint8], *, fps: int, crf: float) -> bytes:
     """RGB frames (frame, height, width, 3), even in height and width, as the bytes of an mp4 file."""
     buffer = io.BytesIO()
-    options: Mapping[str, str] = {"crf": f"{crf:.2f}", "preset": "veryfast", "threads": "1"}
+    # x264's macroblock tree reads memory that it has not written: the same frames gave several files.
+    options: Mapping[str, str] = {
+        "crf": f"{crf:.2f}", "preset": "veryfast", "threads": "1", "x264-params": "mbtree=0"
+    }  # fmt: skip
     with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=fps, options=dict(options))
         stream.pix_fmt = "yuv420p"

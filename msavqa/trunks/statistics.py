@@ -60,4 +60,9 @@ def load(settings: TrunkSettings, *, device: str, batch: int) -> Network[Video]:
         measures = np.stack(rows)
         return {group: measures[:, places] for group, places in columns.items()}
 
-    return Network(lambda video: frame_statistics.measure(video.frames), forward)
+    return Network(measures, forward, prepares_apart=True)
+
+
+def measures(video: Video) -> frame_statistics.Floats:
+    """All measures of a video, in the order of `frame_statistics.NAMES`."""
+    return frame_statistics.measure(video.frames)
