@@ -27,7 +27,8 @@ def main() -> int:
         with Image.open(whole) as picture:
             top = picture.convert("RGB").crop((0, 0, WIDTH, bottom))
     out = ROOT / "docs" / "report.png"
-    top.quantize(colors=128, dither=Image.Dither.NONE).save(out, optimize=True)
+    few = top.quantize(colors=256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(out, optimize=True)
     print(f"{out.relative_to(ROOT)}: {out.stat().st_size / 1024:.0f} KB")
     return 0
 

@@ -78,6 +78,7 @@ NOT_RUN = {
     "make paper-smoke": "a quarter of an hour; test_paper_smoke tests its parts, LOG.md has its figures",
     "source .venv/bin/activate": "the shell's own; `make repro` makes the file",
     "pip install '.[ui]'": "an install; tests install the same packages by the extra `dev`",
+    "python -m tests.report_picture": "test_report opens the same page in the same browser",
     "dvc push --run-cache": "the page advises against it",
 }
 """Command -> why no test runs it."""
