@@ -4,20 +4,30 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from msavqa import store, store_info
+from tests.stores import World, tree
 
 pytestmark = pytest.mark.pipeline
 
 STAGE = """
+import time
 from pathlib import Path
 from tests.stores import World
 count = int(Path("count.txt").read_text())
 world = World(Path("."), [str(n) for n in range(count)], [f"content{n}" for n in range(count)])
-world.write(staging_root=None)
+
+def compute(rows):
+    while Path("pause").exists() and 0 not in rows:
+        time.sleep(0.1)
+    return world.compute(rows)
+
+world.write(staging_root=None, compute=compute)
 Path("computed.txt").write_text(" ".join(map(str, world.computed)))
 """
 DVC_YAML = """
@@ -70,6 +80,29 @@ def test_dvc_runs_share_staging_and_keep_one_copy_of_the_bytes(repo: Path) -> No
     dvc("checkout", "-q")
     assert store_info.verify(store.open("features/tiny.zarr")).problems == ()
     assert not list(repo.rglob("*.partial"))
+
+
+def test_a_killed_dvc_run_leaves_no_store_and_the_next_one_ends_in_the_same_bytes(repo: Path) -> None:
+    Path("pause").touch()
+    Path("count.txt").write_text("10")
+    run_of_dvc = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", "-q"], stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    while not list(repo.glob(".msavqa/*/*/manifest.json")):
+        assert run_of_dvc.poll() is None
+        time.sleep(0.05)
+    everything = [psutil.Process(run_of_dvc.pid), *psutil.Process(run_of_dvc.pid).children(recursive=True)]
+    for process in everything:
+        process.kill()
+    run_of_dvc.wait()
+    psutil.wait_procs(everything)
+    assert not Path("features/tiny.zarr").exists()
+    Path("pause").unlink()
+    assert computed_for(10) == "4 5 6 7 8 9"
+    (repo / "fresh").mkdir()
+    fresh = World(repo / "fresh")
+    fresh.write()
+    assert tree(Path("features/tiny.zarr")) == tree(fresh.path)
 
 
 def test_a_store_from_dvcs_cache_can_be_adopted_where_staging_is_gone(repo: Path) -> None:
