@@ -34,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args(argv)
     videos = sorted(given.videos.glob("*.mp4"))[: given.count]
+    if not videos:
+        parser.error(f"no .mp4 in {given.videos}")
     cold = [seconds(lambda: run_command(given.model, videos[0])) for _ in range(given.rounds)]
     with score.load(given.model) as scorer:
         found = {"cold_s": statistics.median(cold)} | warm(scorer, videos, rounds=given.rounds)

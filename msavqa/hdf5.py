@@ -168,6 +168,8 @@ def _reading(file: Path) -> Iterator[None]:
     """Turns whatever reading an HDF5 file not ours, or not whole, may raise into one sentence."""
     try:
         yield
+    except FileNotFoundError:
+        raise _refused(file, got="no such file") from None
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise _refused(file, got=" ".join(str(error).split())) from error
 

@@ -130,6 +130,26 @@ def test_the_model_of_the_pipeline_is_the_default(random_bundle: Path, tmp_path:
     assert msavqa("score", "a.mp4", "--prompt", "x", cwd=tmp_path).stdout.startswith("a.mp4: ")
 
 
+def test_outside_a_project_the_model_is_asked_for(tmp_path: Path) -> None:
+    assert msavqa("score", "a.mp4", "--prompt", "x", cwd=tmp_path, code=2).stderr == (
+        "error: Model bundle in --model: got none, and no params.yaml here that would name one, expected a "
+        "bundle's folder; name it with --model or in MSAVQA_BUNDLE, or run from the project's root.\n"
+    )
+
+
+def test_stores_and_files_that_are_not_there_are_named(tmp_path: Path) -> None:
+    no_store = (
+        "error: Incomplete store in nowhere: got no such store, expected a finished store; run `dvc repro` "
+        "or `dvc pull` to get it whole.\n"
+    )
+    for words in (("info", "nowhere"), ("verify", "nowhere", "--sample", 2), ("export", "nowhere", "a.h5")):
+        assert msavqa("features", *words, cwd=tmp_path, code=2).stderr == no_store
+    assert msavqa("features", "import", "nowhere.h5", "a.zarr", cwd=tmp_path, code=2).stderr == (
+        "error: Not an exported store in nowhere.h5: got no such file, expected a whole HDF5 file of format "
+        "1; ask for a file made by `msavqa features export`.\n"
+    )
+
+
 def test_a_bad_video_is_one_sentence_and_exit_code_2(random_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.mp4").write_text("no", encoding="utf-8")
     done = msavqa("score", "bad.mp4", "--prompt", "x", cwd=tmp_path, code=2, MSAVQA_BUNDLE=str(random_bundle))

@@ -58,6 +58,7 @@ def verify(
     from msavqa import store, store_info
     from msavqa.errors import ProblemsError
 
+    store.open(path)  # refused as no store before anything is asked of params.yaml
     if sample:
         from msavqa import params, recompute
 

@@ -71,4 +71,14 @@ def default_model() -> Path:
         return Path(given)
     from msavqa import params
 
+    if not Path("params.yaml").is_file():
+        from msavqa.errors import MsavqaError
+
+        raise MsavqaError(
+            what="Model bundle",
+            where="--model",
+            got="none, and no params.yaml here that would name one",
+            expected="a bundle's folder",
+            next_step="name it with --model or in MSAVQA_BUNDLE, or run from the project's root",
+        )
     return Path("runs") / str(params.read().get("dataset")) / "bundle"
