@@ -52,6 +52,7 @@ def test_metrics_are_flat_finite_numbers_with_all_that_is_promised(made: Path, c
         "prompts_truncated",
     }  # fmt: skip
     assert promised <= set(found)
+    assert found["prompts_truncated"] == 1
     assert all(isinstance(value, int | float) and math.isfinite(value) for value in found.values())
 
 
