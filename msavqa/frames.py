@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from msavqa.decode import decode, decoder_facts
+from msavqa.decode import Decoded, decode, decoder_facts
 from msavqa.params import Settings
 from msavqa.store import ArraySpec, Rows, Store
 from msavqa.workers import LostError, Outcome, Pool
@@ -75,11 +75,11 @@ def source(frames: Store, *, settings: DecodeSettings, paths: Mapping[str, Path]
         with ThreadPoolExecutor(1, thread_name_prefix="frames") as thread:
             yield lambda rows: _ahead(thread, functools.partial(_stored, frames), rows)
         return
-    function = functools.partial(_pixels, frames=settings.frames, box=settings.box)
+    function = functools.partial(decode, frames=settings.frames, box=settings.box)
     allowed = int(settings.max_quarantined_fraction * len(frames))
     lost: list[LostError] = []
 
-    def value(outcome: Outcome[Pixels]) -> Pixels | LostError:
+    def value(outcome: Outcome[Decoded]) -> Pixels | LostError:
         if isinstance(outcome.error, LostError) and len(lost) < allowed:
             lost.append(outcome.error)
             return outcome.error
@@ -96,14 +96,10 @@ def _stored(frames: Store, row: int) -> Pixels:
     return np.asarray(frames.read("frames", [row])[0, :, :height, :width])
 
 
-def _pixels(path: Path, *, frames: int, box: int) -> Pixels:
-    return decode(path, frames=frames, box=box).frames
-
-
-def _value(outcome: Outcome[Pixels]) -> Pixels:
+def _value(outcome: Outcome[Decoded]) -> Pixels:
     if outcome.error is not None or outcome.value is None:
         raise outcome.error or ValueError("an outcome without value and error")
-    return outcome.value
+    return outcome.value.frames
 
 
 def _ahead(

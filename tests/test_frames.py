@@ -1,13 +1,16 @@
 """Frames come back from a store, or are decoded again, as the same pixels without padding."""
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from msavqa import frames, store
-from msavqa.decode import DecodeError, decode
+from msavqa.decode import Decoded, DecodeError, decode
 from msavqa.workers import LostError
 from tests import media, videos
 
@@ -73,11 +76,11 @@ def test_a_video_that_no_longer_decodes_says_so_when_frames_are_not_stored(tmp_p
         list(read_frames([0]))
 
 
-def pixels_or_none(path: Path, *, frames: int, box: int) -> frames.Pixels:
+def decode_or_hang(path: Path, *, frames: int, box: int) -> Decoded:
     """Decodes in a worker, which hangs over one video."""
     if path.name == "hangs.mp4":
         time.sleep(600)
-    return decode(path, frames=frames, box=box).frames
+    return decode(path, frames=frames, box=box)
 
 
 @pytest.mark.parametrize("allowed", [0.5, 0.2])
@@ -89,7 +92,7 @@ def test_a_decoder_that_hangs_costs_one_video_when_frames_are_not_stored(
         media.write(tmp_path / name, media.numbered(4))
     settings = videos.settings(store="none", max_quarantined_fraction=allowed)
     opened = store.open(videos.decode_to(tmp_path, tmp_path, settings))
-    monkeypatch.setattr(frames, "_pixels", pixels_or_none)
+    monkeypatch.setattr(frames, "decode", decode_or_hang)
     quick = settings.model_copy(update={"timeout_seconds": 1.0})
     paths = {name: tmp_path / name for name in names}
     sentence = (
@@ -106,6 +109,24 @@ def test_a_decoder_that_hangs_costs_one_video_when_frames_are_not_stored(
             assert isinstance(lost, LostError)
             assert str(lost) == sentence
             assert [one.shape for one in others if not isinstance(one, LostError)] == [(4, 24, 32, 3)] * 2
+
+
+def test_workers_that_decode_for_extraction_load_no_more_than_those_of_the_decode_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    media.write(tmp_path / "a.mp4", media.numbered(4))
+    settings = videos.settings(store="none")
+    opened = store.open(videos.decode_to(tmp_path, tmp_path, settings))
+    given = []
+
+    @contextlib.contextmanager
+    def pool(function: Any, **_: object) -> Iterator[None]:
+        given.append(function.func.__module__)
+        yield
+
+    monkeypatch.setattr(frames, "Pool", pool)
+    with frames.source(opened, settings=settings, paths={}):
+        assert given == ["msavqa.decode"]  # tests/test_workers.py says what importing that loads
 
 
 def test_what_decides_pixels_is_in_the_fingerprint_and_what_does_not_is_not() -> None:
