@@ -93,7 +93,10 @@ def test_a_truncated_file_is_refused(file: Path, tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    assert "No such file or directory" in refusal(tmp_path / "none.h5", tmp_path)
+    assert refusal(tmp_path / "none.h5", tmp_path) == (
+        f"Not an exported store in {tmp_path / 'none.h5'}: got no such file, expected a whole HDF5 file of "
+        "format 1; ask for a file made by `msavqa features export`."
+    )
 
 
 @pytest.mark.parametrize("column", ["rows", "rows/id"])
