@@ -14,6 +14,7 @@ import msavqa
 from msavqa import params, store, tables, trainable, weights
 from pipeline import check, controls, decode, ensemble, export, extract, pretrain, report, train
 from tests import tiny
+from tests.conftest import ROOT
 from tests.stores import tree
 
 pytestmark = pytest.mark.pipeline
@@ -25,7 +26,7 @@ BRANCHES = ("frame", "segment", "video")
 @pytest.fixture
 def project(tiny_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The tiny world's videos, tables, weights and stores by link, and its params to change."""
-    (tmp_path / "msavqa").symlink_to(tiny_world / "msavqa")
+    (tmp_path / "msavqa").symlink_to(ROOT / "msavqa")
     for dataset in (SET, UGC):
         for room in ("data", "features"):
             (tmp_path / room / dataset).mkdir(parents=True)
