@@ -25,6 +25,7 @@ MODEL_OF_THE_PAPER = {
     **{f"branches.{branch}.sma.frames": "adapted" for branch in BRANCHES},
     **{f"branches.{branch}.sma.measures": False for branch in BRANCHES},
     **{f"branches.{branch}.statistics": [] for branch in BRANCHES},
+    "branches.segment.motion": "trunk",
     "ensemble.shrinkage": 0.0,
 }
 
