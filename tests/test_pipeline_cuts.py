@@ -102,7 +102,12 @@ def check_that_the_bundle_scores_as_the_pipeline() -> None:
 
 
 def test_the_last_stages_of_all_networks_learn_from_the_cache_and_are_reported(project: Path) -> None:
-    change(**{f"trunks__{name}__cut": "last_stage" for name in BRANCHES})
+    """The segment branch trains adapters inside CLIP beside it, from the tokens before CLIP's last block."""
+    change(
+        **{f"trunks__{name}__cut": "last_stage" for name in BRANCHES},
+        branches__segment__motion="trunk",
+        branches__segment__pss__adapters="tail",
+    )
     made = make(SET, *BRANCHES) | make(UGC, "segment", "video")
     assert all("stage" in one.specs for one in made.values())
     linked = Path("features") / SET / "frames.zarr"
@@ -135,7 +140,9 @@ def test_adapters_behind_clips_final_token_learn_from_that_token_alone(
     project: Path, tiny_world: Path
 ) -> None:
     change(
-        trunks__clip_text__cut="cls", trunks__clip_image__cut="cls", branches__segment__pss__adapters="cls"
+        **{f"branches__{name}__pss__adapters": "cls" for name in BRANCHES},
+        trunks__clip_text__cut="cls",
+        trunks__clip_image__cut="cls",
     )
     Path("runs/pretrain").symlink_to(tiny_world / "runs" / "pretrain")  # it reads no CLIP
     made = make(SET, "clip_text", "clip_image")
