@@ -16,8 +16,12 @@ from typing import Any
 
 import yaml
 
-from msavqa import clip_model, feature_rows, frames, params, store_format
-from msavqa.frames import DecodeSettings
+from msavqa import params
+from msavqa.extraction import feature_rows
+from msavqa.networks import clip_model
+from msavqa.storage import store_format
+from msavqa.videos import frames
+from msavqa.videos.frames import DecodeSettings
 
 PUBLISHED = {"t2vqa_db": 10_000, "lsvq": 38_815}
 PRETRAIN_READS = ("frames", "segment", "video", "statistics")

@@ -22,11 +22,11 @@ import av
 import numpy as np
 import pandas as pd
 
-from msavqa import decord_frames
-from msavqa.decode import Pixels, decode, read_by_pyav, sample_indices
-from msavqa.decode_all import decode_all
-from msavqa.frames import DecodeSettings
-from msavqa.probe import probe_with_times
+from msavqa.videos import decord_frames
+from msavqa.videos.decode import Pixels, decode, read_by_pyav, sample_indices
+from msavqa.videos.decode_all import decode_all
+from msavqa.videos.frames import DecodeSettings
+from msavqa.videos.probe import probe_with_times
 
 DIFFERENT = 6
 """Different videos; more are copies."""

@@ -25,13 +25,16 @@ import pandas as pd
 import torch
 
 from benchmarks.decode import make
-from msavqa import backbones, extract, frames, store, weights
-from msavqa.decode import Pixels, decode
-from msavqa.decode_all import decode_all
-from msavqa.feature_rows import ExtractSettings
-from msavqa.frames import DecodeSettings
-from msavqa.network import Video, device_of
+from msavqa.extraction import extract
+from msavqa.extraction.feature_rows import ExtractSettings
+from msavqa.extraction.network import Video, device_of
+from msavqa.networks import backbones, weights
+from msavqa.storage import store
 from msavqa.trunks import image
+from msavqa.videos import frames
+from msavqa.videos.decode import Pixels, decode
+from msavqa.videos.decode_all import decode_all
+from msavqa.videos.frames import DecodeSettings
 
 MODEL = "convnext_tiny"
 BATCH_FRAMES = 32

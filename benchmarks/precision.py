@@ -23,11 +23,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from msavqa import extract, feature_rows, fit, folds, frames, metrics, model, params, shards, store, tables
-from msavqa.ensemble import Ensemble
-from msavqa.feature_rows import ExtractSettings
-from msavqa.fit import TrainSettings
-from msavqa.frames import DecodeSettings
+from msavqa import params, tables
+from msavqa.evaluation import metrics
+from msavqa.evaluation.ensemble import Ensemble
+from msavqa.extraction import extract, feature_rows
+from msavqa.extraction.feature_rows import ExtractSettings
+from msavqa.learning import fit, folds, model
+from msavqa.learning.fit import TrainSettings
+from msavqa.storage import shards, store
+from msavqa.videos import frames
+from msavqa.videos.frames import DecodeSettings
 
 PRECISIONS = ("fp32", "bf16")
 

@@ -18,9 +18,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from msavqa import decode, score
 from msavqa.errors import MsavqaError
-from msavqa.score import Asked, Scorer
+from msavqa.scoring import score
+from msavqa.scoring.score import Asked, Scorer
+from msavqa.videos import decode
 
 PROMPT = "a red ball rolls left"
 

@@ -25,9 +25,9 @@ import numpy as np
 import torch
 import zarr
 
-from msavqa import shards, store
-from msavqa.shards import ArraySpec, RowResult, ShardResult
-from msavqa.store import Array
+from msavqa.storage import shards, store
+from msavqa.storage.shards import ArraySpec, RowResult, ShardResult
+from msavqa.storage.store import Array
 
 SHAPE = (16, 50, 768)
 SPEC = ArraySpec("tokens", ("video", "frame", "token", "width"), SHAPE, "float16")

@@ -24,8 +24,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from msavqa import clip_model, tail, weights
-from msavqa.layers import Adapter
+from msavqa.learning import tail
+from msavqa.learning.layers import Adapter
+from msavqa.networks import clip_model, weights
 
 MODEL = "ViT-B-32"
 Step = Callable[[slice], Tensor]

@@ -24,9 +24,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from msavqa import clip_model, model, optimise, preprocess, shards, store, tail, weights
-from msavqa.branch_parts import Shapes
-from msavqa.semantics import Batch, ClipShapes
+from msavqa.learning import model, optimise, tail
+from msavqa.learning.branch_parts import Shapes
+from msavqa.learning.semantics import Batch, ClipShapes
+from msavqa.networks import clip_model, preprocess, weights
+from msavqa.storage import shards, store
 
 FRAMES, FEATURES, CLIP = 16, 768, "ViT-B-32"
 SETTINGS = {

@@ -26,10 +26,12 @@ import torch
 import yaml
 
 from benchmarks.decode import make
-from msavqa import feature_rows, hub, trainable, weights
-from msavqa.decode import decode
-from msavqa.hub import FetchSettings
-from msavqa.network import Video, device_of
+from msavqa.extraction import feature_rows
+from msavqa.extraction.network import Video, device_of
+from msavqa.learning import trainable
+from msavqa.networks import hub, weights
+from msavqa.networks.hub import FetchSettings
+from msavqa.videos.decode import decode
 
 PRECISIONS = ("fp32", "bf16")
 

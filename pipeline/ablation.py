@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from msavqa import ablation, params, tables
-from msavqa.ablation import Run, Sweep
-from msavqa.ensemble import EnsembleSettings
+from msavqa import params, tables
 from msavqa.errors import MsavqaError
+from msavqa.evaluation.ensemble import EnsembleSettings
+from msavqa.report import ablation
+from msavqa.report.ablation import Run, Sweep
 from msavqa.report.build import ABLATION_FILE
 from pipeline import stage
 

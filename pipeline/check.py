@@ -14,20 +14,20 @@ OUT = Path("runs/params.checked")
 
 # Block of params.yaml -> where its settings are defined. Looked up late: each is imported where it is read.
 BLOCKS = {
-    "index": "msavqa.manifest.IndexSettings",
+    "index": "msavqa.videos.manifest.IndexSettings",
     "split": "msavqa.splits.SplitSettings",
     "pretrain_split": "msavqa.splits.SplitSettings",
-    "decode": "msavqa.frames.DecodeSettings",
-    "store": "msavqa.store_settings.StoreSettings",
-    "extract": "msavqa.feature_rows.ExtractSettings",
+    "decode": "msavqa.videos.frames.DecodeSettings",
+    "store": "msavqa.storage.store_settings.StoreSettings",
+    "extract": "msavqa.extraction.feature_rows.ExtractSettings",
     "pretrain": "pipeline.pretrain.PretrainSettings",
-    "train": "msavqa.fit.TrainSettings",
-    "controls": "msavqa.controls.ControlSettings",
-    "ensemble": "msavqa.ensemble.EnsembleSettings",
-    "calibration": "msavqa.calibration.CalibrationSettings",
+    "train": "msavqa.learning.fit.TrainSettings",
+    "controls": "msavqa.evaluation.controls.ControlSettings",
+    "ensemble": "msavqa.evaluation.ensemble.EnsembleSettings",
+    "calibration": "msavqa.evaluation.calibration.CalibrationSettings",
     "report": "msavqa.report.build.ReportSettings",
 }
-FETCH = "msavqa.hub.FetchSettings"
+FETCH = "msavqa.networks.hub.FetchSettings"
 NAMES = ("dataset", "pretrain_dataset")
 # Block of many named entries -> package and settings class that the entry's own key chooses.
 CHOSEN = {

@@ -7,9 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from msavqa import controls, params, store, tables
-from msavqa.controls import ControlSettings
+from msavqa import params, tables
+from msavqa.evaluation import controls
+from msavqa.evaluation.controls import ControlSettings
 from msavqa.prompts import prompt_id
+from msavqa.storage import store
 from pipeline import stage
 
 Floats = npt.NDArray[np.float64]

@@ -4,10 +4,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from msavqa import params, sources, store, tables
-from msavqa.decode_all import decode_all
-from msavqa.frames import DecodeSettings
-from msavqa.store_settings import StoreSettings
+from msavqa import params, tables
+from msavqa.storage import sources, store
+from msavqa.storage.store_settings import StoreSettings
+from msavqa.videos.decode_all import decode_all
+from msavqa.videos.frames import DecodeSettings
 from pipeline import stage
 
 

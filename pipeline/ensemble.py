@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from msavqa import ensemble, params, tables
-from msavqa.ensemble import EnsembleSettings
+from msavqa import params, tables
+from msavqa.evaluation import ensemble
+from msavqa.evaluation.ensemble import EnsembleSettings
 from pipeline import stage
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from msavqa import export, params
+from msavqa import params
+from msavqa.scoring import export
 from pipeline import stage
 
 REPEAT = 0

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from msavqa import extract, feature_rows, frames, memory, params, sources, store, tables
-from msavqa.feature_rows import ExtractSettings
-from msavqa.frames import DecodeSettings
-from msavqa.store_settings import StoreSettings
+from msavqa import memory, params, tables
+from msavqa.extraction import extract, feature_rows
+from msavqa.extraction.feature_rows import ExtractSettings
+from msavqa.storage import sources, store
+from msavqa.storage.store_settings import StoreSettings
+from msavqa.videos import frames
+from msavqa.videos.frames import DecodeSettings
 from pipeline import stage
 
 

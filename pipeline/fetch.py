@@ -4,9 +4,10 @@ import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from msavqa import hub, params, weights
+from msavqa import params
 from msavqa.errors import ProblemsError
-from msavqa.hub import FetchSettings
+from msavqa.networks import hub, weights
+from msavqa.networks.hub import FetchSettings
 from pipeline import stage
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from msavqa import datasets, manifest, params, tables
+from msavqa import datasets, params, tables
+from msavqa.videos import manifest
 from pipeline import stage
 
 

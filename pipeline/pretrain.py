@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from msavqa import fit, folds, metrics, model, params, tables
+from msavqa import params, tables
 from msavqa.branches import segment
-from msavqa.fit import TrainSettings
-from msavqa.optimise import OptimiserSettings
+from msavqa.evaluation import metrics
+from msavqa.learning import fit, folds, model
+from msavqa.learning.fit import TrainSettings
+from msavqa.learning.optimise import OptimiserSettings
+from msavqa.learning.ranks import Ranks
 from msavqa.params import Settings
-from msavqa.ranks import Ranks
 from pipeline import stage
 
 OUT = Path("runs/pretrain/segment")

@@ -5,8 +5,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from msavqa import params, published
+from msavqa import params
 from msavqa.errors import MsavqaError
+from msavqa.report import published
 from pipeline import stage
 
 METRICS = Path("reports/metrics.json")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from msavqa import fit, folds, model, params, tables
-from msavqa.fit import TrainSettings
+from msavqa import params, tables
+from msavqa.learning import fit, folds, model
+from msavqa.learning.fit import TrainSettings
+from msavqa.learning.ranks import Ranks
 from msavqa.progress import track
-from msavqa.ranks import Ranks
 from pipeline import stage
 
 PRETRAINED = {"segment": Path("runs/pretrain/segment/weights.safetensors")}

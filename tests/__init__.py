@@ -1,1 +1,1 @@
-"""Tests mirror `msavqa/`: `tests/test_store.py` tests `msavqa/store.py`."""
+"""Tests mirror the modules of `msavqa/`: `tests/test_store.py` tests `msavqa/storage/store.py`."""

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from msavqa import model
-from msavqa.fit import TrainSettings
+from msavqa.learning import model
+from msavqa.learning.fit import TrainSettings
 
 
 def branch(name: str, **changes: Any) -> Any:

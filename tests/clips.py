@@ -11,8 +11,8 @@ import torch
 from open_clip import get_model_config
 from open_clip.model import CLIP
 
-from msavqa import weights
-from msavqa.network import Video
+from msavqa.extraction.network import Video
+from msavqa.networks import weights
 from msavqa.trunks import clip_image, clip_text
 
 # Shapes of the real models; the deep and large ones have two layers, so that a test takes seconds.

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from msavqa.sources import ROOT, closure
+from msavqa.storage.sources import ROOT, closure
 
 # Stages whose module is found by name at run time: stage module -> where the second module lives.
 CHOSEN = {

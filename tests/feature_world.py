@@ -13,9 +13,9 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
-from msavqa import shards
 from msavqa.prompts import prompt_id
-from msavqa.store_format import ArraySpec
+from msavqa.storage import shards
+from msavqa.storage.store_format import ArraySpec
 
 DIM, WIDTH, TOKENS, FRAMES, FEATURES, TIMES = 16, 32, 5, 8, 12, 4
 ARCHITECTURE = {"layers": 1, "heads": 2, "activation": "gelu", "eps": 1e-5, "width": WIDTH, "dim": DIM}

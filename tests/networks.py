@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from msavqa import backbones, shards, store, weights
-from msavqa.frames import DecodeSettings, fingerprint, specs
-from msavqa.network import Video
-from msavqa.shards import RowResult, ShardResult
+from msavqa.extraction.network import Video
+from msavqa.networks import backbones, weights
+from msavqa.storage import shards, store
+from msavqa.storage.shards import RowResult, ShardResult
 from msavqa.trunks import image, video
+from msavqa.videos.frames import DecodeSettings, fingerprint, specs
 
 CONVNEXT = {"model": "convnext_atto", "kwargs": {"depths": [1, 1, 2, 1], "dims": [8, 16, 24, 32]}}
 SWIN = {

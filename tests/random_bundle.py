@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from msavqa import backbones, bundle, clip_model, feature_rows, model, tail, weights
-from msavqa.branch_parts import Shapes
-from msavqa.bundle import Bundle
-from msavqa.calibration import Calibration
-from msavqa.ensemble import Ensemble
-from msavqa.frame_statistics import GROUPS
-from msavqa.reference import Reference
-from msavqa.semantics import ClipShapes
+from msavqa.evaluation.calibration import Calibration
+from msavqa.evaluation.ensemble import Ensemble
+from msavqa.extraction import feature_rows
+from msavqa.extraction.frame_statistics import GROUPS
+from msavqa.learning import model, tail
+from msavqa.learning.branch_parts import Shapes
+from msavqa.learning.semantics import ClipShapes
+from msavqa.networks import backbones, clip_model, weights
+from msavqa.scoring import bundle
+from msavqa.scoring.bundle import Bundle
+from msavqa.scoring.reference import Reference
 from tests.conftest import ROOT
 
 FRAMES, BOX = 4, 48
@@ -49,7 +52,7 @@ TRUNKS: dict[str, dict[str, Any]] = {
             "window_size": [2, 4, 4], "stochastic_depth_prob": 0.0,
         },
     },
-    "statistics": {"kind": "statistics", "weights": "msavqa/frame_statistics.py"},
+    "statistics": {"kind": "statistics", "weights": "msavqa/extraction/frame_statistics.py"},
 }  # fmt: skip
 PSS = {
     "enabled": True, "fusion": ["text", "product", "cosine"], "adapters": "tail", "last_adapter": "embedding",

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import zarr
 
-from msavqa import shards
-from msavqa.shards import ArraySpec, RowResult, ShardResult
+from msavqa.storage import shards
+from msavqa.storage.shards import ArraySpec, RowResult, ShardResult
 
 SPECS = (
     ArraySpec("tokens", ("video", "frame", "width"), (3, 8), "float16"),

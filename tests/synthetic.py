@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from msavqa import shards, tables
+from msavqa import tables
 from msavqa.prompts import prompt_id
-from msavqa.shards import RowResult, ShardResult
-from msavqa.store import ArraySpec
+from msavqa.storage import shards
+from msavqa.storage.shards import RowResult, ShardResult
+from msavqa.storage.store import ArraySpec
 
 DATASET = "made"
 GENERATORS = ("alpha", "beta", "gamma")

@@ -10,11 +10,12 @@ import pytest
 import yaml
 from scipy import stats
 
-from msavqa import ablation, ensemble, tables
-from msavqa.ablation import Line, Run, Sweep
-from msavqa.ensemble import EnsembleSettings
+from msavqa import tables
 from msavqa.errors import ProblemsError
-from msavqa.report import build
+from msavqa.evaluation import ensemble
+from msavqa.evaluation.ensemble import EnsembleSettings
+from msavqa.report import ablation, build
+from msavqa.report.ablation import Line, Run, Sweep
 from tests import synthetic, tiny
 from tests.conftest import ROOT
 from tests.test_presets import MODEL_OF_THE_PAPER, flat, preset

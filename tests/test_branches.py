@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from msavqa import model
-from msavqa.branch_parts import Shapes
 from msavqa.branches import segment
-from msavqa.model import WeightsError
-from msavqa.semantics import ClipShapes
+from msavqa.learning import model
+from msavqa.learning.branch_parts import Shapes
+from msavqa.learning.model import WeightsError
+from msavqa.learning.semantics import ClipShapes
 from tests import branch_settings
 from tests.feature_world import DIM, FEATURES, FRAMES, TIMES, WIDTH
 

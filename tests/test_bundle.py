@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from msavqa import bundle
-from msavqa.bundle import BundleError
+from msavqa.scoring import bundle
+from msavqa.scoring.bundle import BundleError
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_a_bundle_may_move_and_stays_the_same_model(random_bundle: Path, copy: P
     assert first.digest == second.digest
     assert Path(second.trunks["frame"]["weights"]).is_relative_to(copy)
     assert Path(second.trunks["clip_text"]["model"]).is_relative_to(copy)
-    assert second.trunks["statistics"]["weights"] == "msavqa/frame_statistics.py"
+    assert second.trunks["statistics"]["weights"] == "msavqa/extraction/frame_statistics.py"
     assert (first.ensemble, first.calibration, first.reference) == (
         second.ensemble,
         second.calibration,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
-from msavqa.calibration import Calibration, CalibrationError, conformal_quantile, coverage_of, fit
+from msavqa.evaluation.calibration import Calibration, CalibrationError, conformal_quantile, coverage_of, fit
 
 RANGE = (0.0, 100.0)
 

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from msavqa import controls, metrics, splits
-from msavqa.controls import SCALARS, ControlSettings
+from msavqa import splits
+from msavqa.evaluation import controls, metrics
+from msavqa.evaluation.controls import SCALARS, ControlSettings
 from msavqa.splits import SplitSettings
 
 SETTINGS = ControlSettings(trees=50, min_leaf=2, features=0.5, seed=0, shrinkage=0.0)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msavqa import decord_frames
-from msavqa.decode import DecodeError, decode, read_by_pyav, sample_indices, shrink
-from msavqa.probe import probe, probe_with_times
+from msavqa.videos import decord_frames
+from msavqa.videos.decode import DecodeError, decode, read_by_pyav, sample_indices, shrink
+from msavqa.videos.probe import probe, probe_with_times
 from tests import media
 
 REFUSED = {

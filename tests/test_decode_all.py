@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msavqa import decode_all as module
-from msavqa import store
-from msavqa.decode_progress import QuarantineError
+from msavqa.storage import store
+from msavqa.videos import decode_all as module
+from msavqa.videos.decode_progress import QuarantineError
 from msavqa.workers import LostError, Outcome
 from pipeline import decode as stage
 from tests import media, videos

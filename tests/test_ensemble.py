@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from msavqa import ensemble, metrics, tables
-from msavqa.ensemble import Ensemble, EnsembleError, EnsembleSettings
+from msavqa import tables
+from msavqa.evaluation import ensemble, metrics
+from msavqa.evaluation.ensemble import Ensemble, EnsembleError, EnsembleSettings
 
 BRANCHES = ["frame", "segment", "video"]
 

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from msavqa import extract, feature_rows, frame_statistics, frames, store, weights
 from msavqa.errors import ProblemsError
-from msavqa.feature_rows import ExtractError, ExtractSettings
-from msavqa.frames import DecodeSettings, ReadFrames
-from msavqa.network import Video
+from msavqa.extraction import extract, feature_rows, frame_statistics
+from msavqa.extraction.feature_rows import ExtractError, ExtractSettings
+from msavqa.extraction.network import Video
+from msavqa.networks import weights
 from msavqa.prompts import prompt_id
+from msavqa.storage import store
 from msavqa.trunks import clip_image, clip_text, image, statistics
+from msavqa.videos import frames
+from msavqa.videos.frames import DecodeSettings, ReadFrames
 from tests import clips, networks
 
 HOW = ExtractSettings(batch_frames=8, ahead_videos=2, threads=2, device="cpu")
@@ -67,7 +70,7 @@ def test_frames_clip_and_statistics_stores_have_the_promised_arrays(tmp_path: Pa
     assert clip.shape("tokens") == (5, 4, 17, 128)
     assert clip.shape("cls") == (5, 4, 128)
     np.testing.assert_allclose(np.linalg.norm(clip.all("cls"), axis=-1), 1, rtol=1e-5)
-    source = statistics.TrunkSettings(kind="statistics", weights="msavqa/frame_statistics.py")
+    source = statistics.TrunkSettings(kind="statistics", weights="msavqa/extraction/frame_statistics.py")
     measured = run(tmp_path / "statistics.zarr", source, opened)
     expected = np.stack([frame_statistics.measure(video.frames) for video in videos])
     groups = measured.attributes["statistics"]
@@ -104,9 +107,8 @@ def test_prompts_are_stored_once_with_their_length(tmp_path: Path) -> None:
     made = store.open(path)
     rows = made.rows.set_index("prompt")
     assert report.rows == len(made) == 3
-    assert made.ids == [prompt_id(prompt) for prompt in ("a red ball", "", "word " * 200)], (
-        "in order of coming"
-    )
+    in_order_of_coming = [prompt_id(prompt) for prompt in ("a red ball", "", "word " * 200)]
+    assert made.ids == in_order_of_coming
     assert made.shape("tokens") == (3, 77, 128)
     assert made.read("length", made.index([prompt_id("a red ball")])).tolist() == [5]
     assert made.read("length", made.index([prompt_id("")])).tolist() == [2], (
@@ -266,7 +268,7 @@ def test_an_unknown_trunk_is_named_with_the_nearest_right_one() -> None:
 def test_clip_of_another_form_is_refused_with_what_makes_it_other(tmp_path: Path) -> None:
     import json
 
-    from msavqa import clip_model
+    from msavqa.networks import clip_model
 
     path = tmp_path / "clip.json"
     other = clips.config_of("small")
@@ -280,7 +282,7 @@ def test_clip_of_another_form_is_refused_with_what_makes_it_other(tmp_path: Path
 
 
 def test_an_unknown_clip_is_refused_with_names_near_it() -> None:
-    from msavqa import clip_model
+    from msavqa.networks import clip_model
 
     with pytest.raises(clip_model.ClipError) as refusal:
         clip_model.config("ViT-B-33")

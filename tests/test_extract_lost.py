@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from msavqa import extract, frames, store
-from msavqa.feature_rows import ExtractSettings
-from msavqa.frames import DecodeSettings
-from msavqa.shards import WriteReport
+from msavqa.extraction import extract
+from msavqa.extraction.feature_rows import ExtractSettings
+from msavqa.storage import store
+from msavqa.storage.shards import WriteReport
 from msavqa.trunks import statistics
+from msavqa.videos import frames
+from msavqa.videos.frames import DecodeSettings
 from msavqa.workers import LostError
 from tests import clips, networks
 from tests.stores import tree
@@ -49,7 +51,9 @@ def run(place: Path, opened: store.Store, *, losing: int | None) -> WriteReport:
 
         return extract.videos(
             place / "statistics.zarr",
-            settings=statistics.TrunkSettings(kind="statistics", weights="msavqa/frame_statistics.py"),
+            settings=statistics.TrunkSettings(
+                kind="statistics", weights="msavqa/extraction/frame_statistics.py"
+            ),
             frames=opened,
             read_frames=read_frames,
             extract=ExtractSettings(batch_frames=8, ahead_videos=2, threads=1, device="cpu"),

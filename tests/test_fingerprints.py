@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from msavqa import feature_rows, weights
+from msavqa.extraction import feature_rows
+from msavqa.networks import weights
 from tests import clips, networks
 
 KINDS = ("clip_text", "clip_image", "image", "video")

@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 from torch import nn
 
-from msavqa import checkpoint_file, fit, folds, metrics, model, optimise, tables
-from msavqa.fit import FitError
-from msavqa.folds import FINAL, Job, Outcome, Work
-from msavqa.ranks import Ranks
+from msavqa import tables
+from msavqa.evaluation import metrics
+from msavqa.learning import checkpoint_file, fit, folds, model, optimise
+from msavqa.learning.fit import FitError
+from msavqa.learning.folds import FINAL, Job, Outcome, Work
+from msavqa.learning.ranks import Ranks
 from tests import branch_settings, feature_world
 from tests.feature_world import World
 

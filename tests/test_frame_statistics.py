@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from msavqa import frame_statistics
-from msavqa.frame_statistics import NAMES, measure
+from msavqa.extraction import frame_statistics
+from msavqa.extraction.frame_statistics import NAMES, measure
 from tests import clips
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from msavqa import frames, store
-from msavqa.decode import Decoded, DecodeError, decode
+from msavqa.storage import store
+from msavqa.videos import frames
+from msavqa.videos.decode import Decoded, DecodeError, decode
 from msavqa.workers import LostError
 from tests import media, videos
 
@@ -126,7 +127,7 @@ def test_workers_that_decode_for_extraction_load_no_more_than_those_of_the_decod
 
     monkeypatch.setattr(frames, "Pool", pool)
     with frames.source(opened, settings=settings, paths={}):
-        assert given == ["msavqa.decode"]  # tests/test_workers.py says what importing that loads
+        assert given == ["msavqa.videos.decode"]  # tests/test_workers.py says what importing that loads
 
 
 def test_what_decides_pixels_is_in_the_fingerprint_and_what_does_not_is_not() -> None:

@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from msavqa import hdf5, store
-from msavqa.store import StoreError
+from msavqa.storage import hdf5, store
+from msavqa.storage.store import StoreError
 from tests.stores import BAD, SPECS, World, tree
 
 

@@ -7,8 +7,8 @@ from urllib.error import URLError
 import pytest
 import torch
 
-from msavqa import backbones, clip_model, hub, weights
-from msavqa.hub import FetchError, FetchSettings
+from msavqa.networks import backbones, clip_model, hub, weights
+from msavqa.networks.hub import FetchError, FetchSettings
 from msavqa.trunks import clip_image, clip_text, image, video
 from tests import clips, networks
 

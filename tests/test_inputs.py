@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from msavqa import inputs
+from msavqa.learning import inputs
 from tests import feature_world
 
 VIDEOS = 12

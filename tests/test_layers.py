@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from msavqa import layers
-from msavqa.layers import Adapter, MutationAttention, ScoreHead, Standardise
+from msavqa.learning import layers
+from msavqa.learning.layers import Adapter, MutationAttention, ScoreHead, Standardise
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from msavqa import live
+from msavqa.learning import live
 from pipeline import stage
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from msavqa import losses
-from msavqa.losses import LossError
+from msavqa.learning import losses
+from msavqa.learning.losses import LossError
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import yaml
 
-from msavqa import file_facts, tables
+from msavqa import tables
 from msavqa.errors import ProblemsError
 from msavqa.labels import LabelsError, Row
-from msavqa.manifest import IndexSettings, ProbeError, build
+from msavqa.videos import file_facts
+from msavqa.videos.manifest import IndexSettings, ProbeError, build
 from pipeline import index, split
 
 READERS = "csv, lsvq, ntire, t2vqa_db"
@@ -118,7 +119,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(world: Path) -> None:
 def test_wrong_labels_stop_the_stage_before_any_video_is_opened(
     world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("msavqa.manifest.build", lambda *_, **__: pytest.fail("a video was opened"))
+    monkeypatch.setattr("msavqa.videos.manifest.build", lambda *_, **__: pytest.fail("a video was opened"))
     (world / "my.csv").write_text("file,text,mos\n-a b.mp4,x,9\nno.mp4,x,good\n")
     with pytest.raises(LabelsError) as refused:
         index.main(["mine"])
@@ -177,7 +178,7 @@ def harmful(path: Path) -> dict[str, object] | str:
 def test_a_file_on_which_its_process_hangs_or_dies_costs_itself_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("msavqa.manifest.describe", harmful)
+    monkeypatch.setattr("msavqa.videos.manifest.describe", harmful)
     names = ["a.mp4", "fatal.mp4", "hang.mp4", "z.mp4"]
     for name in names:
         write_video(tmp_path / name)
@@ -201,7 +202,7 @@ def test_a_file_on_which_its_process_hangs_or_dies_costs_itself_alone(
 def test_processes_that_die_whatever_the_file_stop_the_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("msavqa.manifest.describe", harmful)
+    monkeypatch.setattr("msavqa.videos.manifest.describe", harmful)
     rows = [Row(where=f"line {n}", video_id=f"fatal{n}.mp4") for n in (2, 3)]
     for row in rows:
         (tmp_path / row.path).touch()

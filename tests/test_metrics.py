@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from msavqa import metrics
-from msavqa.metrics import MetricError
+from msavqa.evaluation import metrics
+from msavqa.evaluation.metrics import MetricError
 
 
 @pytest.fixture

@@ -11,7 +11,10 @@ import pytest
 import torch
 
 import msavqa
-from msavqa import params, store, tables, trainable, weights
+from msavqa import params, tables
+from msavqa.learning import trainable
+from msavqa.networks import weights
+from msavqa.storage import store
 from pipeline import check, controls, decode, ensemble, export, extract, pretrain, report, train
 from tests import tiny
 from tests.conftest import ROOT

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from msavqa import preprocess
-from msavqa.preprocess import CENTRE
+from msavqa.networks import preprocess
+from msavqa.networks.preprocess import CENTRE
 
 
 def pictures(height: int, width: int, *, count: int = 2) -> np.ndarray:

@@ -13,7 +13,8 @@ import torch
 import yaml
 from dvc.repo import Repo
 
-from msavqa import backbones, hub, params, weights
+from msavqa import params
+from msavqa.networks import backbones, hub, weights
 from tests.conftest import ROOT
 
 BRANCHES = ("frame", "segment", "video")

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msavqa.probe import probe, probe_with_times
-from msavqa.video_file import DecodeError
+from msavqa.videos.probe import probe, probe_with_times
+from msavqa.videos.video_file import DecodeError
 from tests import media
 
 

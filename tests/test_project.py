@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from msavqa import sources
+from msavqa.storage import sources
 from tests import closure, readme_map
 
 ROOT = closure.ROOT

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msavqa import shards, store
-from msavqa.shards import ShardResult
-from msavqa.store import StoreError
+from msavqa.storage import shards, store
+from msavqa.storage.shards import ShardResult
+from msavqa.storage.store import StoreError
 from tests.stores import BAD, FINGERPRINT, World, same_as_fresh
 
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from pandera.errors import SchemaError
 
-from msavqa import controls, metrics, published, splits
+from msavqa import splits
+from msavqa.evaluation import controls, metrics
+from msavqa.report import published
 from msavqa.splits import SplitSettings
 from tests.conftest import ROOT
 from tests.test_controls import read_t2vqa_db

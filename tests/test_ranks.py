@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from msavqa import folds
-from msavqa.folds import FINAL, Job, Work
-from msavqa.ranks import Ranks
+from msavqa.learning import folds
+from msavqa.learning.folds import FINAL, Job, Work
+from msavqa.learning.ranks import Ranks
 from tests import feature_world
 from tests.feature_world import World
 from tests.test_fit import NAMES, close, final, work

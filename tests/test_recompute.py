@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from msavqa import params, recompute, shards, store, store_info, tables
-from msavqa.store import StoreError
+from msavqa import params, tables
+from msavqa.extraction import recompute
+from msavqa.storage import shards, store, store_info
+from msavqa.storage.store import StoreError
 from pipeline import decode, extract
 from tests import media, videos
 
@@ -21,7 +23,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         media.write(folder / f"v{number}.mp4", media.numbered(number + 6))
     videos.project(place, folder)
     data = yaml.safe_load((place / "params.yaml").read_text())
-    data["trunks"] = {"statistics": {"kind": "statistics", "weights": "msavqa/frame_statistics.py"}}
+    data["trunks"] = {
+        "statistics": {"kind": "statistics", "weights": "msavqa/extraction/frame_statistics.py"}
+    }
     data["extract"] = {"batch_frames": 16, "ahead_videos": 2, "threads": 1, "device": "cpu"}
     (place / "params.yaml").write_text(yaml.safe_dump(data))
     with pytest.MonkeyPatch.context() as patch:

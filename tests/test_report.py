@@ -14,7 +14,8 @@ import pytest
 import yaml
 from scipy import stats
 
-from msavqa import metrics, tables
+from msavqa import tables
+from msavqa.evaluation import metrics
 from msavqa.report import build, figures, filmstrips, numbers, page
 from msavqa.report.collect import CollectError, Results
 from tests import synthetic

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 import msavqa
-from msavqa import bundle, decode
 from msavqa.errors import MsavqaError
-from msavqa.perception import PerceptionError
-from msavqa.score import Asked, Scorer, frame_change, load
-from msavqa.scored import Score
+from msavqa.scoring import bundle
+from msavqa.scoring.perception import PerceptionError
+from msavqa.scoring.score import Asked, Scorer, frame_change, load
+from msavqa.scoring.scored import Score
+from msavqa.videos import decode
 from tests import media
 
 PROMPT = "a red ball rolls left"

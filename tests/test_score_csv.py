@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from msavqa import score_csv
-from msavqa.bundle import BundleError
-from msavqa.score import load
-from msavqa.score_csv import CsvError
+from msavqa.scoring import score_csv
+from msavqa.scoring.bundle import BundleError
+from msavqa.scoring.score import load
+from msavqa.scoring.score_csv import CsvError
 from tests import media
 
 

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from data.sample import grammar
-from msavqa import decode, tables
+from msavqa import tables
 from msavqa.errors import MsavqaError
-from msavqa.score import Asked, Scorer, load
+from msavqa.scoring.score import Asked, Scorer, load
+from msavqa.videos import decode
 from tests import media
 from tests.conftest import ROOT, skip_or_fail
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from msavqa import tail
-from msavqa.semantics import ClipShapes, Plan, PssSettings, Semantics, SmaSettings
+from msavqa.learning import tail
+from msavqa.learning.semantics import ClipShapes, Plan, PssSettings, Semantics, SmaSettings
 from tests import feature_world
 from tests.feature_world import ARCHITECTURE, DIM, FRAMES, TOKENS, WIDTH
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from msavqa import shard_file
-from msavqa.store_format import ArraySpec
+from msavqa.storage import shard_file
+from msavqa.storage.store_format import ArraySpec
 
 ROWS, SHAPE = 64, (1024, 1024)
 SPEC = ArraySpec("frames", ("video", "height", "width"), SHAPE, "uint8", compressed=True)

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from msavqa import shards, store
 from msavqa.launch import processes
-from msavqa.shards import RowResult, ShardDone, ShardError, ShardResult
-from msavqa.store_format import MAX_SHARD_ROWS, rows_per_shard, staging_name
+from msavqa.storage import shards, store
+from msavqa.storage.shards import RowResult, ShardDone, ShardError, ShardResult
+from msavqa.storage.store_format import MAX_SHARD_ROWS, rows_per_shard, staging_name
 from tests.stores import BAD, FINGERPRINT, SPECS, World, compute_rows, same_as_fresh, tree
 
 

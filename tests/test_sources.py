@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from msavqa import sources
+from msavqa.storage import sources
 
 MODULES = ("pipeline.extract", "msavqa.trunks.image")
 
@@ -36,9 +36,10 @@ def test_what_cannot_change_a_value_keeps_what_is_staged(tree: Path, file: str) 
 @pytest.mark.parametrize(
     "file",
     [
-        "msavqa/trunks/image.py", "msavqa/backbones.py", "msavqa/preprocess.py", "msavqa/feature_rows.py",
-        "msavqa/frames.py", "msavqa/decode.py", "msavqa/decord_frames.py", "msavqa/network.py",
-        "msavqa/shard_file.py", "msavqa/shard_work.py", "pipeline/extract.py",
+        "msavqa/trunks/image.py", "msavqa/networks/backbones.py", "msavqa/networks/preprocess.py",
+        "msavqa/extraction/feature_rows.py", "msavqa/videos/frames.py", "msavqa/videos/decode.py",
+        "msavqa/videos/decord_frames.py", "msavqa/extraction/network.py", "msavqa/storage/shard_file.py",
+        "msavqa/storage/shard_work.py", "pipeline/extract.py",
     ],
 )  # fmt: skip
 def test_what_can_change_a_value_starts_anew(tree: Path, file: str) -> None:

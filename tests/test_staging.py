@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msavqa import staging, store
 from msavqa.launch import WorkerDiedError, processes
-from msavqa.shards import ShardResult
-from msavqa.staging import DiskFullError
+from msavqa.storage import staging, store
+from msavqa.storage.shards import ShardResult
+from msavqa.storage.staging import DiskFullError
 from tests.stores import BAD, World, compute_rows, same_as_fresh, tree
 
 

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 import zarr
 
-from msavqa import store
-from msavqa.shard_file import index_bytes
-from msavqa.store_format import shard_path
+from msavqa.storage import store
+from msavqa.storage.shard_file import index_bytes
+from msavqa.storage.store_format import shard_path
 from tests.stores import ATTRIBUTES, BAD, FINGERPRINT, ROWS_PER_SHARD, SHARD_MB, SPECS, World
 
 ARRAYS = [spec.name for spec in SPECS]

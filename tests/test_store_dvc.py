@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from msavqa import store, store_info
+from msavqa.storage import store, store_info
 from tests.stores import World, tree
 
 pytestmark = pytest.mark.pipeline
@@ -106,7 +106,7 @@ def test_a_killed_dvc_run_leaves_no_store_and_the_next_one_ends_in_the_same_byte
 
 
 def test_a_store_from_dvcs_cache_can_be_adopted_where_staging_is_gone(repo: Path) -> None:
-    from msavqa import shards
+    from msavqa.storage import shards
 
     computed_for(10)
     shutil.rmtree(".msavqa")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from msavqa import store, store_info
-from msavqa.shards import RowResult, ShardResult
+from msavqa.storage import store, store_info
+from msavqa.storage.shards import RowResult, ShardResult
 from tests.stores import ATTRIBUTES, BAD, FINGERPRINT, World
 
 

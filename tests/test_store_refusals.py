@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 import zarr
 
-from msavqa import store
-from msavqa.store import StoreError
+from msavqa.storage import store
+from msavqa.storage.store import StoreError
 from tests.stores import BAD, FINGERPRINT, World
 
 

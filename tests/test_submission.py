@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from msavqa.submission import Readme, SubmissionError, withheld_scores, write
+from msavqa.scoring.submission import Readme, SubmissionError, withheld_scores, write
 
 README = Readme(
     seconds_per_video=0.25,

@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from msavqa import preprocess, tail, weights
-from msavqa.layers import Adapter
-from msavqa.network import device_of
+from msavqa.extraction.network import device_of
+from msavqa.learning import tail
+from msavqa.learning.layers import Adapter
+from msavqa.networks import preprocess, weights
 from msavqa.trunks import clip_image, clip_text
 from tests import clips
 

@@ -10,11 +10,12 @@ from safetensors.torch import save_file
 from timm import create_model
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
-from msavqa import folds, inputs, network, trainable
-from msavqa.folds import FINAL, Job, Work
-from msavqa.ranks import Ranks
+from msavqa.extraction import network
+from msavqa.learning import folds, inputs, trainable
+from msavqa.learning.folds import FINAL, Job, Work
+from msavqa.learning.ranks import Ranks
+from msavqa.networks.weights import WeightsError
 from msavqa.trunks import image, video
-from msavqa.weights import WeightsError
 from tests import branch_settings, feature_world
 
 CUTS = ("pooled", "last_stage", "pixels")

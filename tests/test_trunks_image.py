@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from msavqa import backbones, preprocess, stage_tail, weights
+from msavqa.learning import stage_tail
+from msavqa.networks import backbones, preprocess, weights
 from msavqa.params import problems_in
 from msavqa.trunks import image
 from tests import clips, networks

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from msavqa.score import load
+from msavqa.scoring.score import load
 from tests import media
 from tests.browser import browser
 from tests.conftest import ROOT

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from msavqa import weights
-from msavqa.weights import WeightsError
+from msavqa.networks import weights
+from msavqa.networks.weights import WeightsError
 
 
 def state() -> dict[str, torch.Tensor]:

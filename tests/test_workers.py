@@ -92,7 +92,7 @@ def test_a_worker_imports_what_its_function_needs_and_no_torch() -> None:
 
 
 def test_decoding_workers_need_no_torch_pandas_or_zarr() -> None:
-    code = "import sys, msavqa.decode, msavqa.workers; print({m.split('.')[0] for m in sys.modules})"
+    code = "import sys, msavqa.videos.decode, msavqa.workers; print({m.split('.')[0] for m in sys.modules})"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"torch", "pandas", "zarr", "scipy"} & set(eval(out))
 

@@ -8,8 +8,8 @@ import pandas as pd
 import yaml
 
 from msavqa import tables
-from msavqa.decode_all import decode_all
-from msavqa.frames import DecodeSettings
+from msavqa.videos.decode_all import decode_all
+from msavqa.videos.frames import DecodeSettings
 
 SETTINGS: dict[str, Any] = {
     "frames": 4,

@@ -4,8 +4,8 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from msavqa import losses
-from msavqa.branch_parts import (
+from msavqa.learning import losses
+from msavqa.learning.branch_parts import (
     HeadSettings,
     Output,
     Shapes,
@@ -17,10 +17,10 @@ from msavqa.branch_parts import (
     statistics_in,
     technical_reads,
 )
-from msavqa.layers import Standardise
-from msavqa.optimise import OptimiserSettings
+from msavqa.learning.layers import Standardise
+from msavqa.learning.optimise import OptimiserSettings
+from msavqa.learning.semantics import Batch, Plan, PssSettings, SmaSettings
 from msavqa.params import Settings
-from msavqa.semantics import Batch, Plan, PssSettings, SmaSettings
 
 
 class LossSettings(Settings):

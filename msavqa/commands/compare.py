@@ -26,7 +26,8 @@ def command(
     """Compares; see HELP."""
     import json
 
-    from msavqa import comparison, params
+    from msavqa import params
+    from msavqa.evaluation import comparison
 
     chosen = dataset or str(params.read()["dataset"])
     found = comparison.compare(Path(), run_a, run_b, dataset=chosen, resamples=resamples, seed=seed)

@@ -21,7 +21,8 @@ def command(
     repeat: Annotated[int, typer.Option(min=0, help="Which repeat's model.")] = 0,
 ) -> None:
     """Exports; see HELP."""
-    from msavqa import export, params
+    from msavqa import params
+    from msavqa.scoring import export
 
     if out.exists():
         raise export.ExportError(

@@ -29,7 +29,7 @@ def info(path: Place, as_json: Annotated[bool, typer.Option("--json", help="Prin
     import json
     from dataclasses import asdict
 
-    from msavqa import store, store_info
+    from msavqa.storage import store, store_info
 
     found = store_info.info(store.open(path))
     if as_json:
@@ -55,12 +55,13 @@ def verify(
     ] = 2e-3,
 ) -> None:
     """Checks a store; raises `ProblemsError` with every problem."""
-    from msavqa import store, store_info
     from msavqa.errors import ProblemsError
+    from msavqa.storage import store, store_info
 
     store.open(path)  # refused as no store before anything is asked of params.yaml
     if sample:
-        from msavqa import params, recompute
+        from msavqa import params
+        from msavqa.extraction import recompute
 
         with recompute.of(path, data=params.read()) as (opened, compute):
             found = store_info.verify(opened, sample=sample, recompute=compute, tolerance=tolerance)
@@ -83,7 +84,8 @@ def verify(
 )
 def adopt(path: Place) -> None:
     """Puts a finished store's shards where the stage that writes it looks for them."""
-    from msavqa import publish, recompute, store
+    from msavqa.extraction import recompute
+    from msavqa.storage import publish, store
 
     found = store.open(path)
     count = publish.adopt(path, staging_root=recompute.staging_root(found))
@@ -99,7 +101,7 @@ def export(
     path: Place, file: Annotated[Path, typer.Argument(help="The new file.", show_default=False)]
 ) -> None:
     """Exports a store."""
-    from msavqa import hdf5, store
+    from msavqa.storage import hdf5, store
 
     hdf5.export_store(store.open(path), file)
     print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
@@ -117,7 +119,7 @@ def import_(
     path: Annotated[Path, typer.Argument(help="The store to make.", show_default=False)],
 ) -> None:
     """Imports a store."""
-    from msavqa import hdf5
+    from msavqa.storage import hdf5
 
     report = hdf5.import_store(file, path)
     print(f"{path}: {report.rows} rows, {report.quarantined} quarantined")

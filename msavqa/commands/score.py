@@ -42,7 +42,7 @@ def command(
     if csv is not None:
         if out is None or prompt is not None or as_json:
             raise typer.BadParameter("--csv needs --out, and takes neither --prompt nor --json")
-        from msavqa import score_csv
+        from msavqa.scoring import score_csv
 
         scored, failed = score_csv.run(
             csv, out=out, root=root, video_column=video_column, prompt_column=prompt_column,
@@ -53,7 +53,7 @@ def command(
     if prompt is None:
         raise typer.BadParameter('give --prompt (--prompt "" where there is none)')
     assert video is not None
-    from msavqa import score
+    from msavqa.scoring import score
 
     with score.load(model or default_model(), decode_seconds=timeout) as scorer:
         found = scorer.score(video, prompt)

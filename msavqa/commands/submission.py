@@ -28,7 +28,8 @@ def command(
     note: Annotated[str, typer.Option(help="One line on the method.")] = "MSA-VQA's three branches, msavqa",
 ) -> None:
     """Packs; see HELP."""
-    from msavqa import params, submission, tables
+    from msavqa import params, tables
+    from msavqa.scoring import submission
 
     name = dataset or str(params.read()["dataset"])
     manifest = tables.read_manifest(Path("data") / name / "manifest.parquet")

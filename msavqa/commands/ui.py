@@ -41,7 +41,7 @@ def command(
             expected="the packages of the extra `ui`",
             next_step="run `pip install 'msavqa[ui]'`",
         ) from None
-    from msavqa import score
+    from msavqa.scoring import score
 
     with score.load(model or default_model()) as scorer, socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,7 +1,8 @@
 """NTIRE 2024 AIGC video track: `name|prompt|mos` for training, `name|prompt` where the MOS is withheld.
 
 The data are T2VQA-DB's videos under the challenge's own split (arXiv 2404.16687). Rows without a MOS get the
-role `test` in every repeat: they are scored, never learned from; `msavqa.submission` packs their scores.
+role `test` in every repeat: they are scored, never learned from; `msavqa.scoring.submission`
+packs their scores.
 """
 
 import re

@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from msavqa import metrics, params, store, tables
-from msavqa.calibration import CalibrationSettings
+from msavqa import params, tables
+from msavqa.evaluation import metrics
+from msavqa.evaluation.calibration import CalibrationSettings
 from msavqa.params import Settings
 from msavqa.report import figures, filmstrips, numbers, page, plots
 from msavqa.report.collect import Results, collect, read_branches
 from msavqa.report.numbers import BootstrapSettings
+from msavqa.storage import store
 
 BRANCHES = ("frame", "segment", "video")
 STORES = ("frames", "clip_text", "clip_image")

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from msavqa import calibration, tables
-from msavqa.calibration import Calibration, CalibrationSettings
+from msavqa import tables
 from msavqa.errors import MsavqaError
+from msavqa.evaluation import calibration
+from msavqa.evaluation.calibration import Calibration, CalibrationSettings
 
 
 class CollectError(MsavqaError):

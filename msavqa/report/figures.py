@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from msavqa.metrics import Interval
+from msavqa.evaluation.metrics import Interval
 from msavqa.report.collect import Results
 
 INK, FAINT, PAPER = "#010101", "#020202", "#030303"

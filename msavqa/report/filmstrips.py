@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from msavqa.report.collect import Results
-from msavqa.store import Store
+from msavqa.storage.store import Store
 
 THUMBNAIL_PIXELS = 96
 JPEG_QUALITY = 82

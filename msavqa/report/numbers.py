@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
-from msavqa import calibration, metrics
-from msavqa.metrics import Interval, Statistic
+from msavqa.evaluation import calibration, metrics
+from msavqa.evaluation.metrics import Interval, Statistic
 from msavqa.params import Settings
 from msavqa.report.collect import Results
 

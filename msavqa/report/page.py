@@ -11,7 +11,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from msavqa.metrics import Interval
+from msavqa.evaluation.metrics import Interval
 from msavqa.report.collect import Results
 from msavqa.report.filmstrips import Strip
 from msavqa.report.numbers import Ceiling
@@ -48,7 +48,7 @@ class Content:
     strips: Mapping[str, Sequence[Strip]]
     """By "best", "worst", "disagreed"."""
     ablation: pd.DataFrame | None
-    """`msavqa.ablation.COLUMNS`; None where no sweep has run on this dataset."""
+    """`msavqa.report.ablation.COLUMNS`; None where no sweep has run on this dataset."""
     settings: Mapping[str, object]
     fingerprints: Mapping[str, Mapping[str, object]]
     revision: str

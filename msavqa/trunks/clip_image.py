@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from msavqa import clip_model, preprocess, weights
-from msavqa.clip_model import ClipSettings
-from msavqa.network import Arrays, Network, Video, precisely, to_numpy, versions
-from msavqa.store_format import ArraySpec
+from msavqa.extraction.network import Arrays, Network, Video, precisely, to_numpy, versions
+from msavqa.networks import clip_model, preprocess, weights
+from msavqa.networks.clip_model import ClipSettings
+from msavqa.storage.store_format import ArraySpec
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from msavqa import clip_model, weights
-from msavqa.clip_model import ClipSettings
-from msavqa.network import Arrays, Network, chunks, precisely, to_numpy, versions
-from msavqa.store_format import ArraySpec
+from msavqa.extraction.network import Arrays, Network, chunks, precisely, to_numpy, versions
+from msavqa.networks import clip_model, weights
+from msavqa.networks.clip_model import ClipSettings
+from msavqa.storage.store_format import ArraySpec
 
 AXIS = "prompt"
 TOKENS_ROUNDED_TO = 16

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from msavqa import preprocess, weights
-from msavqa.network import Arrays, Network, Video, precisely, to_numpy, versions
+from msavqa.extraction.network import Arrays, Network, Video, precisely, to_numpy, versions
+from msavqa.networks import preprocess, weights
 from msavqa.params import Settings
-from msavqa.store_format import ArraySpec
+from msavqa.storage.store_format import ArraySpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,7 +67,7 @@ class Views:
 def specs(settings: TrunkSettings, *, frames: int) -> tuple[ArraySpec, ...]:
     """`pooled` (video, view, frame, width) or `stage` (video, view, frame, ...); and `frame_index` (video,
     view, frame): which of the stored frames each is."""
-    from msavqa import backbones
+    from msavqa.networks import backbones
 
     count = frames if settings.frames == "all" else settings.frames
     axes, lead = (AXIS, "view", "frame"), (settings.views, count)
@@ -82,7 +82,7 @@ def specs(settings: TrunkSettings, *, frames: int) -> tuple[ArraySpec, ...]:
 
 def attributes(settings: TrunkSettings) -> dict[str, Any]:
     """`architecture`: what is needed to build the network, or its last stage, again."""
-    from msavqa import backbones
+    from msavqa.networks import backbones
 
     shape = backbones.image_shape(settings.model, settings.kwargs, crop=settings.crop)
     found = {"model": settings.model, "kwargs": settings.kwargs, "width": shape.width}
@@ -99,7 +99,7 @@ def load(settings: TrunkSettings, *, device: str, batch: int) -> Network[Video]:
     """The network on a device, at most `batch` frames at a time; raises `WeightsError` for wrong weights."""
     import torch
 
-    from msavqa import backbones
+    from msavqa.networks import backbones
 
     network = backbones.image(settings.model, settings.kwargs)
     state = weights.read(settings.weights)

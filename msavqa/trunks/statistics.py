@@ -5,16 +5,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from msavqa import frame_statistics, sources, weights
-from msavqa.network import Arrays, Network, Video, versions
+from msavqa.extraction import frame_statistics
+from msavqa.extraction.network import Arrays, Network, Video, versions
+from msavqa.networks import weights
 from msavqa.params import Settings
-from msavqa.store_format import ArraySpec
+from msavqa.storage import sources
+from msavqa.storage.store_format import ArraySpec
 
 AXIS = "video"
 SOURCES = (
-    "msavqa/frame_statistics.py",
-    "msavqa/motion_statistics.py",
-    "msavqa/texture_statistics.py",
+    "msavqa/extraction/frame_statistics.py",
+    "msavqa/extraction/motion_statistics.py",
+    "msavqa/extraction/texture_statistics.py",
 )
 """Where the measures are written down."""
 
@@ -23,7 +25,7 @@ class TrunkSettings(Settings):
     """`trunks.statistics`."""
 
     kind: Literal["statistics"]
-    weights: Literal["msavqa/frame_statistics.py"]
+    weights: Literal["msavqa/extraction/frame_statistics.py"]
     """The source of the measures, which is to them what weights are to a network."""
 
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from msavqa import preprocess, weights
-from msavqa.network import Arrays, Network, Video, precisely, to_numpy, versions
+from msavqa.extraction.network import Arrays, Network, Video, precisely, to_numpy, versions
+from msavqa.networks import preprocess, weights
 from msavqa.params import Settings
-from msavqa.store_format import ArraySpec
+from msavqa.storage.store_format import ArraySpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,7 +52,7 @@ def specs(settings: TrunkSettings, *, frames: int) -> tuple[ArraySpec, ...]:
 
     With cut `pixels` there is nothing to cache but that the video is usable: `seen` (video, view).
     """
-    from msavqa import backbones
+    from msavqa.networks import backbones
 
     axes, lead = (AXIS, "view"), (settings.views,)
     if settings.cut == "pixels":
@@ -67,7 +67,7 @@ def specs(settings: TrunkSettings, *, frames: int) -> tuple[ArraySpec, ...]:
 
 def attributes(settings: TrunkSettings) -> dict[str, Any]:
     """`architecture`: what is needed to build the network, or its last stage, again."""
-    from msavqa import backbones
+    from msavqa.networks import backbones
 
     *_, width = backbones.video_shape(settings.model, settings.kwargs, frames=1, crop=settings.crop)
     found = {"model": settings.model, "kwargs": settings.kwargs, "width": width}
@@ -86,7 +86,7 @@ def load(settings: TrunkSettings, *, device: str, batch: int) -> Network[Video]:
     import numpy as np
     import torch
 
-    from msavqa import backbones
+    from msavqa.networks import backbones
 
     network = backbones.video(settings.model, settings.kwargs)
     state = weights.read(settings.weights)

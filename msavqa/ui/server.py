@@ -22,9 +22,9 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from msavqa.errors import MsavqaError
-from msavqa.probe import probe
 from msavqa.report.filmstrips import film
-from msavqa.score import Scorer
+from msavqa.scoring.score import Scorer
+from msavqa.videos.probe import probe
 
 HERE = Path(__file__).parent
 HOSTS = ["127.0.0.1", "localhost"]

@@ -1,0 +1,146 @@
+"""Two runs on the same test videos: the difference of each metric with its paired bootstrap interval."""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from msavqa import tables
+from msavqa.errors import MsavqaError
+from msavqa.evaluation import metrics
+from msavqa.evaluation.metrics import Difference
+
+STATISTICS = {"SRCC": metrics.srcc, "PLCC": metrics.plcc, "KRCC": metrics.krcc}
+
+
+class CompareError(MsavqaError):
+    """Runs that cannot be compared."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Each metric of run a and run b, and a - b."""
+
+    run_a: str
+    run_b: str
+    videos: int
+    repeats: int
+    values: dict[str, tuple[float, float]]
+    differences: dict[str, Difference]
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain data; what is not a number is null."""
+        plain = asdict(self)
+        for one in plain["differences"].values():
+            one.update({name: value if math.isfinite(value) else None for name, value in one.items()})
+        return plain
+
+    def text(self) -> str:
+        """A few lines for a terminal."""
+        repeats = f", {self.repeats} repeats" if self.repeats > 1 else ""
+        lines = [f"a = {self.run_a}", f"b = {self.run_b}", f"{self.videos} test videos{repeats}"]
+        for name, one in self.differences.items():
+            a, b = self.values[name]
+            lines.append(
+                f"{name}  a {a:.4f}  b {b:.4f}  a-b {one.value:+.4f}  95% [{one.low:+.4f}, {one.high:+.4f}]"
+                f"  p {one.p_value:.3g}  {_verdict(one)}"
+            )
+        return "\n".join(lines)
+
+
+def compare(root: Path, run_a: str, run_b: str, *, dataset: str, resamples: int, seed: int) -> Comparison:
+    """Compares the test predictions that both runs have, drawing a prompt's videos as one.
+
+    A run is a folder with predictions.parquet, such a file, or a git revision or DVC experiment, whose
+    ensemble is meant. Raises `CompareError` where a run is not found or the two share too few test videos.
+    """
+    manifest = tables.read_manifest(root / "data" / dataset / "manifest.parquet")
+    tested = [_tested(root, run, dataset) for run in (run_a, run_b)]
+    both = tested[0].merge(tested[1], on=["repeat", "video_id"], suffixes=("_a", "_b"))
+    both = both.merge(manifest[["video_id", "prompt", "mos"]], on="video_id")
+    both = both[both["mos"].notna()].reset_index(drop=True)
+    if len(both) < 3:
+        raise CompareError(
+            what="Test videos in common",
+            where=f"{run_a} and {run_b}",
+            got=len(both),
+            expected="at least 3 with a MOS",
+            next_step="compare runs of the same dataset and split",
+        )
+    values, differences = {}, {}
+    for name, statistic in STATISTICS.items():
+        differences[name] = difference(both, statistic=statistic, resamples=resamples, seed=seed)
+        values[name] = (_mean(both, "score_a", statistic), _mean(both, "score_b", statistic))
+    return Comparison(
+        run_a=run_a,
+        run_b=run_b,
+        videos=int(both["video_id"].nunique()),
+        repeats=int(both["repeat"].nunique()),
+        values=values,
+        differences=differences,
+    )
+
+
+def difference(rows: pd.DataFrame, *, statistic: metrics.Statistic, resamples: int, seed: int) -> Difference:
+    """statistic(score_a) - statistic(score_b) of test rows, the mean over repeats, all rows of a prompt drawn
+    as one; `rows` has repeat, video_id, prompt, mos, score_a and score_b, all of them known."""
+    return metrics.paired_bootstrap(
+        score_a=rows["score_a"].to_numpy(),
+        score_b=rows["score_b"].to_numpy(),
+        mos=rows["mos"].to_numpy(),
+        statistic=statistic,
+        groups=rows["prompt"].where(rows["prompt"] != "", rows["video_id"]).to_numpy(dtype=str),
+        repeats=rows["repeat"].to_numpy(),
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def _mean(rows: pd.DataFrame, column: str, statistic: metrics.Statistic) -> float:
+    parts = [rows[rows["repeat"] == repeat] for repeat in sorted(rows["repeat"].unique())]
+    found = [statistic(score=part[column].to_numpy(), mos=part["mos"].to_numpy()) for part in parts]
+    return float(sum(found) / len(found))
+
+
+def _tested(root: Path, run: str, dataset: str) -> pd.DataFrame:
+    table = _read(root, run, dataset)
+    return table.loc[table["role"] == "test", ["repeat", "video_id", "score"]]
+
+
+def _read(root: Path, run: str, dataset: str) -> pd.DataFrame:
+    path = root / run
+    if path.is_dir():
+        path = path / "predictions.parquet"
+    if path.is_file():
+        return tables.read_predictions(path)
+    return _read_revision(root, run, f"runs/{dataset}/ensemble/predictions.parquet")
+
+
+def _read_revision(root: Path, revision: str, path: str) -> pd.DataFrame:
+    import tempfile
+
+    import dvc.api  # slow to import, and rarely needed
+    from dvc.exceptions import DvcException
+    from scmrepo.exceptions import SCMError
+
+    try:
+        content = dvc.api.read(path, repo=str(root), rev=revision, mode="rb")
+    except (DvcException, SCMError, OSError) as error:
+        raise CompareError(
+            what="Run",
+            where=revision,
+            got=f"no such file, and as a revision: {' '.join(str(error).split())}",
+            expected="a folder with predictions.parquet, such a file, a git revision or a DVC experiment",
+            next_step="see `dvc exp list` for names, and `dvc pull` what the cache lacks",
+        ) from error
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
+        file.write(content)
+        file.flush()
+        return tables.read_predictions(Path(file.name))
+
+
+def _verdict(one: Difference) -> str:
+    if one.low > 0:
+        return "a is better"
+    return "b is better" if one.high < 0 else "no difference shown"

@@ -1,0 +1,119 @@
+"""Runs one frozen network over a dataset, once: frames or prompts in, a store of features out.
+
+A thread reads and prepares the next videos while the network works on these. Memory: one shard and
+`ahead_videos` prepared videos, whatever the number of videos. Killed at any moment, the next call continues.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from msavqa.extraction.feature_rows import ExtractSettings, prompt_rows, trunk, video_rows
+from msavqa.progress import Progress
+from msavqa.prompts import prompt_id
+from msavqa.storage import shards, staging, store_format
+from msavqa.storage.shards import ShardDone, WriteReport
+from msavqa.storage.store import Store
+from msavqa.storage.store_format import ArraySpec
+from msavqa.videos.frames import ReadFrames
+
+
+def videos(
+    path: Path,
+    *,
+    settings: Any,
+    frames: Store,
+    read_frames: ReadFrames,
+    extract: ExtractSettings,
+    shard_mb: int | float,
+    description: str = "extract",
+    staging_root: Path | None = None,
+) -> WriteReport:
+    """Runs the trunk of these settings over every video of frames.zarr and writes the store at `path`.
+
+    Videos that decoding quarantined stay quarantined, with their reason. One whose decoder hangs or dies here
+    (frames that are not stored are decoded again) is quarantined too; the next call tries it again. Raises
+    `ExtractError` where a feature cannot be stored, naming the video.
+    """
+    made_by: Any = trunk(settings.kind)
+    specs: tuple[ArraySpec, ...] = made_by.specs(settings, frames=frames.specs["times_seconds"].shape[0])
+    made_of = made_by.fingerprint(settings) | {"decoded": frames.fingerprint}
+    root = staging_root or staging.default_root()
+    _retire_lost(root / store_format.staging_name(fingerprint=made_of, specs=specs), frames)
+    with Progress(description, total=len(frames), unit="videos") as progress:
+        return shards.write(
+            path,
+            ids=frames.ids,
+            sha256s=list(frames.rows["sha256"]),
+            specs=specs,
+            fingerprint=made_of,
+            attributes=made_by.attributes(settings),
+            compute=video_rows(
+                settings,
+                specs=specs,
+                frames=frames,
+                read_frames=read_frames,
+                extract=extract,
+                progress=progress,
+            ),
+            shard_mb=shard_mb,
+            staging_root=root,
+            on_progress=_staged(progress),
+        )
+
+
+def prompts(
+    path: Path,
+    *,
+    settings: Any,
+    prompts: Sequence[str],
+    extract: ExtractSettings,
+    shard_mb: int | float,
+    description: str = "extract",
+    staging_root: Path | None = None,
+) -> WriteReport:
+    """Runs a text trunk over the distinct ones of some prompts and writes the store at `path`.
+
+    A row's id is `prompts.prompt_id`; its columns say the prompt, its tokens and whether the context was too
+    short for them (`truncated`). Rows stand in the order in which prompts first come, so that one more at
+    the end changes the last shard and no other.
+    """
+    made_by: Any = trunk(settings.kind)
+    distinct = list(dict.fromkeys(prompts))
+    ids = [prompt_id(prompt) for prompt in distinct]
+    specs: tuple[ArraySpec, ...] = made_by.specs(settings, tokens=made_by.room(settings, distinct))
+    with Progress(description, total=len(distinct), unit="prompts") as progress:
+        return shards.write(
+            path,
+            ids=ids,
+            sha256s=ids,
+            specs=specs,
+            fingerprint=made_by.fingerprint(settings),
+            attributes=made_by.attributes(settings),
+            compute=prompt_rows(settings, specs=specs, prompts=distinct, extract=extract, progress=progress),
+            shard_mb=shard_mb,
+            staging_root=staging_root,
+            on_progress=_staged(progress),
+        )
+
+
+def _retire_lost(folder: Path, frames: Store) -> None:
+    """Takes staged shards out of use in which a video is quarantined that has been decoded once: its decoder
+    hung or died when frames were read again, which this run may not meet."""
+    decoded = set(zip(frames.rows["id"][frames.valid], frames.rows["sha256"][frames.valid], strict=True))
+    for key in staging.keys(folder):
+        staged = staging.get(folder, key)
+        if staged and any(row["error"] and (row["id"], row["sha256"]) in decoded for row in staged.rows):
+            staging.retire(folder, key)
+
+
+def _staged(progress: Progress) -> Callable[[ShardDone], None]:
+    """Counts a shard's rows that were not computed just now (those were counted as they came)."""
+    quarantined = 0
+
+    def tell(done: ShardDone) -> None:
+        nonlocal quarantined
+        quarantined += done.quarantined
+        progress.advance(done.rows - done.computed, quarantined=quarantined)
+
+    return tell

@@ -1,0 +1,300 @@
+"""One training loop for all branches: rows in, a trained module and its history out.
+
+No set picks anything: the number of epochs is fixed and the last one is kept; validation scores go into the
+history only. One step is the same whether its batch is computed at once, in `accumulate` parts or by several
+processes: the losses of Eqs. 6-7 compare the videos of a batch, so scores are gathered before the loss.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from msavqa.errors import MsavqaError
+from msavqa.evaluation import metrics
+from msavqa.learning import checkpoint_file
+from msavqa.learning.branch_parts import Output, Standardised
+from msavqa.learning.inputs import Inputs, Resident, Rows
+from msavqa.learning.live import Follow
+from msavqa.learning.optimise import OptimiserSettings, cosine_with_warmup, optimiser
+from msavqa.learning.ranks import Ranks
+from msavqa.params import Settings
+
+Loss = Callable[[Output, Tensor, Tensor], Tensor]
+"""Loss of (output, standardised mos, weight)."""
+Floats = npt.NDArray[np.float64]
+Record = checkpoint_file.Record
+CONSTANT_ROWS = 2048
+"""Training videos that the standardising constants are computed from, at most."""
+
+
+class FitError(MsavqaError):
+    """Training that went wrong: a loss that is no number."""
+
+
+class TrainSettings(Settings):
+    """The block `train`."""
+
+    epochs: int = Field(ge=0)
+    warmup: float = Field(ge=0, lt=1)
+    """Share of all steps in which the rate rises to its full value; a cosine brings it down to zero."""
+    gradient_clip: float = Field(gt=0)
+    """Largest norm of the gradient."""
+    ema: float = Field(ge=0, lt=1)
+    """Decay of the weights' moving average, which is then what is kept; 0: the last weights are."""
+    accumulate: int = Field(ge=1)
+    """Parts a batch is computed in, for want of memory; the step stays the same."""
+    precision: Literal["fp32", "bf16"]
+    prompts: Literal["own", "shuffled"]
+    """`shuffled` gives every video another one's prompt: a control, in which PSS must lose its gain."""
+    resident: Resident
+    device: Literal["auto", "cpu", "cuda"]
+    processes: int = Field(ge=1)
+    """Folds trained at once on a CPU; a GPU trains them one after the other."""
+    threads: int = Field(ge=1)
+    """Of each process on a CPU; a fixed number, because sums depend on it in their last bits."""
+    evaluation_batch: int = Field(ge=1)
+    """Videos at once where nothing is learned."""
+    seed: int = Field(ge=0)
+    checkpoint_seconds: float = Field(ge=0)
+    """At the end of an epoch the state is saved where the last save is longer ago than this."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is learned from: video numbers of `Inputs`, mos on the dataset's scale, weights; all (video,)."""
+
+    videos: Rows
+    mos: Floats
+    weight: Floats
+
+
+def device_of(settings: TrainSettings) -> torch.device:
+    """The device that `train.device` means here."""
+    if settings.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(settings.device)
+
+
+def fit(
+    model: nn.Module,
+    *,
+    inputs: Inputs,
+    labels: Labels,
+    validation: Labels | None,
+    loss: Loss,
+    settings: TrainSettings,
+    optimiser_settings: OptimiserSettings,
+    seed: int,
+    checkpoint: Path | None,
+    follow: Follow,
+    ranks: Ranks,
+) -> list[Record]:
+    """Trains the model in place and puts its scores on the scale of mos; one record an epoch.
+
+    `follow` is told each record as it comes. `checkpoint` is where an interrupted run is continued from, with
+    the same weights to the bit as an uninterrupted one; it is deleted at the end. Raises
+    `FitError` where the loss is not finite.
+    """
+    mean, sd = float(np.average(labels.mos, weights=labels.weight)), float(np.std(labels.mos)) or 1.0
+    target = torch.tensor((labels.mos - mean) / sd, dtype=torch.float32, device=inputs.device)
+    weight = torch.tensor(labels.weight, dtype=torch.float32, device=inputs.device)
+    batches = max(1, round(len(labels.videos) / optimiser_settings.batch))
+    steps = settings.epochs * batches
+    learner = optimiser(model, optimiser_settings)
+    full_rates = [group["lr"] for group in learner.param_groups]
+    average = {name: tensor.clone() for name, tensor in model.state_dict().items()} if settings.ema else {}
+    start, history = checkpoint_file.resume(checkpoint, model, learner, average)
+    for record in history:
+        follow(record)
+    saved = time.monotonic()
+    for epoch in range(start, settings.epochs):
+        random = np.random.default_rng([seed, epoch])
+        torch.manual_seed(int(random.integers(2**62)) + ranks.rank)  # of dropout
+        order = random.permutation(len(labels.videos))
+        views = random.integers(0, inputs.views, size=len(order))
+        model.train()
+        losses = []
+        for step, part in enumerate(np.array_split(order, batches), start=epoch * batches):
+            factor = cosine_with_warmup(step, steps=steps, warmup=int(settings.warmup * steps))
+            for group, full in zip(learner.param_groups, full_rates, strict=True):
+                group["lr"] = full * factor
+            learner.zero_grad(set_to_none=True)
+            value = _gradients(
+                model,
+                inputs=inputs,
+                videos=labels.videos[part],
+                views=views[part],
+                loss=partial(_loss_of, loss, target[part], weight[part]),
+                settings=settings,
+                ranks=ranks,
+            )
+            if not np.isfinite(value):
+                raise _diverged(value, epoch, inputs, labels.videos[part])
+            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
+            learner.step()
+            _follow(average, model, settings.ema, step=step)
+            losses.append(value)
+        record = {"epoch": epoch + 1, "rate": full_rates[0] * factor, "loss": float(np.mean(losses))}
+        history.append(record | _validated(model, average, inputs, validation, settings))
+        follow(history[-1])
+        due = time.monotonic() - saved >= settings.checkpoint_seconds
+        if checkpoint is not None and ranks.leads and due and epoch + 1 < settings.epochs:
+            checkpoint_file.save(checkpoint, epoch + 1, history, model, learner, average)
+            saved = time.monotonic()
+    if average:
+        model.load_state_dict(average)
+    _put_on_scale(model, inputs=inputs, labels=labels, settings=settings, mean=mean, sd=sd)
+    if checkpoint is not None and ranks.leads:
+        checkpoint.unlink(missing_ok=True)
+    return history
+
+
+def freeze_constants(parts: Standardised, *, inputs: Inputs, labels: Labels, settings: TrainSettings) -> None:
+    """Sets a branch's standardising constants from training rows, at most `CONSTANT_ROWS` of them."""
+    count = len(labels.videos)
+    chosen = labels.videos[np.linspace(0, count - 1, min(count, CONSTANT_ROWS)).astype(np.int64)]
+    for constants, read in parts:
+        with torch.no_grad(), _precision(inputs.device, settings):
+            found = [read(inputs.batch(part)) for part in _parts(chosen, settings)]
+        constants.set_from(torch.cat([one.reshape(-1, one.shape[-1]).float() for one in found]))
+
+
+def predict(model: nn.Module, *, inputs: Inputs, videos: Rows, settings: TrainSettings) -> Floats:
+    """Scores of these videos, (video,), on the fixed view."""
+    found = [output.score for output in outputs(model, inputs=inputs, videos=videos, settings=settings)]
+    return torch.cat(found).double().cpu().numpy() if found else np.zeros(0)
+
+
+def outputs(model: nn.Module, *, inputs: Inputs, videos: Rows, settings: TrainSettings) -> Sequence[Output]:
+    """What the model says of these videos, in batches, on the fixed view, dropout off."""
+    model.eval()
+    with torch.no_grad(), _precision(inputs.device, settings):
+        return [model(inputs.batch(part)) for part in _parts(videos, settings)]
+
+
+def _loss_of(loss: Loss, mos: Tensor, weight: Tensor, output: Output) -> Tensor:
+    return loss(output, mos, weight)
+
+
+def _gradients(
+    model: nn.Module,
+    *,
+    inputs: Inputs,
+    videos: Rows,
+    views: Rows,
+    loss: Callable[[Output], Tensor],
+    settings: TrainSettings,
+    ranks: Ranks,
+) -> float:
+    """Adds the gradient of one batch's loss to the parameters; gives the loss.
+
+    In parts: scores of all parts first, without gradients; then each part again with them, its scores in
+    their place among the others'. The parts' gradients sum up to the whole batch's exactly.
+    """
+
+    def forward(part: Rows) -> Output:
+        with _precision(inputs.device, settings):
+            found: Output = model(inputs.batch(videos[part], views=views[part]))
+        return found
+
+    count = min(len(videos), ranks.count * settings.accumulate)
+    parts = np.array_split(np.arange(len(videos)), count)
+    if count == 1:
+        value = loss(forward(parts[0]))
+        torch.autograd.backward(value)
+        return float(value.detach())
+    mine = list(range(count))[ranks.rank :: ranks.count]
+    states: dict[int, tuple[Tensor, Tensor | None]] = {}
+    known: dict[int, tuple[Tensor, Tensor]] = {}
+    with torch.no_grad():
+        for number in mine:
+            states[number] = checkpoint_file.random_state(inputs.device)
+            found = _scores(forward(parts[number]))
+            known[number] = (found[0].cpu(), found[1].cpu())
+    for others in ranks.gather(known):
+        known.update(others)
+    value = torch.zeros(())
+    for number in mine:
+        checkpoint_file.set_random_state(inputs.device, states[number])
+        live = {**known, number: _scores(forward(parts[number]))}
+        score = torch.cat([live[one][0].to(inputs.device) for one in range(count)])
+        frames = torch.cat([live[one][1].to(inputs.device) for one in range(count)])
+        value = loss(Output(score, frames if len(frames) else None, None, None))
+        torch.autograd.backward(value)
+    ranks.sum_gradients(model)
+    return float(ranks.gather(float(value.detach()))[0])
+
+
+def _scores(output: Output) -> tuple[Tensor, Tensor]:
+    """What losses are computed from; the second is empty where a branch does not score frames."""
+    return output.score, torch.zeros(0) if output.frame_scores is None else output.frame_scores
+
+
+def _precision(device: torch.device, settings: TrainSettings) -> torch.autocast:
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16")
+
+
+def _parts(videos: Rows, settings: TrainSettings) -> list[Rows]:
+    size = settings.evaluation_batch
+    return [videos[start : start + size] for start in range(0, len(videos), size)]
+
+
+def _follow(average: dict[str, Tensor], model: nn.Module, decay: float, *, step: int) -> None:
+    """Moves the average towards the weights; early steps count more, so that it forgets the start."""
+    if not average:
+        return
+    keep = min(decay, (1 + step) / (10 + step))
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            average[name].lerp_(tensor, 1 - keep)
+
+
+def _validated(
+    model: nn.Module,
+    average: dict[str, Tensor],
+    inputs: Inputs,
+    validation: Labels | None,
+    settings: TrainSettings,
+) -> Record:
+    if validation is None or len(validation.videos) < 3:
+        return {}
+    last = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.load_state_dict(average or last)
+    score = predict(model, inputs=inputs, videos=validation.videos, settings=settings)
+    model.load_state_dict(last)
+    return {
+        "val_srcc": metrics.srcc(score=score, mos=validation.mos),
+        "val_plcc": metrics.plcc(score=score, mos=validation.mos),
+    }
+
+
+def _put_on_scale(
+    model: Any, *, inputs: Inputs, labels: Labels, settings: TrainSettings, mean: float, sd: float
+) -> None:
+    """Least-squares line from scores to mos on the training rows: 1 - PLCC leaves a branch's scale open, so
+    that the models of two folds would not agree on it."""
+    score = predict(model, inputs=inputs, videos=labels.videos, settings=settings)
+    centre, spread = float(np.average(score, weights=labels.weight)), float(np.std(score))
+    correlation = metrics.plcc(score=score, mos=labels.mos) if len(score) > 1 else float("nan")
+    slope = correlation * sd / spread if np.isfinite(correlation) and correlation > 0 else sd
+    model.head.set_scale(slope=slope, offset=mean - slope * centre)
+
+
+def _diverged(value: float, epoch: int, inputs: Inputs, videos: Rows) -> FitError:
+    return FitError(
+        what="Loss",
+        where=f"epoch {epoch + 1}, the batch of {inputs.ids[videos[0]]!r} and {len(videos) - 1} more",
+        got=value,
+        expected="a finite number",
+        next_step="lower the branch's optimiser.rate, or look for non-finite features with "
+        "`msavqa features verify`",
+    )

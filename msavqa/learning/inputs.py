@@ -1,0 +1,212 @@
+"""Cached features as batches: which videos are usable, where their features reside, one batch at a time."""
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from msavqa.errors import MsavqaError
+from msavqa.learning.branch_parts import Shapes
+from msavqa.learning.pixels import PixelSource
+from msavqa.learning.semantics import Batch, ClipShapes
+from msavqa.prompts import prompt_id
+from msavqa.storage import store
+
+Resident = Literal["auto", "ram", "device", "stream"]
+"""Where features wait: RAM, the accelerator's memory, or on disk behind the memory map. `auto` takes the
+accelerator where they fill at most half of what is free, RAM where they fill at most half of the machine's
+(for all processes together), and streams otherwise."""
+
+Rows = npt.NDArray[np.int64]
+PROMPT_TRUNK = "clip_text"
+
+
+class InputsError(MsavqaError):
+    """Features that training cannot use."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One array of a store and where each video's row is in it."""
+
+    key: str
+    store: store.Store
+    array: str
+    rows: Rows
+    """Row of the store for each video; several videos share the row of their prompt."""
+    views: int
+    """Cached views a video; 0 where the array has no such axis."""
+    resident: Tensor | None
+    places: Tensor
+    """Row of `resident` for each video (of the store while streaming)."""
+
+    @property
+    def width(self) -> int:
+        """Length of the feature axis; of a cut inside a network, of the features behind it."""
+        if self.array == "stage":
+            return int(self.store.attributes["architecture"]["width"])
+        return self.store.spec(self.array).shape[-1]
+
+    def take(self, videos: Rows, view: Rows, device: torch.device) -> Tensor:
+        """The array of these videos, on the device, one view each."""
+        place = self.places[torch.from_numpy(videos)]
+        if self.resident is None:
+            found = torch.from_numpy(self.store.read(self.array, place.numpy()))
+        else:
+            found = self.resident[place.to(self.resident.device)]
+        if self.views:
+            chosen = torch.from_numpy(view % self.views).to(found.device)
+            found = found[torch.arange(len(videos), device=found.device), chosen]
+        return found.to(device, non_blocking=True)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything one branch reads of one dataset. Videos are numbered as in `ids`."""
+
+    ids: list[str]
+    """Usable videos in the order asked for."""
+    quarantined: list[str]
+    """Videos left out because a store holds no features of them."""
+    sources: Mapping[str, Source | PixelSource]
+    device: torch.device
+    resident: Resident
+    """Where the features are: never `auto`."""
+
+    def batch(self, videos: Rows, *, views: Rows | None = None) -> Batch:
+        """The videos' features, see `branches`; `views` (video,) are cached views, None the fixed one."""
+        view = np.zeros(len(videos), dtype=np.int64) if views is None else views
+        found = {key: source.take(videos, view, self.device) for key, source in self.sources.items()}
+        if "text_tokens" in found:
+            # Prompts are padded to the longest of the dataset: this batch needs its own longest only.
+            longest = int(found["text_length"].max())
+            found["text_tokens"] = found["text_tokens"][:, :longest]
+        return found
+
+    def index(self, ids: Sequence[str]) -> Rows:
+        """Numbers of those of the videos that are usable, in their order."""
+        number = {video: place for place, video in enumerate(self.ids)}
+        return np.array([number[video] for video in ids if video in number], dtype=np.int64)
+
+    @property
+    def views(self) -> int:
+        """Most cached views of any array."""
+        return max([1, *(source.views for source in self.sources.values())])
+
+    def shapes(self, *, statistics: Sequence[str]) -> Shapes:
+        """Sizes of the arrays, for the branch; `statistics`: the groups beside the trunk's features."""
+        found = self.sources
+        clip = None
+        if "frames_cls" in found:
+            text = found.get("text_tokens")
+            image = found.get("image_tokens")
+            clip = ClipShapes(
+                dim=found["frames_cls"].width,
+                text_width=0 if text is None else text.width,
+                image_width=0 if image is None else image.width,
+            )
+        motion = found.get("motion")
+        return Shapes(
+            features=found["features"].width,
+            motion=0 if motion is None else motion.width,
+            statistics=sum(found[group].width for group in statistics),
+            changes=found["change"].width if "change" in found else 0,
+            clip=clip,
+        )
+
+
+def open_inputs(
+    wanted: Mapping[str, tuple[str, ...]],
+    *,
+    features: Path,
+    ids: Sequence[str],
+    prompts: Sequence[str],
+    resident: Resident,
+    device: torch.device,
+    processes: int = 1,
+) -> Inputs:
+    """Opens the stores under `features` and loads what the settings want resident.
+
+    `wanted` is batch key -> (trunk, arrays of which the store holds one); ids and prompts are (video,).
+    Raises `StoreError` where a store or an array is missing and `InputsError` where no video is usable.
+    """
+    stores = {
+        trunk: store.open(features / f"{trunk}.zarr") for trunk in {names[0] for names in wanted.values()}
+    }
+    keys = {
+        trunk: [prompt_id(one) for one in prompts] if trunk == PROMPT_TRUNK else list(ids) for trunk in stores
+    }
+    rows = {trunk: stores[trunk].index(keys[trunk]) for trunk in stores}
+    usable = np.ones(len(ids), dtype=bool)
+    for trunk, opened in stores.items():
+        usable &= opened.valid[rows[trunk]]
+    if not usable.any():
+        raise InputsError(
+            what="Features",
+            where=features,
+            got=f"0 usable of {len(ids)} videos",
+            expected="at least one video that every store holds",
+            next_step="look at the stores' rows.parquet for why videos are quarantined",
+        )
+    place = _place(wanted, stores, resident, device, processes)
+    sources: dict[str, Source | PixelSource] = {}
+    for key, (trunk, *arrays) in wanted.items():
+        opened = stores[trunk]
+        if opened.fingerprint.get("cut") == "pixels":
+            frames = store.open(features / "frames.zarr")
+            kept = frames.index([one for one, good in zip(ids, usable, strict=True) if good])
+            sources[key] = PixelSource(
+                opened, frames, kept, ThreadPoolExecutor(max(1, torch.get_num_threads()))
+            )
+            continue
+        array = next((name for name in arrays if name in opened.specs), arrays[0])
+        sources[key] = _source(key, opened, array, rows[trunk][usable], place, device)
+    return Inputs(
+        ids=[one for one, good in zip(ids, usable, strict=True) if good],
+        quarantined=[one for one, good in zip(ids, usable, strict=True) if not good],
+        sources=sources,
+        device=device,
+        resident=place,
+    )
+
+
+def _source(
+    key: str, opened: store.Store, array: str, rows: Rows, place: Resident, device: torch.device
+) -> Source:
+    spec = opened.spec(array)
+    views = spec.shape[spec.axes.index("view") - 1] if "view" in spec.axes else 0
+    if place == "stream":
+        return Source(key, opened, array, rows, views, None, torch.from_numpy(rows))
+    distinct, places = np.unique(rows, return_inverse=True)
+    loaded = torch.from_numpy(opened.read(array, distinct))
+    if place == "device":
+        loaded = loaded.to(device)
+    return Source(key, opened, array, rows, views, loaded, torch.from_numpy(places))
+
+
+def _place(
+    wanted: Mapping[str, tuple[str, ...]],
+    stores: Mapping[str, store.Store],
+    resident: Resident,
+    device: torch.device,
+    processes: int,
+) -> Resident:
+    if resident == "device" and device.type == "cpu":
+        return "ram"
+    if resident != "auto":
+        return resident
+    arrays = {
+        (trunk, name) for trunk, *names in wanted.values() for name in names if name in stores[trunk].specs
+    }
+    need = 2 * sum(stores[trunk].nbytes(array) for trunk, array in arrays)
+    if device.type == "cuda" and need <= torch.cuda.mem_get_info(device)[0]:
+        return "device"
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return "ram" if need * processes <= memory else "stream"

@@ -1,0 +1,213 @@
+"""Tables III and IV of the paper: runs of a sweep -> one line a model, its interval, a paired difference.
+
+    sweep = ablation.read("presets/sweeps/ablation.yaml")
+    ablation.overrides(sweep, "no-sma")       # ["split.seeds=[0,1]", "branches.frame.sma.enabled=false", ...]
+    ablation.table(sweep, runs, dataset="sample", manifest=manifest, settings=settings)
+
+Only test rows are counted. What is compared stands on the same test videos of the same splits, whose prompts
+are drawn as one in all repeats.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, model_validator
+
+from msavqa import params, tables
+from msavqa.errors import MsavqaError
+from msavqa.evaluation import comparison, metrics
+from msavqa.evaluation import ensemble as ensembles
+from msavqa.evaluation.ensemble import EnsembleSettings
+from msavqa.params import Settings
+from msavqa.report import numbers
+from msavqa.report.collect import Results
+from msavqa.report.numbers import BootstrapSettings
+
+BRANCHES = ("frame", "segment", "video")
+COLUMNS = (
+    "dataset", "model", "srcc", "low", "high", "against", "step", "step_low", "step_high", "p_value",
+    "repeats", "videos",
+)  # fmt: skip
+"""Of reports/ablation.csv: SRCC on test videos with its 95% interval, the mean over repeats; `step` is the
+difference to the line named in `against`, p two-sided."""
+
+
+class AblationError(MsavqaError):
+    """Runs that no table can be made of."""
+
+
+class Line(Settings):
+    """One line of the table; without `branches` and `control` it is the run's own ensemble."""
+
+    model: str = Field(min_length=1)
+    run: str
+    branches: list[Literal["frame", "segment", "video"]] | Literal["best"] | None = None
+    """Joined again by weights fitted out of fold; `best` is the single one with the highest SRCC on the test
+    videos, which nobody could have chosen beforehand."""
+    control: str | None = None
+    against: str | None = None
+    """The `model` of the line that this one is compared with."""
+
+
+class Sweep(Settings):
+    """A sweep file: experiments and the table made of them."""
+
+    seeds: list[int] = Field(min_length=1)
+    """`split.seeds` of every run: one repeat each."""
+    resamples: int = Field(ge=100)
+    seed: int
+    """Of the bootstrap."""
+    runs: dict[str, dict[str, Any]] = Field(min_length=1)
+    """Name -> dotted keys of params.yaml with their values; `*` stands for every branch."""
+    lines: list[Line] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Sweep":
+        models = [line.model for line in self.lines]
+        for line in self.lines:
+            if line.run not in self.runs:
+                raise ValueError(f"line {line.model!r} is of run {line.run!r}, which is not in `runs`")
+            if line.against is not None and line.against not in models:
+                raise ValueError(f"line {line.model!r} is against {line.against!r}, which is no line's model")
+            if models.count(line.model) > 1:
+                raise ValueError(f"two lines are called {line.model!r}")
+        return self
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one experiment predicted, as `msavqa.tables` has it."""
+
+    splits: pd.DataFrame
+    branches: Mapping[str, pd.DataFrame]
+    ensemble: pd.DataFrame
+    controls: pd.DataFrame
+
+
+def read(path: Path) -> Sweep:
+    """A sweep file; raises `ProblemsError` with all that is wrong in it."""
+    return params.block({"sweep": params.read(path)}, "sweep", Sweep, where=path)
+
+
+def overrides(sweep: Sweep, run: str) -> list[str]:
+    """What `dvc exp run --set-param` is given for one run, `key=value` each."""
+    settings: dict[str, Any] = {"split.seeds": list(sweep.seeds)}
+    for key, value in sweep.runs[run].items():
+        names = [key.replace("*", branch) for branch in BRANCHES] if "*" in key else [key]
+        settings |= dict.fromkeys(names, value)
+    return [f"{key}={_plain(value)}" for key, value in settings.items()]
+
+
+def read_run(root: Path, dataset: str) -> Run:
+    """The results that stand in the project's folders now."""
+    runs = root / "runs" / dataset
+    return Run(
+        splits=tables.read_splits(root / "data" / dataset / "splits.parquet"),
+        branches={name: tables.read_predictions(runs / name / "predictions.parquet") for name in BRANCHES},
+        ensemble=tables.read_predictions(runs / "ensemble" / "predictions.parquet"),
+        controls=tables.read_controls(runs / "controls" / "predictions.parquet"),
+    )
+
+
+def table(
+    sweep: Sweep,
+    runs: Mapping[str, Run],
+    *,
+    dataset: str,
+    manifest: pd.DataFrame,
+    settings: EnsembleSettings,
+) -> pd.DataFrame:
+    """One row a line of the sweep, `COLUMNS`; raises `AblationError` where its runs tested other videos."""
+    tested, shown = _side_by_side(sweep, runs, manifest, settings)
+    results = Results(dataset, (0.0, 1.0), manifest, tested, (), (), {}, pd.DataFrame(), {})
+    how = BootstrapSettings(resamples=sweep.resamples, seed=sweep.seed)
+    found = []
+    for line in sweep.lines:
+        srcc = numbers.interval(results, line.model, statistic=metrics.srcc, settings=how)
+        row = {"model": shown[line.model], "srcc": srcc.value, "low": srcc.low, "high": srcc.high}
+        if line.against is not None:
+            pair = tested.assign(score_a=tested[line.model], score_b=tested[line.against])
+            step = comparison.difference(
+                pair, statistic=metrics.srcc, resamples=sweep.resamples, seed=sweep.seed
+            )
+            row |= {"against": shown[line.against], "step": step.value, "p_value": step.p_value}
+            row |= {"step_low": step.low, "step_high": step.high}
+        found.append(row)
+    lines = pd.DataFrame(found).assign(
+        dataset=dataset, repeats=tested["repeat"].nunique(), videos=tested["video_id"].nunique()
+    )
+    return lines.reindex(columns=list(COLUMNS))
+
+
+def _side_by_side(
+    sweep: Sweep, runs: Mapping[str, Run], manifest: pd.DataFrame, settings: EnsembleSettings
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """All lines' scores of the test rows with a MOS, one column a line; and how each line is shown."""
+    facts = manifest.loc[manifest["mos"].notna(), ["video_id", "prompt", "mos"]]
+    tested: pd.DataFrame | None = None
+    shown = {line.model: line.model for line in sweep.lines}
+    for line in sweep.lines:
+        scores, branch = _scores(line, runs[line.run], manifest, settings)
+        if branch:
+            shown[line.model] = f"{line.model}: {branch}"
+        rows = scores.loc[scores["role"] == "test", ["repeat", "video_id", "score"]]
+        rows = rows.merge(facts, on="video_id").rename(columns={"score": line.model})
+        if tested is None:
+            tested = rows
+            continue
+        both = tested.merge(rows[["repeat", "video_id", line.model]], on=["repeat", "video_id"])
+        if not len(both) == len(tested) == len(rows):
+            raise AblationError(
+                what="Test rows",
+                where=f"line {line.model!r}",
+                got=f"{len(rows)} of which {len(both)} are also {sweep.lines[0].model!r}'s",
+                expected=f"the same {len(tested)}",
+                next_step="look for features that one run's stores lack, with `msavqa features info`",
+            )
+        tested = both
+    assert tested is not None
+    return tested.reset_index(drop=True), shown
+
+
+def _scores(
+    line: Line, run: Run, manifest: pd.DataFrame, settings: EnsembleSettings
+) -> tuple[pd.DataFrame, str]:
+    """Predictions of one line, and the branch that `best` means."""
+    if line.control is not None:
+        return run.controls[run.controls["control"] == line.control], ""
+    if line.branches is None:
+        return run.ensemble, ""
+    if line.branches == "best":
+        found = {branch: _srcc(run.branches[branch], manifest) for branch in BRANCHES}
+        best = max(found, key=lambda branch: found[branch])
+        return run.branches[best], best
+    chosen = settings.model_copy(update={"branches": list(line.branches)})
+    joined = [
+        ensembles.join(
+            run.branches,
+            tables.learning_labels(manifest, run.splits, repeat=repeat),
+            settings=chosen,
+            repeat=repeat,
+        )[1]
+        for repeat in sorted(int(one) for one in run.splits["repeat"].unique())
+    ]
+    return pd.concat(joined, ignore_index=True), ""
+
+
+def _srcc(predictions: pd.DataFrame, manifest: pd.DataFrame) -> float:
+    rows = predictions[predictions["role"] == "test"].merge(manifest[["video_id", "mos"]], on="video_id")
+    rows = rows[rows["mos"].notna()]
+    parts = [part for _, part in rows.groupby("repeat")]
+    return float(np.mean([metrics.srcc(score=part["score"], mos=part["mos"]) for part in parts]))
+
+
+def _plain(value: Any) -> str:
+    """A value as DVC's command line reads it."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_plain, value))}]"
+    return value if isinstance(value, str) else json.dumps(value)

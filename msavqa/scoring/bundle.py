@@ -1,0 +1,203 @@
+"""A model bundle: one folder that scores videos without the training data, DVC or git.
+
+    bundle.json             settings, ensemble, calibration, fingerprints, sha256 of every file
+    trunks/<trunk>.*        the frozen networks' weights as training used them, and CLIP's own configuration
+    branches/<branch>.safetensors
+    README.md               the model card
+
+`load` refuses a folder in which a file is missing, was changed, or lies outside of it.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from msavqa.errors import MsavqaError
+from msavqa.evaluation.calibration import Calibration
+from msavqa.evaluation.ensemble import Ensemble
+from msavqa.networks import weights
+from msavqa.scoring.reference import Reference
+
+FORMAT = "msavqa-bundle/1"
+CONTENTS = "bundle.json"
+CARD = "README.md"
+COPIED = (*weights.SAFETENSORS, *weights.TORCH, ".json")
+"""What `trunks.<trunk>` may name that is a file of the user's; the rest is names and our own sources."""
+EXPORT_AGAIN = "export the bundle again with `msavqa export`"
+
+
+class BundleError(MsavqaError):
+    """A folder that is no bundle, or not the one that was exported."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a bundle holds; all paths in it lie inside its folder."""
+
+    path: Path
+    dataset: str
+    frames: int
+    """Frames sampled of each video."""
+    box: int | None
+    """Pixels that a larger frame is shrunk to fit, both ways."""
+    trunks: Mapping[str, Mapping[str, Any]]
+    """Settings of each frozen network, as in params.yaml, with paths of the bundle's own files."""
+    branches: Mapping[str, Mapping[str, Any]]
+    """What each branch is built from: its settings, the sizes of its inputs, CLIP's architecture."""
+    fingerprints: Mapping[str, Mapping[str, Any]]
+    """What made each trunk's features in training."""
+    ensemble: Ensemble
+    calibration: Calibration
+    reference: Reference
+    digest: str
+    """SHA-256 of everything in it: the model's name in results."""
+
+    def weights(self, branch: str) -> Path:
+        """The branch's weights file."""
+        return self.path / "branches" / f"{branch}.safetensors"
+
+
+def write(
+    path: Path,
+    *,
+    dataset: str,
+    frames: int,
+    box: int | None,
+    trunks: Mapping[str, Mapping[str, Any]],
+    branches: Mapping[str, Mapping[str, Any]],
+    branch_weights: Mapping[str, Path],
+    fingerprints: Mapping[str, Mapping[str, Any]],
+    ensemble: Ensemble,
+    calibration: Calibration,
+    reference: Reference,
+    card: str,
+) -> Bundle:
+    """Makes the folder, whole or not at all; what stood at `path` is replaced. Same input, same bytes.
+
+    `trunks` are settings whose `weights` (and `model`, where it is a JSON file) are copied from where they
+    say.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / "trunks").mkdir(parents=True)
+    (partial / "branches").mkdir()
+    moved = {name: _copied(partial, name, settings) for name, settings in trunks.items()}
+    for name, source in branch_weights.items():
+        shutil.copyfile(source, partial / "branches" / f"{name}.safetensors")
+    (partial / CARD).write_text(card, encoding="utf-8")
+    files = sorted(file for file in partial.rglob("*") if file.is_file())
+    contents = {
+        "format": FORMAT,
+        "dataset": dataset,
+        "decode": {"frames": frames, "box": box},
+        "trunks": moved,
+        "branches": {name: dict(facts) for name, facts in branches.items()},
+        "fingerprints": {name: dict(facts) for name, facts in fingerprints.items()},
+        "ensemble": ensemble.to_dict(),
+        "calibration": calibration.as_dict(),
+        "reference": asdict(reference),
+        "files": {file.relative_to(partial).as_posix(): _sha256(file) for file in files},
+    }
+    text = json.dumps(
+        {"digest": _digest(contents), **contents}, indent=2, ensure_ascii=False, allow_nan=False
+    )
+    (partial / CONTENTS).write_text(text + "\n", encoding="utf-8")
+    shutil.rmtree(path, ignore_errors=True)
+    os.replace(partial, path)
+    return load(path)
+
+
+def load(path: Path | str) -> Bundle:
+    """Reads a bundle and checks every file of it; raises `BundleError` with the first thing that is wrong."""
+    folder = Path(path)
+    contents = _contents(folder)
+    if contents.get("format") != FORMAT:
+        raise _refused(
+            folder / CONTENTS, got=f"format {contents.get('format')!r}", expected=f"format {FORMAT!r}"
+        )
+    digest = contents.pop("digest", None)
+    if digest != _digest(contents):
+        raise _refused(
+            folder / CONTENTS, got="contents that were changed", expected=f"those of digest {digest}"
+        )
+    for name, sha256 in contents["files"].items():
+        file = _inside(folder, name)
+        if not file.is_file():
+            raise _refused(file, got="no such file", expected=f"a file with SHA-256 {sha256}")
+        if (found := _sha256(file)) != sha256:
+            raise _refused(file, got=f"SHA-256 {found}", expected=sha256)
+    return Bundle(
+        path=folder,
+        dataset=contents["dataset"],
+        frames=contents["decode"]["frames"],
+        box=contents["decode"]["box"],
+        trunks={name: _placed(folder, trunk) for name, trunk in contents["trunks"].items()},
+        branches=contents["branches"],
+        fingerprints=contents["fingerprints"],
+        ensemble=Ensemble(**contents["ensemble"]),
+        calibration=Calibration.from_dict(contents["calibration"]),
+        reference=Reference.from_dict(contents["reference"]),
+        digest=str(digest),
+    )
+
+
+def _contents(folder: Path) -> dict[str, Any]:
+    file = folder / CONTENTS
+    if not file.is_file():
+        next_step = "run `dvc repro` to train a model and export it, or give a bundle's folder with --model"
+        got = f"no {CONTENTS}" if folder.is_dir() else "no such folder"
+        raise BundleError(
+            what="Model bundle", where=folder, got=got, expected="a folder with one", next_step=next_step
+        )
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _refused(file, got=f"broken JSON ({error})", expected="a bundle's contents") from error
+    if not isinstance(found, dict):
+        raise _refused(file, got=type(found).__name__, expected="a bundle's contents")
+    return found
+
+
+def _copied(folder: Path, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Copies a trunk's files into the bundle and gives its settings with their names in it."""
+    moved = dict(settings)
+    for key in ("weights", "model"):
+        source = Path(str(settings.get(key, "")))
+        if source.suffix in COPIED:
+            moved[key] = f"trunks/{name}{source.suffix}"
+            shutil.copyfile(source, folder / moved[key])
+    return moved
+
+
+def _placed(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A trunk's settings with paths that exist."""
+    files = {
+        key: settings[key] for key in ("weights", "model") if str(settings.get(key, "")).startswith("trunks/")
+    }
+    return {**settings, **{key: str(_inside(folder, name)) for key, name in files.items()}}
+
+
+def _inside(folder: Path, name: str) -> Path:
+    file = folder / name
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise _refused(folder / CONTENTS, got=f"the file name {name!r}", expected="a file inside the bundle")
+    return file
+
+
+def _digest(contents: Mapping[str, Any]) -> str:
+    text = json.dumps(contents, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _refused(where: Path, *, got: str, expected: str) -> BundleError:
+    return BundleError(what="Model bundle", where=where, got=got, expected=expected, next_step=EXPORT_AGAIN)

@@ -1,0 +1,91 @@
+"""The model card of a bundle: what it was trained on, how it was measured, what it must not be used for."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import pandas as pd
+
+from msavqa.evaluation.calibration import Calibration
+from msavqa.evaluation.ensemble import Ensemble
+
+PACKAGES = ("msavqa", "torch", "timm", "torchvision", "open_clip_torch", "av", "decord", "pillow")
+FIGURES = {
+    "srcc": "SRCC",
+    "plcc": "PLCC",
+    "krcc": "KRCC",
+    "rmse": "RMSE, MOS units",
+    "noise_ceiling_srcc": "SRCC that the raters' noise allows",
+    "within_generator_srcc": "SRCC among one generator's videos, mean",
+    "interval_coverage": "share of test videos inside their interval",
+    "control_no_pixel_srcc": "SRCC of a baseline that reads no pixel",
+}
+
+
+def render(
+    *,
+    dataset: str,
+    data: Mapping[str, Any],
+    repeat: int,
+    manifest: pd.DataFrame,
+    splits: pd.DataFrame,
+    ensemble: Ensemble,
+    calibration: Calibration,
+    figures: Mapping[str, float],
+) -> str:
+    """The card as Markdown; `figures` are those of reports/metrics.json, which may be empty."""
+    rows = splits[splits["repeat"] == repeat]["role"].value_counts()
+    used = manifest[manifest["status"] == "ok"]
+    low, high = calibration.mos_range
+    measured = [
+        f"| {label} | {_shown(figures, name)} |" for name, label in FIGURES.items() if name in figures
+    ]
+    weights = zip(ensemble.branches, ensemble.weights, strict=True)
+    weighted = ", ".join(f"{name} {weight:.2f}" for name, weight in weights)
+    generators = sorted(name for name in used["generator"].unique() if name)
+    lines = [
+        f"# msavqa bundle: {dataset}",
+        "",
+        "Predicts how people would rate an AI-generated video (mean opinion score, MOS), given its prompt.",
+        "Method: MSA-VQA, arXiv 2501.02706.",
+        "",
+        "    msavqa score video.mp4 --prompt 'what was asked for' --model THIS_FOLDER",
+        "",
+        "## Data",
+        f"- {len(used)} videos of {used['prompt'].nunique()} prompts; MOS from {used['mos'].min():.4g} to "
+        f"{used['mos'].max():.4g} on a scale of {low:g} to {high:g}.",
+        f"- Generators: {', '.join(generators) or 'not given'}.",
+        "",
+        "## Protocol",
+        f"- Split `{data['split']['protocol']}`, repeat {repeat}: "
+        f"{rows.get('train', 0)} training, "
+        f"{rows.get('val', 0)} validation, {rows.get('test', 0)} test videos.",
+        f"- Ensemble weights ({weighted}) and the map to MOS: fitted on out-of-fold training rows.",
+        f"- Interval: split conformal at {calibration.coverage:.0%}, on {calibration.rows_interval} held-out "
+        f"rows, ± {calibration.half_width:.3g} MOS.",
+        "",
+        "## Measured on test videos",
+        *(
+            ["| figure | value |", "|---|---|", *measured]
+            if measured
+            else ["Not yet: export after `dvc repro`."]
+        ),
+        "",
+        "## Limits",
+        "- Scores mean what the raters of this dataset meant; another audience may rate otherwise.",
+        "- The interval holds for videos like those of the dataset. For other generators or lengths it",
+        "  may be too narrow; `warnings` in the output say when a video lies outside what was trained on.",
+        "- SRCC among one generator's videos is often lower than over all: compare close versions with care.",
+        "- Prompts longer than the text encoder reads are cut, and the output says so.",
+        "",
+        "## Made with",
+        ", ".join(f"{name} {version(name)}" for name in PACKAGES) + ".",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _shown(figures: Mapping[str, float], name: str) -> str:
+    text = f"{figures[name]:.3f}"
+    low, high = figures.get(f"{name}_ci95_low"), figures.get(f"{name}_ci95_high")
+    return text if low is None or high is None else f"{text} (95%: {low:.3f} to {high:.3f})"

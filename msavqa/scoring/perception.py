@@ -1,0 +1,139 @@
+"""One video and prompt -> what every frozen network says of it, as a branch reads it from the cache.
+
+The same trunks, the same dtype and the same fixed view as the stores have, so that a video scored alone gets
+the score it would get in the pipeline.
+"""
+
+import importlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msavqa.errors import MsavqaError
+from msavqa.extraction.network import Network, Video
+from msavqa.networks import preprocess
+from msavqa.params import Settings
+from msavqa.storage.store_format import ArraySpec
+
+TEXT = "clip_text"
+IMAGE = "clip_image"
+BATCH_FRAMES = 64
+Features = Mapping[str, Mapping[str, NDArray[Any]]]
+"""Trunk -> array name -> the video's row as a batch of one, (1, ...), the fixed view taken."""
+
+
+class PerceptionError(MsavqaError):
+    """A frozen network that would not see what it saw in training."""
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """One loaded frozen network."""
+
+    settings: Any
+    module: Any
+    network: Network[Any]
+
+    versions: Mapping[str, tuple[str, str]]
+    """Packages whose version is not that of training: (then, now)."""
+
+    @classmethod
+    def load(
+        cls, name: str, settings: Mapping[str, Any], *, fingerprint: Mapping[str, Any], device: str
+    ) -> "Trunk":
+        """From a trunk's block of settings; only the fixed view is ever computed.
+
+        Raises `PerceptionError` where this code or these settings do not make what `fingerprint` names.
+        """
+        module = importlib.import_module(f"msavqa.trunks.{settings['kind']}")
+        kind: type[Settings] = module.TrunkSettings
+        now = json.loads(json.dumps(module.fingerprint(kind.model_validate(settings))))
+        versions = now.pop("versions")
+        for key, value in now.items():
+            if fingerprint.get(key) != value:
+                raise PerceptionError(
+                    what="Frozen network",
+                    where=f"trunk {name!r}",
+                    got=f"{key} {value!r}",
+                    expected=f"{fingerprint.get(key)!r}, as in training",
+                    next_step="export the model again, or use the msavqa that exported it",
+                )
+        then = fingerprint["versions"]
+        other = {
+            one: (then.get(one, "none"), found) for one, found in versions.items() if then.get(one) != found
+        }
+        only_fixed = {"views": 1} if "views" in settings else {}
+        parsed = kind.model_validate({**settings, **only_fixed})
+        return cls(parsed, module, module.load(parsed, device=device, batch=BATCH_FRAMES), other)
+
+    def row(self, one: Any, *, specs: Sequence[ArraySpec]) -> dict[str, NDArray[Any]]:
+        """What the network says of one input, in the dtypes the store would have."""
+        found = self.network([one])
+        dtypes = {spec.name: spec for spec in specs}
+        rows = {}
+        for name, values in found.items():
+            spec = dtypes[name]
+            row = values.astype(spec.dtype)
+            rows[name] = row[:, 0] if "view" in spec.axes else row
+        return rows
+
+    def pixels(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The network's input, uint8 (1, ...), where training trained all of it and cached nothing."""
+        how = self.settings
+        sizes = {"resize": how.resize, "crop": how.crop, "interpolation": how.interpolation}
+        if how.kind == "image":
+            found, _ = preprocess.image_views(frames, looks=[preprocess.CENTRE], key=how.frames, **sizes)
+        else:
+            found = preprocess.video_views(frames, looks=[preprocess.CENTRE], sampling=how.sampling, **sizes)
+        array: NDArray[np.uint8] = found.numpy()
+        return array
+
+
+@dataclass(frozen=True)
+class Perception:
+    """All frozen networks of one bundle."""
+
+    trunks: Mapping[str, Trunk]
+
+    @classmethod
+    def load(
+        cls,
+        trunks: Mapping[str, Mapping[str, Any]],
+        *,
+        fingerprints: Mapping[str, Mapping[str, Any]],
+        device: str,
+    ) -> "Perception":
+        """Raises `WeightsError` where a weights file is not of its network; else as `Trunk.load`."""
+        loaded = {}
+        for name, settings in trunks.items():
+            loaded[name] = Trunk.load(name, settings, fingerprint=fingerprints[name], device=device)
+        return cls(loaded)
+
+    @property
+    def versions(self) -> dict[str, tuple[str, str]]:
+        """Packages whose version is not that of training: (then, now)."""
+        return {name: pair for trunk in self.trunks.values() for name, pair in trunk.versions.items()}
+
+    def see(self, frames: NDArray[np.uint8], *, video_id: str) -> dict[str, dict[str, NDArray[Any]]]:
+        """Features of sampled frames (frame, height, width, 3) by every trunk that looks at videos."""
+        video = Video(video_id, frames)
+        found = {}
+        for name, trunk in self.trunks.items():
+            if getattr(trunk.settings, "cut", "") == "pixels":
+                found[name] = {"pixels": trunk.pixels(frames)}
+            elif trunk.module.AXIS == "video":
+                found[name] = trunk.row(video, specs=trunk.module.specs(trunk.settings, frames=len(frames)))
+        return found
+
+    def read(self, prompt: str) -> tuple[dict[str, dict[str, NDArray[Any]]], bool]:
+        """Features of a prompt by the text trunk (none without one), and whether it was cut to fit."""
+        if TEXT not in self.trunks:
+            return {}, False
+        trunk = self.trunks[TEXT]
+        tokens = trunk.network.prepare(prompt)
+        specs = trunk.module.specs(trunk.settings, tokens=len(tokens.ids))
+        return {TEXT: trunk.row(prompt, specs=specs)}, tokens.count > len(tokens.ids)

@@ -1,0 +1,196 @@
+"""A store as one HDF5 file, to hand to others, and back: bit for bit the same store.
+
+    hdf5.export_store(store.open("features/sample/frame.zarr"), "frame.h5")
+    hdf5.import_store("frame.h5", "features/sample/frame.zarr")
+
+Every array is a dataset of the same name, its dimensions labelled with the axes; one chunk is one row. What
+is compressed in the store is gzipped here, which every HDF5 reader knows. The table of rows is the group
+`rows`, one dataset a column (and `rows/valid` for convenience). Fingerprint and attributes are JSON texts.
+"""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from msavqa.storage import shards, staging
+from msavqa.storage import store_format as fmt
+from msavqa.storage.publish import FIXED_COLUMNS
+from msavqa.storage.store import Store
+from msavqa.storage.store_format import ArraySpec, StoreError
+
+ROWS = "rows"
+TEXT = h5py.string_dtype("utf-8")
+
+
+def export_store(found: Store, file: Path | str) -> None:
+    """Writes an opened store into a new HDF5 file, which appears whole; holds one row in memory at a time.
+
+    Raises `StoreError` for a damaged store, `DiskFullError` where there is no room.
+    """
+    file = Path(file)
+    partial_file = file.with_name(file.name + ".partial")
+    with staging.no_room(file.parent):
+        try:
+            with h5py.File(partial_file, "w") as h5:
+                _export(found, h5)
+            partial_file.replace(file)
+        finally:
+            partial_file.unlink(missing_ok=True)
+
+
+def import_store(
+    file: Path | str, path: Path | str, *, staging_root: Path | None = None
+) -> shards.WriteReport:
+    """Makes the store at `path` of a file that `export_store` wrote.
+
+    Its shards stay staged for later runs where a staging root is given; otherwise they pass through a folder
+    beside `path`. Raises `StoreError` where the file is not such a file or not whole.
+    """
+    file, path = Path(file), Path(path)
+    passing = path.with_name(path.name + ".staging.partial")
+    with contextlib.ExitStack() as clean_up:
+        h5 = clean_up.enter_context(_opened(file))
+        clean_up.callback(shutil.rmtree, passing, ignore_errors=True)
+        with _reading(file):
+            _check_own(h5, file)
+            specs = tuple(_spec(h5[name]) for name in h5 if name != ROWS)
+            rows = _rows(h5[ROWS])
+            facts = {name: json.loads(h5.attrs[name]) for name in ("fingerprint", "attributes")}
+            slots = int(h5.attrs["rows_per_shard"])
+        return shards.write(
+            path,
+            ids=[row["id"] for row in rows],
+            sha256s=[row["sha256"] for row in rows],
+            specs=specs,
+            fingerprint=facts["fingerprint"],
+            attributes=facts["attributes"],
+            compute=partial(_read_rows, h5, file, specs, rows),
+            shard_mb=slots * sum(spec.row_bytes for spec in specs) / 2**20,
+            staging_root=staging_root or passing,
+        )
+
+
+def _export(found: Store, h5: h5py.File) -> None:
+    h5.attrs["msavqa_store"] = fmt.FORMAT
+    h5.attrs["rows_per_shard"] = found.rows_per_shard
+    h5.attrs["fingerprint"] = fmt.canonical_json(found.fingerprint)
+    h5.attrs["attributes"] = fmt.canonical_json(found.attributes)
+    for name, spec in found.specs.items():
+        packed: dict[str, Any] = {"compression": "gzip", "compression_opts": 1} if spec.compressed else {}
+        dataset = h5.create_dataset(
+            name, shape=found.shape(name), dtype=spec.dtype, chunks=(1, *spec.shape), **packed
+        )
+        dataset.attrs["compressed"] = spec.compressed
+        for dimension, axis in zip(dataset.dims, spec.axes, strict=True):
+            dimension.label = axis
+        for row in range(len(found)):
+            dataset[row] = found.read(name, [row])[0]
+    table = pq.read_table(found.path / fmt.ROWS_FILE)
+    group = h5.create_group(ROWS)
+    group.attrs["columns"] = json.dumps(
+        {name: str(table.schema.field(name).type) for name in table.column_names}
+    )
+    for name in table.column_names:
+        _write_column(group, name, table.column(name))
+    group["valid"] = found.valid
+
+
+def _write_column(group: h5py.Group, name: str, column: pa.ChunkedArray) -> None:
+    values = column.to_pylist()
+    text = pa.types.is_string(column.type)
+    filled = [("" if text else 0) if value is None else value for value in values]
+    group.create_dataset(name, data=filled, dtype=TEXT if text else column.type.to_pandas_dtype())
+    if column.null_count:
+        group.create_dataset(f"{name}.null", data=[value is None for value in values])
+
+
+def _rows(group: h5py.Group) -> list[dict[str, Any]]:
+    columns: dict[str, list[Any]] = {}
+    for name in json.loads(group.attrs["columns"]):
+        dataset = group[name]
+        values = (
+            dataset.asstr()[:].tolist() if h5py.check_string_dtype(dataset.dtype) else dataset[:].tolist()
+        )
+        null = group[f"{name}.null"][:].tolist() if f"{name}.null" in group else [False] * len(values)
+        columns[name] = [None if gone else value for value, gone in zip(values, null, strict=True)]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _read_rows(
+    h5: h5py.File,
+    file: Path,
+    specs: Sequence[ArraySpec],
+    table: Sequence[Mapping[str, Any]],
+    rows: Sequence[int],
+) -> shards.ShardResult:
+    """The compute function of an import: rows of the file."""
+    with _reading(file):
+        arrays = {spec.name: np.asarray(h5[spec.name][rows[0] : rows[-1] + 1]) for spec in specs}
+    wanted = np.asarray(rows) - rows[0]
+    results = [
+        shards.RowResult(
+            frames=table[row]["frames"],
+            decoder=table[row]["decoder"],
+            error=table[row]["error"],
+            extra={name: value for name, value in table[row].items() if name not in FIXED_COLUMNS},
+        )
+        for row in rows
+    ]
+    return shards.ShardResult({name: array[wanted] for name, array in arrays.items()}, results)
+
+
+def _spec(dataset: h5py.Dataset) -> ArraySpec:
+    return ArraySpec(
+        name=dataset.name.strip("/"),
+        axes=tuple(dimension.label for dimension in dataset.dims),
+        shape=tuple(dataset.shape[1:]),
+        dtype=dataset.dtype.name,
+        compressed=bool(dataset.attrs["compressed"]),
+    )
+
+
+def _opened(file: Path) -> h5py.File:
+    with _reading(file):
+        return h5py.File(file, "r")
+
+
+@contextlib.contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Turns whatever reading an HDF5 file not ours, or not whole, may raise into one sentence."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise _refused(file, got="no such file") from None
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise _refused(file, got=" ".join(str(error).split())) from error
+
+
+def _check_own(h5: h5py.File, file: Path) -> None:
+    """The file is one of ours, and all its data lies in it: no link leads to another file."""
+    if h5.attrs.get("msavqa_store") != fmt.FORMAT:
+        raise _refused(file, got=f"format {h5.attrs.get('msavqa_store')}")
+    for group in (h5, h5[ROWS]):
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise _refused(file, got=f"a link to another file under {name!r}")
+            if isinstance(group[name], h5py.Dataset) and (group[name].is_virtual or group[name].external):
+                raise _refused(file, got=f"data of another file under {name!r}")
+
+
+def _refused(file: Path, *, got: str) -> StoreError:
+    return StoreError(
+        what="Not an exported store",
+        where=file,
+        got=got,
+        expected=f"a whole HDF5 file of format {fmt.FORMAT}",
+        next_step="ask for a file made by `msavqa features export`",
+    )

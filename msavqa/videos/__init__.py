@@ -1,0 +1,1 @@
+"""Video files: what each of them is, and the frames we agreed on; here alone anything decodes."""

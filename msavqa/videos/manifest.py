@@ -1,0 +1,92 @@
+"""A reader's rows and what the files themselves say -> the manifest, one row a video in label order.
+
+Files are hashed and probed in worker processes with a wall-clock limit; a video that cannot be probed, or
+whose worker hangs or dies, stays in the manifest with status "unreadable" and its reason (`decode` counts
+those and stops where they are too many).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from pydantic import Field
+
+from msavqa.errors import MsavqaError
+from msavqa.labels import LabelsError, Row
+from msavqa.params import Settings
+from msavqa.progress import Progress
+from msavqa.videos.file_facts import UNKNOWN, describe, identity
+from msavqa.workers import LostError, Pool
+
+
+class IndexSettings(Settings):
+    """The block `index`."""
+
+    workers: int = Field(ge=1)  # processes that hash and probe files
+    timeout_seconds: float = Field(gt=0)  # wall clock a file, its hash included
+
+
+class ProbeError(MsavqaError):
+    """Processes that end whatever the video is."""
+
+
+def build(rows: Sequence[Row], *, root: Path, settings: IndexSettings, description: str) -> pd.DataFrame:
+    """The manifest (`tables.MANIFEST`) of rows whose files are known to lie below root.
+
+    The same rows and files give the same table, whatever the number of workers. Reads each file once for its
+    sha256 and its packets once for the probe; memory grows by some kB a video. Raises `LabelsError` naming
+    every file that could no longer be read, `ProbeError` where no process at all survived.
+    """
+    table: list[dict[str, object]] = []
+    vanished: list[str] = []
+    unreadable = lost = 0
+    paths, limit = [root / row.path for row in rows], settings.timeout_seconds
+    with (
+        Progress(description, total=len(rows)) as progress,
+        Pool(describe, workers=settings.workers, timeout_seconds=limit, what="Video") as pool,
+    ):
+        for row, path, outcome in zip(rows, paths, pool.map(paths), strict=True):
+            facts = outcome.value
+            if facts is None:
+                lost += isinstance(outcome.error, LostError)
+                facts = _unknown(path, reason=str(outcome.error))
+            if isinstance(facts, str):
+                vanished.append(f"{row.where}: {facts}")
+            else:
+                table.append({**_labels(row), **facts})
+                unreadable += facts["status"] == "unreadable"
+            progress.advance(1, unreadable=unreadable)
+    if vanished:
+        raise LabelsError(where=root, problems=vanished, next_step="mend them and run again")
+    if lost == len(rows) > 1:  # not the videos' fault
+        raise ProbeError(
+            what="Probing",
+            where=root,
+            got=f"{lost} videos whose process hung or died",
+            expected="facts of at least one video",
+            next_step="free some memory, lower index.workers or raise index.timeout_seconds",
+        )
+    return pd.DataFrame(table)
+
+
+def _unknown(path: Path, *, reason: str) -> dict[str, object] | str:
+    """What is known of a video on which a worker was lost."""
+    try:
+        return {**identity(path), **UNKNOWN, "error": reason}
+    except OSError as error:
+        return f"{str(path)!r} could not be read ({error.strerror})"
+
+
+def _labels(row: Row) -> dict[str, object]:
+    return {
+        "video_id": row.video_id,
+        "path": row.path,
+        "prompt": row.prompt,
+        "mos": row.mos,
+        "mos_se": row.mos_se,
+        "generator": row.generator,
+        "group": row.group,
+        "given_split": row.given_split,
+        "weight": row.weight,
+        "quality_true": row.quality_true,
+    }
