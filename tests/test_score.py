@@ -20,6 +20,7 @@ from msavqa.videos import decode
 from tests import media
 
 PROMPT = "a red ball rolls left"
+FROZEN = "frozen video: nothing moves in the sampled frames"
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +126,21 @@ def test_odd_but_whole_videos_are_scored_with_a_warning(scorer: Scorer, tmp_path
     }
     assert "one frame: nothing moves, so motion and consistency say nothing" in warnings["one"]
     assert "very short: 3 frames for 4 samples, so some are used more than once" in warnings["three"]
-    assert "frozen video: all sampled frames are the same" in warnings["still"]
+    assert FROZEN in warnings["still"]
     assert "very small: 16x16 pixels" in warnings["small"]
     assert "out of the training range: duration 8 s, trained on 0.4 to 3 s" in warnings["long"]
+
+
+def test_a_frozen_video_is_named_however_it_was_encoded(scorer: Scorer, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    noisy = np.repeat(random.integers(0, 256, (1, 48, 48, 3), dtype=np.uint8), 16, axis=0)
+    square = np.full((16, 48, 48, 3), 90, np.uint8)
+    for place, picture in enumerate(square):
+        picture[16:32, place : place + 16] = 140
+    for name, pictures, frozen in (("noisy", noisy, True), ("moving", square, False)):
+        path = media.write(tmp_path / f"{name}.mp4", pictures, options={"crf": "28"})
+        assert np.ptp(decode.decode(path, frames=4, box=None).frames, axis=0).any()
+        assert (FROZEN in scorer.score(path, PROMPT).warnings) == frozen
 
 
 def test_names_with_spaces_and_dashes_are_names(scorer: Scorer, video: Path, tmp_path: Path) -> None:

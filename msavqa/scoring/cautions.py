@@ -3,12 +3,16 @@
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from msavqa.scoring.bundle import Bundle
 from msavqa.videos.decode import Decoded
 
 OUTSIDE = "out of the training range"
 SMALL_PIXELS = 32
+BLOCK_PIXELS = 8
+FROZEN_LEVELS = 4.0
+"""Grey levels by which a block's mean must change for something to move: encoding a still moves it by less."""
 SLACK = 0.05
 """Share of a training range's end by which a duration or size may pass it without a word."""
 
@@ -22,8 +26,8 @@ def of(
         yield "one frame: nothing moves, so motion and consistency say nothing"
     elif count < found.frames:
         yield f"very short: {count} frames for {found.frames} samples, so some are used more than once"
-    if count > 1 and not np.ptp(decoded.frames, axis=0).any():
-        yield "frozen video: all sampled frames are the same"
+    if count > 1 and largest_change(decoded.frames) < FROZEN_LEVELS:
+        yield "frozen video: nothing moves in the sampled frames"
     height, width = decoded.frames.shape[1:3]
     if min(height, width) < SMALL_PIXELS:
         yield f"very small: {width}x{height} pixels"
@@ -47,6 +51,16 @@ def of(
         yield f"{OUTSIDE}: no training video had such a score"
     if not found.calibration.informative:
         yield "the model did not tell its training videos apart: every score is their mean"
+
+
+def largest_change(frames: NDArray[np.uint8]) -> float:
+    """Largest spread over time, in grey levels, of a block's mean in frames (frame, height, width, 3)."""
+    count, height, width = frames.shape[:3]
+    high, wide = min(BLOCK_PIXELS, height), min(BLOCK_PIXELS, width)
+    rows, columns = height // high, width // wide
+    grey = frames[:, : rows * high, : columns * wide].mean(axis=3)
+    blocks = grey.reshape(count, rows, high, columns, wide).mean(axis=(2, 4))
+    return float(np.ptp(blocks, axis=0).max())
 
 
 def of_versions(versions: Mapping[str, tuple[str, str]]) -> Iterator[str]:
