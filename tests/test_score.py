@@ -132,8 +132,8 @@ def test_odd_but_whole_videos_are_scored_with_a_warning(scorer: Scorer, tmp_path
 
 
 def test_a_frozen_video_is_named_however_it_was_encoded(scorer: Scorer, tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    noisy = np.repeat(random.integers(0, 256, (1, 48, 48, 3), dtype=np.uint8), 16, axis=0)
+    noise = np.random.default_rng(0).normal(0, 8, (16, 48, 64, 3))
+    noisy = np.clip(media.numbered(1) + noise, 0, 255).astype(np.uint8)
     square = np.full((16, 48, 48, 3), 90, np.uint8)
     for place, picture in enumerate(square):
         picture[16:32, place : place + 16] = 140

@@ -12,7 +12,7 @@ OUTSIDE = "out of the training range"
 SMALL_PIXELS = 32
 BLOCK_PIXELS = 8
 FROZEN_LEVELS = 4.0
-"""Grey levels by which a block's mean must change for something to move: encoding a still moves it by less."""
+"""Grey levels by which the mean of some block changes where anything moves; encoded stills stay below."""
 SLACK = 0.05
 """Share of a training range's end by which a duration or size may pass it without a word."""
 
