@@ -1,6 +1,7 @@
 """`msavqa features` on the tiny store, as a user types it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from msavqa.commands.features import app
 from msavqa.errors import ProblemsError
-from tests.stores import BAD, World, tree
+from tests.stores import BAD, World, flip, tree
 
 
 @pytest.fixture(scope="module")
@@ -28,17 +29,29 @@ def test_info_shows_a_table_or_json(world: World) -> None:
     assert json.loads(say("info", world.path, "--json").stdout)["fingerprint"]["cut"] == "pooled"
 
 
-def test_verify_counts_whole_files_and_names_damaged_ones(world: World, tmp_path: Path) -> None:
+def test_verify_counts_whole_files_and_says_how_to_heal_damaged_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    world = World(tmp_path)
+    world.write()
+    before = tree(world.path)
     assert say("verify", world.path).stdout == f"{world.path}: 14 files whole\n"
-    say("export", world.path, tmp_path / "tiny.h5")
-    say("import", tmp_path / "tiny.h5", tmp_path / "copy.zarr")
-    file = tmp_path / "copy.zarr" / "tokens" / "c" / "0" / "0" / "0"
-    raw = bytearray(file.read_bytes())
-    raw[0] ^= 1
-    file.write_bytes(raw)
-    error = say("verify", tmp_path / "copy.zarr").exception
+    file = world.path / "tokens" / "c" / "1" / "0" / "0"
+    flip(file)
+    error = say("verify", world.path).exception
     assert isinstance(error, ProblemsError)
     assert error.problems[0].startswith(f"Damaged file in {file}: got sha256 ")
+    assert str(error).split(":\n")[0] == (
+        f"1 problem in {world.path}; staged copies of damaged shards are removed; now delete what DVC's cache "
+        'holds of each file below (`find -L "$(dvc cache dir)" -samefile FILE -delete`), delete the store and '
+        "run `dvc pull`, or `dvc repro`, which computes the damaged shards alone"
+    )
+    shutil.rmtree(world.path)
+    world.computed.clear()
+    world.write()
+    assert world.computed == [4, 5, 6, 7]
+    assert tree(world.path) == before
 
 
 def test_export_and_import_say_what_they_made(world: World, tmp_path: Path) -> None:

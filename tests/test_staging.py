@@ -16,9 +16,10 @@ import pytest
 
 from msavqa.launch import WorkerDiedError, processes
 from msavqa.storage import staging, store
+from msavqa.storage.shard_file import ShardFile
 from msavqa.storage.shards import ShardResult
 from msavqa.storage.staging import DiskFullError
-from tests.stores import BAD, World, compute_rows, same_as_fresh, tree
+from tests.stores import BAD, World, compute_rows, flip, same_as_fresh, tree
 
 
 @pytest.fixture
@@ -183,6 +184,40 @@ def test_a_staged_shard_that_lost_bytes_is_made_again(world: World, fresh: World
     victim.write_bytes(content[:-1])
     assert 0 < world.write().computed <= 4
     assert same_as_fresh(world, fresh)
+
+
+@pytest.mark.parametrize("name", ["tokens", "frames"])
+def test_rows_of_a_damaged_staged_shard_are_computed_and_not_copied(
+    world: World, fresh: World, name: str
+) -> None:
+    world.write()
+    (victim,) = (staged for staged in world.staging.glob(f"*/*/{name}") if '"0"' in rows_of(staged))
+    flip(victim)
+    world.ids.insert(2, "77")
+    world.sha256s.insert(2, "new")
+    world.computed.clear()
+    world.write()
+    assert world.computed == [0, 1, 2, 3, 4]  # of the damaged shard, and the new one; others are copied
+    assert not victim.exists()
+    assert same_as_fresh(world, fresh)
+
+
+def test_rows_of_a_shard_that_lies_otherwise_are_computed(
+    world: World, fresh: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.write()
+    monkeypatch.setattr(ShardFile, "open", lambda *_, **__: None)
+    world.ids.append("77")
+    world.sha256s.append("new")
+    world.computed.clear()
+    world.write()
+    monkeypatch.undo()
+    assert world.computed == [8, 9, 10]
+    assert same_as_fresh(world, fresh)
+
+
+def rows_of(staged: Path) -> str:
+    return (staged.parent / staging.MANIFEST).read_text()
 
 
 def test_what_killed_runs_left_is_removed(world: World) -> None:

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 
+from msavqa.commands.features import app
+from msavqa.errors import ProblemsError
 from msavqa.storage import store, store_info
-from tests.stores import World, tree
+from tests.stores import World, flip, tree
 
 pytestmark = pytest.mark.pipeline
 
@@ -112,3 +115,24 @@ def test_a_store_from_dvcs_cache_can_be_adopted_where_staging_is_gone(repo: Path
     shutil.rmtree(".msavqa")
     assert shards.adopt("features/tiny.zarr", staging_root=Path(".msavqa")) == 3
     assert computed_for(11) == "10"
+
+
+@pytest.mark.parametrize("name", ["tokens/c/1/0/0", "rows.parquet"])
+def test_what_verify_says_of_a_damaged_store_heals_it(repo: Path, name: str) -> None:
+    computed_for(10)
+    before = tree(Path("features/tiny.zarr"))
+    flip(Path("features/tiny.zarr", name))
+    error = CliRunner().invoke(app, ["verify", "features/tiny.zarr"]).exception
+    assert isinstance(error, ProblemsError)
+    (command,) = (part for part in str(error).split("`") if part.startswith("find "))
+    assert command == 'find -L "$(dvc cache dir)" -samefile FILE -delete'
+    (file,) = (problem.split(": got")[0].removeprefix("Damaged file in ") for problem in error.problems)
+    command = command.replace("dvc", f"{sys.executable} -m dvc", 1).replace("FILE", file)
+    run("bash", "-c", command)
+    shutil.rmtree("features/tiny.zarr")
+    dvc("repro", "-q")
+    assert Path("computed.txt").read_text() == ("4 5 6 7" if name.startswith("tokens") else "")
+    assert tree(Path("features/tiny.zarr")) == before
+    shutil.rmtree("features/tiny.zarr")
+    dvc("checkout", "-q")
+    assert tree(Path("features/tiny.zarr")) == before

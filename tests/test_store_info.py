@@ -91,7 +91,7 @@ def test_a_flipped_byte_is_a_sentence(copy: Path) -> None:
     file.write_bytes(raw)
     (problem,) = store_info.verify(store.open(copy)).problems
     assert problem.startswith(f"Damaged file in {file}: got sha256 ")
-    assert problem.endswith("; delete the store and run its stage again, or `dvc checkout --force` it.")
+    assert problem.endswith("; run `msavqa features verify` on its store and do what it says.")
 
 
 def test_a_flipped_byte_in_an_index_is_found_by_its_crc_too(copy: Path) -> None:

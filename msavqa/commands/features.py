@@ -14,6 +14,14 @@ Place = Annotated[
 ]
 
 
+HEAL = (
+    "staged copies of damaged shards are removed; now delete what DVC's cache holds of each file below "
+    '(`find -L "$(dvc cache dir)" -samefile FILE -delete`), delete the store and run `dvc pull`, or '
+    "`dvc repro`, which computes the damaged shards alone"
+)
+LOOK = "the files are whole: look for what changed since then, the code, a library or the machine"
+
+
 @app.callback()
 def group() -> None:
     """Look at, check, export and import feature stores."""
@@ -56,7 +64,7 @@ def verify(
 ) -> None:
     """Checks a store; raises `ProblemsError` with every problem."""
     from msavqa.errors import ProblemsError
-    from msavqa.storage import store, store_info
+    from msavqa.storage import publish, store, store_info
 
     store.open(path)  # refused as no store before anything is asked of params.yaml
     if sample:
@@ -67,10 +75,10 @@ def verify(
             found = store_info.verify(opened, sample=sample, recompute=compute, tolerance=tolerance)
     else:
         found = store_info.verify(store.open(path))
+    if found.damaged:
+        publish.drop_damaged(store.open(path))
     if found.problems:
-        raise ProblemsError(
-            where=path, problems=found.problems, next_step="run `dvc repro` or `dvc pull` again"
-        )
+        raise ProblemsError(where=path, problems=found.problems, next_step=HEAL if found.damaged else LOOK)
     print(f"{path}: {found.files} files whole", end="")
     compared = f", {found.rows_compared} rows computed again, largest difference {found.max_abs_diff:.3g}"
     print(compared if sample else "")

@@ -162,6 +162,19 @@ def clean(staging_root: Path | None = None, *, keep: Iterable[Path | str] = ()) 
     return Cleaned(shards, size)
 
 
+def drop_damaged(found: store.Store, *, staging_root: Path | None = None) -> int:
+    """Removes staged copies of a store's shards, below a root, that lost what was written; says how many.
+
+    A store and its staged shards may be the same inodes: a run would link the damage into the store again.
+    """
+    root, dropped = staging_root or staging.default_root(), 0
+    for (name, key), _ in _places(found):
+        for folder in (root / name, *root.glob(f"*/{name}")):
+            held = [one for one in (key, key + staging.RETIRED) if (folder / one).is_dir()]
+            dropped += sum(staging.sound(folder, one) is None for one in held)
+    return dropped
+
+
 def store_keys(found: store.Store) -> list[str]:
     """The keys of a store's shards, in their order."""
     ids, sha256s, slots = found.ids, [str(sha) for sha in found.rows["sha256"]], found.rows_per_shard

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from msavqa.errors import MsavqaError
 from msavqa.storage import shard_file, staging
+from msavqa.storage.shard_file import ShardFile
 from msavqa.storage.staging import Row, Staged
 from msavqa.storage.store_format import ArraySpec, FileRecord
 
@@ -83,22 +84,51 @@ def write_shard(task: ShardTask, *, folder: Path, specs: Sequence[ArraySpec], co
     if (staged := staging.get(folder, task.key)) is not None:
         return done_of(staged, computed=0)
     staging.discard(folder, task.key)  # one that lost bytes, if any
-    sources = {key: staging.get(folder, key) for key, _ in task.known.values()}
-    known = {place: (key, there) for place, (key, there) in task.known.items() if sources[key]}
+    sources = {key: _source(folder, key, specs) for key in sorted({key for key, _ in task.known.values()})}
+    known = {
+        place: (source, there)
+        for place, (key, there) in task.known.items()
+        if (source := sources[key]) is not None
+    }
     new = [place for place in range(len(task.ids)) if place not in known]
     result = compute([task.first_row + place for place in new]) if new else ShardResult({}, [])
     _check_result(result, specs, rows=len(new), where=folder)
-    rows = {place: _staged_row(sources[key], there) for place, (key, there) in known.items()}
+    rows = {place: source.rows[there] for place, (source, there) in known.items()}
     for place, computed in zip(new, result.rows, strict=True):
         rows[place] = _row(task.ids[place], task.sha256s[place], computed)
     files: dict[str, FileRecord] = {}
     ordered = [rows[place] for place in range(len(task.ids))]
     with staging.shard(folder, task.key, rows=ordered, slots=task.slots, files=files) as partial:
         for spec in specs:
-            values = _values(spec, new=new, result=result, known=known, folder=folder)
+            values = _values(spec, new=new, result=result, known=known)
             buffers = shard_file.buffers(values, spec, slots=task.slots)
             files[spec.name] = staging.write_file(partial / spec.name, buffers)
     return done_of(require(folder, task.key), computed=len(new))
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A staged shard whose bytes are those that were written: its rows, and its files by array name."""
+
+    rows: tuple[Row, ...]
+    files: Mapping[str, ShardFile]
+
+
+def _source(folder: Path, key: str, specs: Sequence[ArraySpec]) -> _Source | None:
+    """A staged shard to copy rows from, read whole once; None, so that its rows are computed, where it cannot.
+
+    A copied row gets a new checksum, which would make damage look sound: a damaged shard is dropped here.
+    """
+    if (staged := staging.sound(folder, key)) is None:
+        return None
+    files = {}
+    for spec in specs:
+        path = folder / key / spec.name
+        file = ShardFile.open(path, spec, slots=staged.slots, rows=staged.record.rows)
+        if file is None:  # whole, but laid out by another writer
+            return None
+        files[spec.name] = file
+    return _Source(staged.rows, files)
 
 
 def _values(
@@ -106,8 +136,7 @@ def _values(
     *,
     new: list[int],
     result: ShardResult,
-    known: Mapping[int, tuple[str, int]],
-    folder: Path,
+    known: Mapping[int, tuple[_Source, int]],
 ) -> Array:
     """A shard's rows of one array: computed ones and known ones in place, quarantined ones zero."""
     bad = [at for at, row in enumerate(result.rows) if row.error]
@@ -117,18 +146,9 @@ def _values(
     for at, place in enumerate(new):
         if not result.rows[at].error:
             values[place] = result.arrays[spec.name][at]
-    for key in sorted({key for key, _ in known.values()}):
-        staged = require(folder, key)
-        path = folder / key / spec.name
-        source = shard_file.ShardFile.open(path, spec, slots=staged.slots, rows=staged.record.rows)
-        for place, (its_key, there) in known.items():
-            if its_key == key and source is not None:
-                source.copy_row(there, values[place : place + 1])
+    for place, (source, there) in known.items():
+        source.files[spec.name].copy_row(there, values[place : place + 1])
     return values
-
-
-def _staged_row(staged: Staged | None, place: int) -> Row:
-    return staged.rows[place] if staged else {}
 
 
 def _row(row_id: str, sha256: str, result: RowResult) -> Row:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from msavqa.errors import MsavqaError
-from msavqa.storage.store_format import FileRecord, ShardRecord
+from msavqa.storage.store_format import FileRecord, ShardRecord, StoreError, check_content
 
 MANIFEST = "manifest.json"
 LOCK = "lock"
@@ -84,6 +84,19 @@ def get(folder: Path, key: str) -> Staged | None:
     except (OSError, ValueError):
         return None
     return Staged(ShardRecord(len(shown["rows"]), files), shown["slots"], tuple(shown["rows"]))
+
+
+def sound(folder: Path, key: str) -> Staged | None:
+    """The staged shard of that key, every byte compared with its checksum; a damaged one is removed."""
+    staged = get(folder, key)
+    try:
+        for name, file in staged.record.files.items() if staged else ():
+            check_content(folder / key / name, file)
+    except (StoreError, OSError):
+        staged = None
+    if staged is None:
+        discard(folder, key)
+    return staged
 
 
 def discard(folder: Path, key: str) -> None:

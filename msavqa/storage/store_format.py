@@ -130,7 +130,7 @@ def damaged(path: Path, *, got: str, expected: str) -> StoreError:
         where=path,
         got=got,
         expected=expected,
-        next_step="delete the store and run its stage again, or `dvc checkout --force` it",
+        next_step="run `msavqa features verify` on its store and do what it says",
     )
 
 

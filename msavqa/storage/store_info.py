@@ -64,6 +64,8 @@ class Verified:
     max_abs_diff: float
     """Largest difference between stored and recomputed values; 0 where nothing was recomputed."""
     problems: tuple[str, ...]
+    damaged: tuple[Path, ...] = ()
+    """The files that are not what was written."""
 
 
 def info(found: Store) -> StoreInfo:
@@ -112,8 +114,10 @@ def verify(
     absolute value; 0 asks for equal bits. Raises nothing for a bad store: every problem is in the result.
     """
     files = _files(found)
-    checks = [_file_problem(found.path / name, record) for name, record in files.items()]
-    problems = [problem for problem in checks if problem] + _index_problems(found) + _list_problems(found)
+    checks = {found.path / name: _file_problem(found.path / name, record) for name, record in files.items()}
+    checks[found.path / fmt.SHARDS_FILE] = _list_problem(found)
+    damaged = tuple(path for path, problem in checks.items() if problem)
+    problems = [problem for problem in checks.values() if problem] + _index_problems(found)
     rows: list[int] = []
     largest = 0.0
     if recompute is not None and sample > 0:
@@ -124,7 +128,7 @@ def verify(
         some = rows[first : first + ROWS_AT_ONCE]
         difference, wrong = _compare(found, some, recompute, tolerance)
         largest, problems = max(largest, difference), problems + wrong
-    return Verified(len(files), len(rows), largest, tuple(problems))
+    return Verified(len(files), len(rows), largest, tuple(problems), damaged)
 
 
 def _array_info(found: Store, name: str) -> ArrayInfo:
@@ -167,12 +171,12 @@ def _index_problems(found: Store) -> list[str]:
     return problems
 
 
-def _list_problems(found: Store) -> list[str]:
+def _list_problem(found: Store) -> str | None:
     """`shards.json` has no checksum itself, but only one text for what it says."""
     path = found.path / fmt.SHARDS_FILE
     if path.read_text(encoding="utf-8") == fmt.records_json(found.records):
-        return []
-    return [str(fmt.damaged(path, got="another text", expected="the one text for what it says"))]
+        return None
+    return str(fmt.damaged(path, got="another text", expected="the one text for what it says"))
 
 
 def _compare(
