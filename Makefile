@@ -16,6 +16,8 @@ help: ## list the commands
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=python3.11 ...")'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) has no venv of its own: install it first (Debian: apt-get install python3-venv)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
@@ -28,6 +30,7 @@ $(BIN)/.installed-dev: $(BIN)/.installed
 install: $(BIN)/.installed ## make .venv and install msavqa with the versions that were tested
 
 repro: $(BIN)/.installed ## run the pipeline of params.yaml (the sample world, until you change it)
+	@python -m pipeline.check --only
 	dvc repro
 	@python -m pipeline.report --show
 

@@ -12,20 +12,12 @@ from msavqa.branches import segment
 from msavqa.evaluation import metrics
 from msavqa.learning import fit, folds, model
 from msavqa.learning.fit import TrainSettings
-from msavqa.learning.optimise import OptimiserSettings
+from msavqa.learning.pretrain_settings import PretrainSettings
 from msavqa.learning.ranks import Ranks
-from msavqa.params import Settings
 from pipeline import stage
 
 OUT = Path("runs/pretrain/segment")
 SECONDS = Path("runs/pretrain/seconds/pretrain.json")
-
-
-class PretrainSettings(Settings):
-    """The block `pretrain`; all else is as in `branches.segment` and `train`."""
-
-    epochs: int
-    optimiser: OptimiserSettings
 
 
 def main(argv: Sequence[str] | None = None) -> None:

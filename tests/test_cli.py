@@ -242,19 +242,23 @@ def test_a_damaged_store_is_named(made: Path, tmp_path: Path) -> None:
 def test_data_check_names_every_mistake(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     media.write(tmp_path / "videos" / "a.mp4", media.numbered(2))
-    (tmp_path / "labels.csv").write_text("video,prompt,mos\na.mp4,x,50\nb.mp4,y,150\n", encoding="utf-8")
-    (tmp_path / "params.yaml").write_text(
-        "dataset: mine\ndatasets:\n  mine: {reader: csv, root: videos, labels: labels.csv, mos_range: [0, "
-        "100], "
-        "columns: {video: video, prompt: prompt, mos: mos}}\n",
-        encoding="utf-8",
+    (tmp_path / "videos.csv").write_text("video,prompt,mos\na.mp4,x,5\nb.mp4,y,15\n", encoding="utf-8")
+    whole = (ROOT / "presets" / "csv.yaml").read_text(encoding="utf-8")
+    wrong = whole.replace("labels: videos.csv", "label: videos.csv").replace("dataset: mine", "", 1)
+    (tmp_path / "params.yaml").write_text(wrong, encoding="utf-8")
+    assert msavqa("data", "check", cwd=tmp_path, code=2).stderr == (
+        "error: 3 problems in params.yaml; mend them and run again:\n"
+        "  - dataset: missing\n"
+        "  - datasets.mine.labels: missing\n"
+        "  - datasets.mine.label: unknown key, did you mean 'labels'?\n"
     )
+    (tmp_path / "params.yaml").write_text(whole, encoding="utf-8")
     said = msavqa("data", "check", cwd=tmp_path, code=2).stderr
     assert "b.mp4" in said
-    assert "150" in said
-    (tmp_path / "labels.csv").write_text("video,prompt,mos\na.mp4,x,50\n", encoding="utf-8")
+    assert "15" in said
+    (tmp_path / "videos.csv").write_text("video,prompt,mos\na.mp4,x,5\n", encoding="utf-8")
     assert msavqa("data", "check", cwd=tmp_path).stdout == (
-        "mine: 1 videos, 1 prompts, 0 generators, 1 with a MOS, MOS 50 to 50 on 0-100: no mistakes\n"
+        "mine: 1 videos, 1 prompts, 0 generators, 1 with a MOS, MOS 5 to 5 on 1-5: no mistakes\n"
     )
 
 

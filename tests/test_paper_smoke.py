@@ -7,7 +7,7 @@ import yaml
 
 from benchmarks import paper_smoke
 from msavqa import datasets
-from pipeline.check import problems
+from msavqa.whole_params import problems
 from tests import media
 from tests.test_presets import flat, preset
 

@@ -102,7 +102,7 @@ def test_the_readme_map_is_made_of_the_modules_own_first_lines() -> None:
 
 @pytest.mark.parametrize("path", [ROOT / "params.yaml", *PRESETS], ids=lambda path: path.name)
 def test_params_and_every_preset_pass_the_strict_check(path: Path) -> None:
-    from pipeline.check import problems
+    from msavqa.whole_params import problems
 
     assert problems(yaml.safe_load(path.read_text(encoding="utf-8"))) == []
 

@@ -1,4 +1,4 @@
-"""`msavqa data check`: are a dataset's labels and files in order, before anything runs?"""
+"""`msavqa data check`: are params.yaml, a dataset's labels and its files in order, before anything runs?"""
 
 from typing import Annotated
 
@@ -17,19 +17,26 @@ def group() -> None:
     """Look after datasets."""
 
 
-@app.command("check", help="Read a dataset's label files and name every mistake at once.", epilog=EXAMPLES)
+@app.command(
+    "check",
+    help="Read params.yaml and a dataset's label files, and name every mistake at once.",
+    epilog=EXAMPLES,
+)
 def check(
     dataset: Annotated[
         str | None, typer.Argument(help="A name under `datasets` in params.yaml.", show_default=False)
     ] = None,
     files: Annotated[bool, typer.Option(help="Look for every video.")] = True,
 ) -> None:
-    """Checks; raises what the reader refuses."""
+    """Checks; raises what is wrong with params.yaml, then what the reader refuses."""
     import math
 
-    from msavqa import datasets, params
+    from msavqa import datasets, params, whole_params
+    from msavqa.errors import ProblemsError
 
     data = params.read()
+    if found := whole_params.problems(data):
+        raise ProblemsError(where=params.PARAMS_FILE, problems=found, next_step="mend them and run again")
     name = dataset or str(data["dataset"])
     labels, rows = datasets.read(data, name, check_files=files)
     known = [row.mos for row in rows if math.isfinite(row.mos)]

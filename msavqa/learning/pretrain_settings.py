@@ -1,0 +1,11 @@
+"""Settings of the segment branch's pre-training, the block `pretrain`."""
+
+from msavqa.learning.optimise import OptimiserSettings
+from msavqa.params import Settings
+
+
+class PretrainSettings(Settings):
+    """The block `pretrain`; all else is as in `branches.segment` and `train`."""
+
+    epochs: int
+    optimiser: OptimiserSettings
