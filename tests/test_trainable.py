@@ -1,5 +1,7 @@
 """Backbones trained along: the same features at first whatever the cut, and weights that then move."""
 
+import dataclasses
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,18 @@ from timm import create_model
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from msavqa.extraction import network
-from msavqa.learning import folds, inputs, trainable
-from msavqa.learning.folds import FINAL, Job, Work
+from msavqa.learning import checkpoint_file, folds, inputs, trainable
+from msavqa.learning.folds import FINAL, Job, Outcome, Work
 from msavqa.learning.ranks import Ranks
 from msavqa.networks.weights import WeightsError
 from msavqa.trunks import image, video
 from tests import branch_settings, feature_world
+from tests.test_fit import Killed, close, same
 
 CUTS = ("pooled", "last_stage", "pixels")
-CONVNEXT = {"dims": [8, 8, 16, 16], "depths": [1, 1, 1, 1]}
+CONVNEXT = {
+    "dims": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "conv_mlp": True, "norm_layer": "batchnorm2d",
+}  # fmt: skip
 SWIN = {
     "patch_size": [2, 4, 4], "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window_size": [2, 2, 2],
     "stochastic_depth_prob": 0.0,
@@ -51,6 +56,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@cache
 def extract(root: Path, kind: str, cut: str) -> Work:
     """Work on one branch whose trunk was extracted at a cut."""
     made = feature_world.make(root / f"{kind}-{cut}", videos=VIDEOS)
@@ -122,10 +128,77 @@ def test_every_cut_shows_the_branch_the_same_features_and_learns_the_more_the_ea
 
 
 def test_a_backbone_of_other_weights_than_the_features_is_refused(world: Path, tmp_path: Path) -> None:
-    work = extract(world, "image", "last_stage") if not (world / "image-last_stage").exists() else None
-    folder = world / "image-last_stage" / "features" / "frame-last_stage.zarr"
-    assert work is None or work.features == folder.parent
+    folder = extract(world, "image", "last_stage").features / "frame-last_stage.zarr"
     other = tmp_path / "other.safetensors"
     save_file({"x": torch.zeros(1)}, other)
     with pytest.raises(WeightsError, match="Other weights than those of the cached features"):
         trainable.backbone(inputs.store.open(folder), other)
+
+
+def final(todo: Work, **train: Any) -> Outcome:
+    todo = dataclasses.replace(todo, train=branch_settings.train(epochs=2, **train))
+    return folds.run_job(folds.open_work(todo), Job(repeat=0, fold=FINAL), ranks=Ranks(0, 1))
+
+
+@cache
+def plain(root: Path, kind: str, cut: str) -> Outcome:
+    return final(extract(root, kind, cut))
+
+
+backbones = pytest.mark.parametrize(
+    ("kind", "cut"), [(kind, cut) for kind in ("image", "video") for cut in CUTS[1:]]
+)
+
+
+@backbones
+def test_an_average_of_a_trained_backbone_holds_its_tables_and_counters_as_they_are(
+    world: Path, kind: str, cut: str
+) -> None:
+    fresh = folds.open_work(extract(world, kind, cut)).model().state_dict()
+    averaged, last = final(extract(world, kind, cut), ema=0.9).weights, plain(world, kind, cut).weights
+    kept = [name for name, tensor in fresh.items() if not tensor.is_floating_point()]
+    assert kept
+    assert all(np.array_equal(averaged[name], fresh[name]) for name in kept)
+    moved = [name for name in last if name.startswith("backbone.") and name not in kept]
+    assert any(not np.array_equal(averaged[name], last[name]) for name in moved)
+
+
+@backbones
+def test_a_batch_in_parts_trains_a_backbone_as_at_once(world: Path, kind: str, cut: str) -> None:
+    close(plain(world, kind, cut), final(extract(world, kind, cut), accumulate=3))
+
+
+@backbones
+def test_a_backbone_trained_in_bf16_stays_near_fp32(world: Path, kind: str, cut: str) -> None:
+    scores = [plain(world, kind, cut).scores["score"]]
+    scores.append(final(extract(world, kind, cut), precision="bf16").scores["score"])
+    assert np.corrcoef(*scores)[0, 1] > 0.98
+
+
+@backbones
+def test_a_killed_run_with_a_backbone_continues_to_the_same_weights_to_the_bit(
+    world: Path, kind: str, cut: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    todo, save = dataclasses.replace(extract(world, kind, cut), checkpoints=tmp_path), checkpoint_file.save
+
+    def save_and_die(*given: Any) -> None:
+        save(*given)
+        raise Killed
+
+    monkeypatch.setattr(checkpoint_file, "save", save_and_die)
+    with pytest.raises(Killed):
+        final(todo, ema=0.9)
+    monkeypatch.setattr(checkpoint_file, "save", save)
+    assert len(list(tmp_path.glob("*.pt"))) == 1
+    assert same(final(todo, ema=0.9), final(extract(world, kind, cut), ema=0.9))
+
+
+@pytest.mark.parametrize("cut", CUTS[1:])
+def test_batch_norm_keeps_its_running_statistics_and_learns_its_scale(world: Path, cut: str) -> None:
+    fresh = folds.open_work(extract(world, "image", cut)).model().state_dict()
+    weights = plain(world, "image", cut).weights
+    statistics = [name for name in fresh if name.endswith(("running_mean", "running_var"))]
+    assert statistics
+    assert all(np.array_equal(weights[name], fresh[name]) for name in statistics)
+    scales = [name.replace("running_mean", "weight") for name in statistics if name.endswith("running_mean")]
+    assert any(not np.array_equal(weights[name], fresh[name]) for name in scales)

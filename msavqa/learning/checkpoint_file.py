@@ -36,15 +36,3 @@ def resume(
     learner.load_state_dict(state["optimiser"])
     average.update(state["average"])
     return int(state["epoch"]), list(state["history"])
-
-
-def random_state(device: torch.device) -> tuple[Tensor, Tensor | None]:
-    """State of the generators that dropout draws from: the CPU's and, on a GPU, its own."""
-    return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-
-
-def set_random_state(device: torch.device, state: tuple[Tensor, Tensor | None]) -> None:
-    """Puts back what `random_state` gave."""
-    torch.set_rng_state(state[0])
-    if state[1] is not None:
-        torch.cuda.set_rng_state(state[1], device)

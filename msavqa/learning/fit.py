@@ -1,8 +1,8 @@
 """One training loop for all branches: rows in, a trained module and its history out.
 
 No set picks anything: the number of epochs is fixed and the last one is kept; validation scores go into the
-history only. One step is the same whether its batch is computed at once, in `accumulate` parts or by several
-processes: the losses of Eqs. 6-7 compare the videos of a batch, so scores are gathered before the loss.
+history only. Batch norm always uses the running statistics that its weights came with: statistics of a batch
+would make a step depend on how the batch is parted.
 """
 
 import time
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from msavqa.errors import MsavqaError
 from msavqa.evaluation import metrics
-from msavqa.learning import checkpoint_file
+from msavqa.learning import checkpoint_file, gradients
 from msavqa.learning.branch_parts import Output, Standardised
 from msavqa.learning.inputs import Inputs, Resident, Rows
 from msavqa.learning.live import Follow
@@ -118,23 +118,25 @@ def fit(
     saved = time.monotonic()
     for epoch in range(start, settings.epochs):
         random = np.random.default_rng([seed, epoch])
-        torch.manual_seed(int(random.integers(2**62)) + ranks.rank)  # of dropout
+        dropout = int(random.integers(2**62))
+        torch.manual_seed(dropout)
         order = random.permutation(len(labels.videos))
         views = random.integers(0, inputs.views, size=len(order))
-        model.train()
+        _learn(model)
         losses = []
         for step, part in enumerate(np.array_split(order, batches), start=epoch * batches):
             factor = cosine_with_warmup(step, steps=steps, warmup=int(settings.warmup * steps))
             for group, full in zip(learner.param_groups, full_rates, strict=True):
                 group["lr"] = full * factor
             learner.zero_grad(set_to_none=True)
-            value = _gradients(
+            value = gradients.add(
                 model,
-                inputs=inputs,
-                videos=labels.videos[part],
-                views=views[part],
+                forward=partial(_forward, model, inputs, labels.videos[part], views[part], settings),
+                videos=len(part),
                 loss=partial(_loss_of, loss, target[part], weight[part]),
-                settings=settings,
+                parts=settings.accumulate,
+                seed=(dropout, step),
+                device=inputs.device,
                 ranks=ranks,
             )
             if not np.isfinite(value):
@@ -185,58 +187,20 @@ def _loss_of(loss: Loss, mos: Tensor, weight: Tensor, output: Output) -> Tensor:
     return loss(output, mos, weight)
 
 
-def _gradients(
-    model: nn.Module,
-    *,
-    inputs: Inputs,
-    videos: Rows,
-    views: Rows,
-    loss: Callable[[Output], Tensor],
-    settings: TrainSettings,
-    ranks: Ranks,
-) -> float:
-    """Adds the gradient of one batch's loss to the parameters; gives the loss.
-
-    In parts: scores of all parts first, without gradients; then each part again with them, its scores in
-    their place among the others'. The parts' gradients sum up to the whole batch's exactly.
-    """
-
-    def forward(part: Rows) -> Output:
-        with _precision(inputs.device, settings):
-            found: Output = model(inputs.batch(videos[part], views=views[part]))
-        return found
-
-    count = min(len(videos), ranks.count * settings.accumulate)
-    parts = np.array_split(np.arange(len(videos)), count)
-    if count == 1:
-        value = loss(forward(parts[0]))
-        torch.autograd.backward(value)
-        return float(value.detach())
-    mine = list(range(count))[ranks.rank :: ranks.count]
-    states: dict[int, tuple[Tensor, Tensor | None]] = {}
-    known: dict[int, tuple[Tensor, Tensor]] = {}
-    with torch.no_grad():
-        for number in mine:
-            states[number] = checkpoint_file.random_state(inputs.device)
-            found = _scores(forward(parts[number]))
-            known[number] = (found[0].cpu(), found[1].cpu())
-    for others in ranks.gather(known):
-        known.update(others)
-    value = torch.zeros(())
-    for number in mine:
-        checkpoint_file.set_random_state(inputs.device, states[number])
-        live = {**known, number: _scores(forward(parts[number]))}
-        score = torch.cat([live[one][0].to(inputs.device) for one in range(count)])
-        frames = torch.cat([live[one][1].to(inputs.device) for one in range(count)])
-        value = loss(Output(score, frames if len(frames) else None, None, None))
-        torch.autograd.backward(value)
-    ranks.sum_gradients(model)
-    return float(ranks.gather(float(value.detach()))[0])
+def _forward(
+    model: nn.Module, inputs: Inputs, videos: Rows, views: Rows, settings: TrainSettings, places: Rows
+) -> Output:
+    with _precision(inputs.device, settings):
+        found: Output = model(inputs.batch(videos[places], views=views[places]))
+    return found
 
 
-def _scores(output: Output) -> tuple[Tensor, Tensor]:
-    """What losses are computed from; the second is empty where a branch does not score frames."""
-    return output.score, torch.zeros(0) if output.frame_scores is None else output.frame_scores
+def _learn(model: nn.Module) -> None:
+    """Dropout on; batch norm stays with its running statistics."""
+    model.train()
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
 
 
 def _precision(device: torch.device, settings: TrainSettings) -> torch.autocast:
@@ -255,7 +219,10 @@ def _follow(average: dict[str, Tensor], model: nn.Module, decay: float, *, step:
     keep = min(decay, (1 + step) / (10 + step))
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
-            average[name].lerp_(tensor, 1 - keep)
+            if tensor.is_floating_point():
+                average[name].lerp_(tensor, 1 - keep)
+            else:
+                average[name].copy_(tensor)  # Video Swin's positions, batch norm's counter
 
 
 def _validated(

@@ -20,10 +20,15 @@ class Ranks:
 
     @classmethod
     def join(cls, device: torch.device) -> "Ranks":
-        """Joins the processes that torchrun started (gloo on a CPU, nccl on GPUs); alone otherwise."""
+        """Joins the processes that torchrun started (gloo on a CPU, nccl on GPUs); alone otherwise.
+
+        From then on "cuda" means this process's own GPU: nccl refuses two processes on one.
+        """
         count = int(os.environ.get("WORLD_SIZE", "1"))
         if count == 1:
             return cls(rank=0, count=1)
+        if device.type == "cuda":
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         if not dist.is_initialized():
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         return cls(rank=dist.get_rank(), count=count)
