@@ -43,9 +43,9 @@ def test_verify_counts_whole_files_and_says_how_to_heal_damaged_ones(
     assert isinstance(error, ProblemsError)
     assert error.problems[0].startswith(f"Damaged file in {file}: got sha256 ")
     assert str(error).split(":\n")[0] == (
-        f"1 problem in {world.path}; staged copies of damaged shards are removed; now delete what DVC's cache "
-        'holds of each file below (`find -L "$(dvc cache dir)" -samefile FILE -delete`), delete the store and '
-        "run `dvc pull`, or `dvc repro`, which computes the damaged shards alone"
+        f"1 problem in {world.path}; staged copies of damaged shards are removed; now delete what DVC's "
+        'cache holds of each file below (`find -L "$(dvc cache dir)" -samefile FILE -delete`), delete the '
+        "store and run `dvc pull`, or `dvc repro`, which computes the damaged shards alone"
     )
     shutil.rmtree(world.path)
     world.computed.clear()

@@ -1,9 +1,11 @@
 """The read side of a store: right rows in any order, and zarr reads the same."""
 
 import pickle
+import resource
 import shutil
 import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import google_crc32c
@@ -155,6 +157,27 @@ def test_threads_may_share_a_store(world: World) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@pytest.fixture
+def few_descriptors() -> Iterator[None]:
+    """A limit of 128 open files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("few_descriptors")
+def test_a_store_of_more_shards_than_files_may_be_open_is_read(tmp_path: Path) -> None:
+    many = [str(number) for number in range(150)]
+    world = World(tmp_path, many, [f"content{number}" for number in many])
+    assert world.write(shard_mb=1e-6).shards == 150
+    found = store.open(world.path)
+    order = np.random.default_rng(0).permutation(np.repeat(np.arange(150), 2))
+    for name in ARRAYS:
+        np.testing.assert_array_equal(found.read(name, order), world.truth(name)[order])
+        np.testing.assert_array_equal(found.all(name), world.truth(name))
 
 
 def test_the_shard_size_is_what_was_asked_for(world: World) -> None:

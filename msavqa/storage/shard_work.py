@@ -115,7 +115,7 @@ class _Source:
 
 
 def _source(folder: Path, key: str, specs: Sequence[ArraySpec]) -> _Source | None:
-    """A staged shard to copy rows from, read whole once; None, so that its rows are computed, where it cannot.
+    """A staged shard to copy rows from, read whole once; None where that cannot be: its rows are computed.
 
     A copied row gets a new checksum, which would make damage look sound: a damaged shard is dropped here.
     """

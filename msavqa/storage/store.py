@@ -11,9 +11,10 @@ straight from their bytes. A shard laid out in a way this module does not know i
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import resource
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ Array = npt.NDArray[Any]
 Rows = Sequence[int] | npt.NDArray[Any]
 """Row numbers, 0-based, in any order and as often as wanted."""
 
+ARRAYS_OPEN = 16
+"""Arrays that may have as many shards open as they can at once, under the limit of open files."""
+
 
 @dataclass(frozen=True)
 class Store:
@@ -48,10 +52,12 @@ class Store:
     """One line a row: id, sha256, frames, decoder, status (ok, quarantined), error, the store's own."""
     records: Records = field(repr=False)
     """Size and checksum of every file, as they were when it was written."""
-    _direct: dict[str, list[ShardFile] | None] = field(default_factory=dict, repr=False, compare=False)
+    _opened: dict[str, Callable[[int], ShardFile | None]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_direct": {}}  # a memory map would be pickled as its whole content
+        return {**self.__dict__, "_opened": {}}  # a memory map would be pickled as its whole content
 
     @property
     def rows_per_shard(self) -> int:
@@ -127,46 +133,41 @@ class Store:
             raise ValueError(
                 f"out is {out.dtype}{out.shape}, rows are {spec.dtype}{(len(wanted), *spec.shape)}"
             )
-        shards = self._shards(name)
-        if shards is None:
-            return self._read_by_zarr(name, wanted, out)
-        size = self.rows_per_shard
-        if spec.compressed:
-            for place, row in enumerate(wanted.tolist()):
-                shards[row // size].copy_row(row % size, out[place : place + 1])
-        else:
-            views = [shard.rows for shard in shards]
-            for place, row in enumerate(wanted.tolist()):
-                out[place] = views[row // size][row % size]
+        opened, size = self._shards(name), self.rows_per_shard
+        for place, row in enumerate(wanted.tolist()):
+            shard = opened(row // size)
+            if shard is None:
+                self._read_by_zarr(name, row, out[place : place + 1])
+            elif spec.compressed:
+                shard.copy_row(row % size, out[place : place + 1])
+            else:
+                out[place] = shard.rows[row % size]
         return out
 
     def all(self, name: str) -> Array:
         """The whole array in memory, shape (row, *row shape), contiguous; costs `nbytes(name)` of RAM."""
         return self.read(name, np.arange(len(self)))
 
-    def _shards(self, name: str) -> list[ShardFile] | None:
-        if name not in self._direct:
-            self._direct[name] = self._open_shards(self.spec(name))
-        return self._direct[name]
+    def _shards(self, name: str) -> Callable[[int], ShardFile | None]:
+        """Opens an array's shards by number, as they are asked for; None for one that zarr has to read.
 
-    def _open_shards(self, spec: ArraySpec) -> list[ShardFile] | None:
-        """Every shard of an array, or None where zarr has to read it."""
-        opened = []
-        for number, record in enumerate(self.records.shards):
-            path = fmt.shard_path(self.path / spec.name, spec, number)
-            shard = ShardFile.open(path, spec, slots=self.rows_per_shard, rows=record.rows)
-            if shard is None:
-                return None
-            opened.append(shard)
-        return opened
+        An open shard keeps a file descriptor: of many, those that were used last stay open.
+        """
+        if name not in self._opened:
+            spec, records, slots = self.spec(name), self.records.shards, self.rows_per_shard
 
-    def _read_by_zarr(self, name: str, rows: npt.NDArray[np.int64], out: Array) -> Array:
+            def opened(number: int) -> ShardFile | None:
+                path = fmt.shard_path(self.path / name, spec, number)
+                return ShardFile.open(path, spec, slots=slots, rows=records[number].rows)
+
+            descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+            self._opened[name] = lru_cache(max(1, descriptors // ARRAYS_OPEN))(opened)
+        return self._opened[name]
+
+    def _read_by_zarr(self, name: str, row: int, out: Array) -> None:
         import zarr  # slow to import, and rarely needed
 
-        array = zarr.open_array(str(self.path / name), mode="r")
-        for place, row in enumerate(rows.tolist()):
-            out[place] = array[row]
-        return out
+        out[0] = zarr.open_array(str(self.path / name), mode="r")[row]
 
 
 def open(path: Path | str, *, expect: Mapping[str, object] | None = None) -> Store:
