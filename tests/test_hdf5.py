@@ -1,5 +1,6 @@
 """A store as one HDF5 file and back: nothing is lost, and a stranger's file is refused."""
 
+import re
 from pathlib import Path
 
 import h5py
@@ -8,7 +9,8 @@ import pytest
 
 from msavqa.storage import hdf5, store
 from msavqa.storage.store import StoreError
-from tests.stores import BAD, SPECS, World, tree
+from msavqa.storage.store_format import FORMAT
+from tests.stores import BAD, SPECS, World, flip, tree
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,34 @@ def test_another_hdf5_file_is_refused(tmp_path: Path) -> None:
 def test_a_truncated_file_is_refused(file: Path, tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-100])
     assert "truncated file" in refusal(file, tmp_path)
+
+
+@pytest.mark.parametrize("name", [spec.name for spec in SPECS])
+def test_a_flipped_byte_of_an_array_is_refused(file: Path, tmp_path: Path, name: str) -> None:
+    with h5py.File(file) as h5:
+        place = h5[name].id.get_chunk_info(3).byte_offset
+    flip(file, place)
+    assert refusal(file, tmp_path) == (
+        f"Not an exported store in {file}: got Can't synchronously read data (filter returned failure during "
+        f"read), expected a whole HDF5 file of format {FORMAT}; ask for a file made by `msavqa features "
+        "export`."
+    )
+
+
+@pytest.mark.parametrize("text", [b"ball 3", b"0123abcd", b"quick_gelu"])
+def test_a_flipped_byte_of_rows_or_attributes_is_refused(file: Path, tmp_path: Path, text: bytes) -> None:
+    flip_bit(file, file.read_bytes().index(text) + 3)
+    assert re.fullmatch(
+        f"Not an exported store in {file}: got rows and attributes of sha256 [0-9a-f]{{64}}, expected a "
+        f"whole HDF5 file of format {FORMAT}; ask for a file made by `msavqa features export`.",
+        refusal(file, tmp_path),
+    )
+
+
+def flip_bit(file: Path, place: int) -> None:
+    raw = bytearray(file.read_bytes())
+    raw[place] ^= 1  # still text
+    file.write_bytes(raw)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

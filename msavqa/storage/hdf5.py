@@ -6,9 +6,11 @@
 Every array is a dataset of the same name, its dimensions labelled with the axes; one chunk is one row. What
 is compressed in the store is gzipped here, which every HDF5 reader knows. The table of rows is the group
 `rows`, one dataset a column (and `rows/valid` for convenience). Fingerprint and attributes are JSON texts.
+Arrays carry HDF5's own checksums, which every reader compares; `facts_sha256` is that of all the rest.
 """
 
 import contextlib
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -66,6 +68,8 @@ def import_store(
             rows = _rows(h5[ROWS])
             facts = {name: json.loads(h5.attrs[name]) for name in ("fingerprint", "attributes")}
             slots = int(h5.attrs["rows_per_shard"])
+            if h5.attrs["facts_sha256"] != (got := _facts_sha256(h5)):
+                raise _refused(file, got=f"rows and attributes of sha256 {got}")
         return shards.write(
             path,
             ids=[row["id"] for row in rows],
@@ -87,7 +91,12 @@ def _export(found: Store, h5: h5py.File) -> None:
     for name, spec in found.specs.items():
         packed: dict[str, Any] = {"compression": "gzip", "compression_opts": 1} if spec.compressed else {}
         dataset = h5.create_dataset(
-            name, shape=found.shape(name), dtype=spec.dtype, chunks=(1, *spec.shape), **packed
+            name,
+            shape=found.shape(name),
+            dtype=spec.dtype,
+            chunks=(1, *spec.shape),
+            fletcher32=True,
+            **packed,
         )
         dataset.attrs["compressed"] = spec.compressed
         for dimension, axis in zip(dataset.dims, spec.axes, strict=True):
@@ -102,6 +111,15 @@ def _export(found: Store, h5: h5py.File) -> None:
     for name in table.column_names:
         _write_column(group, name, table.column(name))
     group["valid"] = found.valid
+    h5.attrs["facts_sha256"] = _facts_sha256(h5)
+
+
+def _facts_sha256(h5: h5py.File) -> str:
+    """Of all but the arrays, as it is read: what HDF5's checksums do not reach."""
+    attributes = {name: h5.attrs[name] for name in ("fingerprint", "attributes")}
+    specs = [vars(_spec(h5[name])) for name in h5 if name != ROWS]
+    facts = [attributes, int(h5.attrs["rows_per_shard"]), specs, _rows(h5[ROWS])]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def _write_column(group: h5py.Group, name: str, column: pa.ChunkedArray) -> None:
