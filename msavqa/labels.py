@@ -9,7 +9,7 @@ import math
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -84,39 +84,56 @@ class LabelSettings(Settings):
     mos_range: MosRange  # lowest and highest MOS the scale allows
 
 
-def read_text(path: Path) -> str:
-    """The whole of a label file as text: UTF-8, with or without a byte order mark.
+def read_text(path: Path) -> tuple[str, list[str]]:
+    """The whole of a label file as text, UTF-8 with or without a byte order mark, and what of it is not.
 
-    Raises `LabelsError` where there is no such file, it is another encoding, or it is empty.
+    One problem a line; bad bytes are replaced, so that all else that is wrong can be found as well.
+    Raises `LabelsError` where there is no such file or it is empty.
     """
     if not path.is_file():
         problem = "a folder, not a file" if path.is_dir() else "no such file"
         raise LabelsError(where=path, problems=[problem], next_step="mend `labels` of this dataset")
     data = path.read_bytes()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        problem = f"line {line}: byte 0x{data[error.start]:02x} is not UTF-8"
-        raise LabelsError(
-            where=path, problems=[problem], next_step="save it as UTF-8 and run again"
-        ) from error
+    problems = []
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            byte = line[error.start]
+            problems.append(f"line {number}: byte 0x{byte:02x} is not UTF-8, save the file as UTF-8")
+    text = data.decode("utf-8-sig", errors="replace")
     if not text.strip():
         raise LabelsError(
             where=path, problems=["the file is empty"], next_step="mend `labels` of this dataset"
         )
-    return text
+    return text, problems
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines without their ends; blank ones are left out.
+def read_lines(path: Path) -> tuple[list[tuple[int, str]], list[str]]:
+    """Numbered lines without their ends, blank ones left out, and the problems of `read_text`.
 
     Ends are LF or CRLF. Prompts may hold any other separator that `str.splitlines` would cut at.
     """
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        line = line.removesuffix("\r")
-        if line.strip():
-            yield number, line
+    text, problems = read_text(path)
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()], problems
+
+
+def read_files(
+    files: Mapping[Key, Path], parse: Callable[[Path, Key], tuple[list[Row], list[str]]]
+) -> tuple[list[Row], list[str]]:
+    """Rows and problems of several label files, in order; one that cannot be read hides no other's."""
+    rows: list[Row] = []
+    problems: list[str] = []
+    for split, file in files.items():
+        try:
+            found, wrong = parse(file, split)
+        except LabelsError as error:
+            problems += [f"{file.name}: {problem}" for problem in error.problems]
+            continue
+        rows += found
+        problems += wrong
+    return rows, problems
 
 
 def number(text: str, *, name: str) -> float:
@@ -197,7 +214,7 @@ def _missing(rows: Sequence[Row], root: Path) -> list[str]:
                 f"{row.where}: {str(file)!r} is a link that leads out of root, to {file.resolve()}"
             )
     if missing == len(rows) > 1:
-        return [f"none of the {missing} videos lies in root {str(root)!r}, the first is {rows[0].video_id!r}"]
+        problems.insert(0, f"none of the {missing} videos lies in root {str(root)!r}")
     return problems
 
 

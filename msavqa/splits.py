@@ -80,6 +80,25 @@ def split(manifest: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     return pd.concat(repeats, ignore_index=True)[["repeat", "video_id", "role", "fold"]]
 
 
+def check_tested(splits: pd.DataFrame, manifest: pd.DataFrame, settings: SplitSettings) -> None:
+    """Refuses a split of a reported dataset that a report could say nothing of: no test row has a MOS.
+
+    NTIRE's files are such: the challenge keeps the MOS of its test videos.
+    """
+    known = splits["video_id"].isin(manifest.loc[manifest["mos"].notna(), "video_id"])
+    for repeat, seed in enumerate(settings.seeds):
+        rows = splits[(splits["repeat"] == repeat) & (splits["role"] == "test")]
+        if not known[rows.index].any():
+            raise SplitError(
+                what=f"Split by {settings.protocol}",
+                where=f"repeat {repeat} (seed {seed})",
+                got=f"{len(rows)} test rows, none with a MOS",
+                expected="test rows that a report can compare with people",
+                next_step="choose split.protocol prompt_disjoint, which tests on some of the rows with a MOS "
+                "and scores the others as well",
+            )
+
+
 def groups_of(manifest: pd.DataFrame) -> np.ndarray:
     """A number for each row (int64, 0 up): equal where rows may not be parted by `prompt_disjoint`.
 

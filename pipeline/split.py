@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from msavqa import params, tables
-from msavqa.splits import SplitSettings, split
+from msavqa.splits import SplitSettings, check_tested, split
 from pipeline import stage
 
 
@@ -15,7 +15,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     only_pretrains = dataset == data.get("pretrain_dataset") != data.get("dataset")
     settings = params.block(data, "pretrain_split" if only_pretrains else "split", SplitSettings)
     folder = Path("data") / dataset
-    splits = split(tables.read_manifest(folder / "manifest.parquet"), settings)
+    manifest = tables.read_manifest(folder / "manifest.parquet")
+    splits = split(manifest, settings)
+    if dataset == data.get("dataset"):
+        check_tested(splits, manifest, settings)
     tables.write_splits(splits, folder / "splits.parquet")
     counts = splits[splits["repeat"] == 0]["role"].value_counts()
     sizes = ", ".join(f"{counts.get(role, 0)} {role}" for role in tables.ROLES)

@@ -36,7 +36,7 @@ def problems_of(found: list[Row], root: Path, *, check_files: bool = False) -> t
 def test_lines_keep_all_but_their_ends(tmp_path: Path) -> None:
     file = tmp_path / "labels.txt"
     file.write_bytes("\ufeffa \x0b b\u2028c\r\n\r\n  d  \ne".encode())
-    assert list(labels.read_lines(file)) == [(1, "a \x0b b\u2028c"), (3, "  d  "), (4, "e")]
+    assert labels.read_lines(file) == ([(1, "a \x0b b\u2028c"), (3, "  d  "), (4, "e")], [])
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), min_size=1), max_size=5))
@@ -48,17 +48,18 @@ def test_any_text_survives_reading_with_either_line_end(
     file = tmp_path_factory.getbasetemp() / "lines.txt"
     for end in ("\n", "\r\n"):
         file.write_bytes(end.join(lines).encode("utf-8"))
-        assert [text for _, text in labels.read_lines(file)] == lines or not lines[0].strip()
+        assert [text for _, text in labels.read_lines(file)[0]] == lines or not lines[0].strip()
 
 
-def test_another_encoding_is_named_with_its_line(tmp_path: Path) -> None:
+def test_another_encoding_is_named_with_each_of_its_lines(tmp_path: Path) -> None:
     file = tmp_path / "labels.txt"
-    file.write_bytes("a.mp4|x|1\nb.mp4|caf\u00e9|2\n".encode("latin-1"))
-    with pytest.raises(LabelsError) as refused:
-        labels.read_text(file)
-    assert str(refused.value) == (
-        f"1 problem in {file}; save it as UTF-8 and run again:\n  - line 2: byte 0xe9 is not UTF-8"
-    )
+    file.write_bytes("a.mp4|x|1\nb.mp4|caf\u00e9|2\nc.mp4|x|3\nd.mp4|\u00fcber|4".encode("latin-1"))
+    text, problems = labels.read_text(file)
+    assert text.split("\n")[1] == "b.mp4|caf\ufffd|2"  # read on, for what else is wrong
+    assert problems == [
+        "line 2: byte 0xe9 is not UTF-8, save the file as UTF-8",
+        "line 4: byte 0xfc is not UTF-8, save the file as UTF-8",
+    ]
 
 
 def test_a_label_file_that_is_missing_empty_or_a_folder_is_refused(tmp_path: Path) -> None:
@@ -145,10 +146,13 @@ def test_missing_videos_are_all_named(tmp_path: Path) -> None:
     )
 
 
-def test_a_wrong_root_is_one_sentence_and_not_one_a_video(tmp_path: Path) -> None:
+def test_a_root_without_any_of_the_videos_is_named_before_them(tmp_path: Path) -> None:
     names = rows("a.mp4", "b.mp4", "c.mp4")
     assert problems_of(names, tmp_path, check_files=True) == (
-        f"none of the 3 videos lies in root '{tmp_path}', the first is 'a.mp4'",
+        f"none of the 3 videos lies in root '{tmp_path}'",
+        f"line 1: no video '{tmp_path}/a.mp4'",
+        f"line 2: no video '{tmp_path}/b.mp4'",
+        f"line 3: no video '{tmp_path}/c.mp4'",
     )
     assert problems_of(names, tmp_path / "no", check_files=True) == (f"root '{tmp_path}/no' is not a folder",)
 

@@ -71,6 +71,16 @@ def test_several_mos_columns_give_their_mean_row_by_row(tmp_path: Path) -> None:
     assert [row.mos for row in read(tmp_path, content, columns)] == [2.5, 5.0]
 
 
+def test_each_of_several_mos_columns_must_lie_within_the_range(tmp_path: Path) -> None:
+    content = "video,static,temporal\na.mp4,1,5\nb.mp4,0,5.5\nc.mp4,9,1\n"
+    assert refusal(tmp_path, content, {"video": "video", "mos": ["static", "temporal"]}) == (
+        "3 problems in HERE/my.csv; mend them and run again, nothing was started:\n"
+        "  - line 3: static 0 lies outside mos_range [1, 5]\n"
+        "  - line 3: temporal 5.5 lies outside mos_range [1, 5]\n"
+        "  - line 4: static 9 lies outside mos_range [1, 5]"
+    )
+
+
 def test_a_csv_may_have_neither_prompts_nor_mos(tmp_path: Path) -> None:
     (row,) = read(tmp_path, "video\na.mp4\n", {"video": "video"})
     assert row.prompt == ""
@@ -90,9 +100,17 @@ def test_byte_order_mark_crlf_quotes_and_a_missing_last_line_end_are_read(
     ]
 
 
-def test_a_prompt_of_ten_thousand_characters_is_read_whole(tmp_path: Path) -> None:
-    (row,) = read(tmp_path, f"video,prompt,mos\na.mp4,{'long ' * 2000},3\n")
-    assert len(row.prompt) == 10_000
+@pytest.mark.parametrize("length", [10_000, 200_000])  # Python's own limit is 131,072
+def test_a_prompt_of_any_length_is_read_whole(tmp_path: Path, length: int) -> None:
+    (row,) = read(tmp_path, f"video,prompt,mos\na.mp4,{'x' * length},3\n")
+    assert len(row.prompt) == length
+
+
+def test_a_blank_line_in_place_of_the_header_is_called_that(tmp_path: Path) -> None:
+    assert refusal(tmp_path, "\nvideo,prompt,mos\na.mp4,x,3\n") == (
+        "1 problem in HERE/my.csv; mend them or `columns`:\n"
+        "  - line 1 is blank, expected the names of the columns"
+    )
 
 
 def test_missing_columns_are_all_named_beside_those_found(tmp_path: Path) -> None:
@@ -153,10 +171,20 @@ def test_a_quote_that_never_ends_is_named_with_its_line(tmp_path: Path) -> None:
     )
 
 
+def test_another_encoding_hides_nothing_else(tmp_path: Path) -> None:
+    content = "video,prompt,mos\na.mp4,caf\u00e9,9\n../b.mp4,x,3\n".encode("latin-1")
+    assert refusal(tmp_path, content) == (
+        "3 problems in HERE/my.csv; mend them and run again, nothing was started:\n"
+        "  - line 2: byte 0xe9 is not UTF-8, save the file as UTF-8\n"
+        "  - line 2: mos 9 lies outside mos_range [1, 5]\n"
+        "  - line 3: path '../b.mp4' leads out of root"
+    )
+
+
 def test_a_header_without_rows_and_another_encoding_are_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path, "video,prompt,mos\n").endswith("nothing was started:\n  - no rows")
     assert refusal(tmp_path, "video,prompt,mos\na.mp4,caf\u00e9,3\n".encode("latin-1")).endswith(
-        "save it as UTF-8 and run again:\n  - line 2: byte 0xe9 is not UTF-8"
+        "nothing was started:\n  - line 2: byte 0xe9 is not UTF-8, save the file as UTF-8"
     )
 
 

@@ -117,6 +117,21 @@ def test_mistakes_of_the_csv_layout_are_named(tmp_path: Path) -> None:
     )
 
 
+def test_a_bad_line_or_file_hides_nothing_else(tmp_path: Path) -> None:
+    train, test, large = tmp_path / "a.txt", tmp_path / "b.txt", tmp_path / "c.csv"
+    train.write_text("1.mp4, -1, -1, 50\n../2.mp4, -1, -1, good\n")
+    large.write_bytes("name,mos,is_test\n1,x,maybe\ncaf\u00e9,5,True\n".encode("latin-1"))
+    assert problems_of({"train": str(train), "test": str(test), "test_1080p": str(large)}) == (
+        "a.txt line 2: mos is 'good', not a finite number",
+        "b.txt: no such file",
+        "c.csv line 3: byte 0xe9 is not UTF-8, save the file as UTF-8",
+        "c.csv line 2: is_test is 'maybe', neither True nor False",
+        "c.csv line 2: mos is 'x', not a finite number",
+        "c.csv line 2: video '1.mp4' stands already in a.txt line 1",
+        "a.txt line 2: path '../2.mp4' leads out of root",
+    )
+
+
 def test_a_folder_without_any_known_file_says_which_are_known(tmp_path: Path) -> None:
     with pytest.raises(LabelsError) as refused:
         read(str(tmp_path))

@@ -48,6 +48,23 @@ def test_mistakes_of_all_files_are_named_at_once(tmp_path: Path) -> None:
     )
 
 
+def test_a_bad_line_or_file_hides_nothing_else(tmp_path: Path) -> None:
+    train, val, test = tmp_path / "a.txt", tmp_path / "b.txt", tmp_path / "c.txt"
+    train.write_text("1.mp4|x|50\n1.mp4|x|good\n../2.mp4|x\n")
+    test.write_bytes("1.mp4|caf\u00e9\n".encode("latin-1"))
+    with pytest.raises(LabelsError) as refused:
+        read({"train": str(train), "val": str(val), "test": str(test)})
+    assert refused.value.problems == (
+        "a.txt line 2: mos is 'good', not a finite number",
+        "a.txt line 3: 2 fields between '|', expected name|prompt|mos: '../2.mp4|x'",
+        "b.txt: no such file",
+        "c.txt line 1: byte 0xe9 is not UTF-8, save the file as UTF-8",
+        "a.txt line 2: video '1.mp4' stands already in a.txt line 1",
+        "c.txt line 1: video '1.mp4' stands already in a.txt line 1",
+        "a.txt line 3: path '../2.mp4' leads out of root",
+    )
+
+
 def test_a_folder_whose_files_cannot_be_told_apart_is_refused(tmp_path: Path) -> None:
     step = "give `labels` as a file for each of train, val, test"
     with pytest.raises(LabelsError) as refused:

@@ -59,6 +59,23 @@ def test_unreadable_lines_are_all_named_with_their_numbers(tmp_path: Path) -> No
     )
 
 
+def test_a_line_whose_mos_cannot_be_read_hides_nothing_else_of_it(tmp_path: Path) -> None:
+    info = tmp_path / "info.txt"
+    info.write_bytes("a.mp4|x|50\na.mp4|caf\u00e9|good\n../b.mp4|x|\nc.mp4|x|nan\n".encode("latin-1"))
+    (tmp_path / "a.mp4").touch()
+    with pytest.raises(LabelsError) as refused:
+        read(info, tmp_path, check_files=True)
+    assert refused.value.problems == (
+        "line 2: byte 0xe9 is not UTF-8, save the file as UTF-8",
+        "line 2: mos is 'good', not a finite number",
+        "line 3: mos is '', not a finite number",
+        "line 4: mos is 'nan', not a finite number",
+        "line 2: video 'a.mp4' stands already in line 1",
+        "line 3: path '../b.mp4' leads out of root",
+        f"line 4: no video '{tmp_path}/c.mp4'",
+    )
+
+
 def test_missing_videos_are_named_before_anything_starts(tmp_path: Path) -> None:
     info = tmp_path / "info.txt"
     info.write_text("a.mp4|x|50\nb.mp4|x|50\n")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from msavqa.errors import MsavqaError, ProblemsError
 from msavqa.params import block
-from msavqa.readers import t2vqa_db
-from msavqa.splits import PROTOCOLS, SplitError, SplitSettings, groups_of, split
+from msavqa.readers import ntire, t2vqa_db
+from msavqa.splits import PROTOCOLS, SplitError, SplitSettings, check_tested, groups_of, split
 
 ANY = {"seeds": [0, 1], "test_fraction": 0.25, "validation_fraction": 0.2, "folds": 2}
 
@@ -237,6 +237,30 @@ def test_a_given_split_that_says_nothing_is_refused() -> None:
     with pytest.raises(ProblemsError) as refused:
         split(table.assign(given_split="test"), settings("given"))
     assert refused.value.problems == ("no labelled row has the split 'train'",)
+
+
+def test_ntires_files_with_their_own_split_are_refused_before_anything_learns(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("".join(f"{n}.mp4|p {n}|{n}\n" for n in range(20)))
+    (tmp_path / "test.txt").write_text("".join(f"t{n}.mp4|q {n}\n" for n in range(5)))
+    data = {"reader": "ntire", "root": ".", "labels": str(tmp_path), "mos_range": [0, 100]}
+    rows = ntire.read(block({"d": data}, "d", ntire.ReaderSettings), check_files=False)
+    table = manifest(
+        [row.prompt for row in rows],
+        video_id=[row.video_id for row in rows],
+        mos=[row.mos for row in rows],
+        given_split=[row.given_split for row in rows],
+    )
+    with pytest.raises(SplitError) as refused:
+        check_tested(split(table, settings("given", seeds=[7])), table, settings("given", seeds=[7]))
+    assert str(refused.value) == (
+        "Split by given in repeat 0 (seed 7): got 5 test rows, none with a MOS, expected test rows that a "
+        "report can compare with people; choose split.protocol prompt_disjoint, which tests on some of the "
+        "rows with a MOS and scores the others as well."
+    )
+    chosen = settings("prompt_disjoint")
+    found = split(table, chosen)
+    check_tested(found, table, chosen)
+    assert set(found.loc[found["video_id"].str.startswith("t"), "role"]) == {"test"}
 
 
 def test_wrong_settings_are_all_named() -> None:

@@ -45,14 +45,15 @@ class ReaderSettings(LabelSettings):
 
 def read(settings: ReaderSettings, *, check_files: bool) -> list[Row]:
     """Every row of the csv in file order; raises `LabelsError` with all that is wrong."""
-    records = csv.reader(io.StringIO(read_text(settings.labels), newline=""), strict=True)
+    text, problems = read_text(settings.labels)
+    csv.field_size_limit(2**31 - 1)  # a prompt of any length; and a quote that never ends is called that
+    records = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[Row] = []
-    problems: list[str] = []
     last = 0  # the line that the record before ended on: a quoted prompt may hold line ends
     try:
         header = next(records)
-        problems += _header_problems(header, settings.columns)
-        if problems:
+        if wrong := _header_problems(header, settings.columns):
+            problems += wrong
             raise LabelsError(where=settings.labels, problems=problems, next_step="mend them or `columns`")
         last = records.line_num
         for record in records:
@@ -63,7 +64,7 @@ def read(settings: ReaderSettings, *, check_files: bool) -> list[Row]:
             if len(record) != len(header):
                 problems.append(f"{where}: {len(record)} fields, the header has {len(header)}")
                 continue
-            row, wrong = _row(where, dict(zip(header, record, strict=True)), settings.columns)
+            row, wrong = _row(where, dict(zip(header, record, strict=True)), settings)
             problems += [f"{where}: {sentence}" for sentence in wrong]
             rows.append(row)
     except csv.Error as error:
@@ -80,6 +81,8 @@ def _names(columns: ColumnSettings) -> list[tuple[str, str]]:
 
 
 def _header_problems(header: list[str], columns: ColumnSettings) -> list[str]:
+    if not header:
+        return ["line 1 is blank, expected the names of the columns"]
     problems = [
         f"column {name!r} stands {header.count(name)} times"
         for name in dict.fromkeys(name for _, name in _names(columns))
@@ -96,8 +99,9 @@ def _header_problems(header: list[str], columns: ColumnSettings) -> list[str]:
     return problems + ([*missing, found] if missing else [])
 
 
-def _row(where: str, cells: Mapping[str, str], columns: ColumnSettings) -> tuple[Row, list[str]]:
+def _row(where: str, cells: Mapping[str, str], settings: ReaderSettings) -> tuple[Row, list[str]]:
     """One row and all that is wrong with its numbers (those are NaN then)."""
+    columns, (lowest, highest) = settings.columns, settings.mos_range
     problems: list[str] = []
 
     def value(name: str, *, low: float = -math.inf, empty: float | None = None) -> float:
@@ -117,6 +121,14 @@ def _row(where: str, cells: Mapping[str, str], columns: ColumnSettings) -> tuple
 
     mos_columns = [columns.mos] if isinstance(columns.mos, str) else columns.mos or []
     scores = [value(name) for name in mos_columns]
+    if len(scores) > 1:  # a mean within the range proves nothing of its parts
+        outside = [one < lowest or one > highest for one in scores]
+        problems += [
+            f"{name} {score:g} lies outside mos_range [{lowest:g}, {highest:g}]"
+            for name, score, wrong in zip(mos_columns, scores, outside, strict=True)
+            if wrong
+        ]
+        scores = [math.nan] if any(outside) else scores
     weight = value(columns.weight) if columns.weight else 1.0
     if weight <= 0:
         problems.append(f"{columns.weight} is {weight:g}, expected more than 0")

@@ -12,10 +12,21 @@ trains on it tests on his own training rows, so it is refused, known by its rows
 
 import csv
 import io
+import math
 from pathlib import Path
 from typing import Literal
 
-from msavqa.labels import LabelsError, LabelSettings, PathOrPaths, Row, checked, number, read_lines, read_text
+from msavqa.labels import (
+    LabelsError,
+    LabelSettings,
+    PathOrPaths,
+    Row,
+    checked,
+    number,
+    read_files,
+    read_lines,
+    read_text,
+)
 
 Split = Literal["train", "test", "test_1080p"]
 SPLITS: tuple[Split, ...] = ("train", "test", "test_1080p")
@@ -54,16 +65,15 @@ class ReaderSettings(LabelSettings):
 
 def read(settings: ReaderSettings, *, check_files: bool) -> list[Row]:
     """The rows of every split, each file's order kept; raises `LabelsError` with all that is wrong."""
-    rows: list[Row] = []
-    problems: list[str] = []
     files = _files(settings.labels)
-    for split, file in files.items():
-        parse = _csv_rows if file.suffix == ".csv" else _text_rows
-        found, wrong = parse(file, split)
-        rows += found
-        problems += wrong + _trap(found, split, file)
+    rows, problems = read_files(files, _parse)
     where = ", ".join(map(str, files.values()))
     return checked(rows, problems=problems, where=where, settings=settings, check_files=check_files)
+
+
+def _parse(file: Path, split: Split) -> tuple[list[Row], list[str]]:
+    rows, problems = (_csv_rows if file.suffix == ".csv" else _text_rows)(file, split)
+    return rows, problems + _trap(rows, split, file)
 
 
 def _files(labels: Path | dict[Split, Path]) -> dict[Split, Path]:
@@ -87,8 +97,10 @@ def _files(labels: Path | dict[Split, Path]) -> dict[Split, Path]:
 
 
 def _text_rows(file: Path, split: Split) -> tuple[list[Row], list[str]]:
-    rows, problems = [], []
-    for line_number, line in read_lines(file):
+    rows = []
+    lines, unread = read_lines(file)
+    problems = [f"{file.name} {problem}" for problem in unread]
+    for line_number, line in lines:
         where = f"{file.name} line {line_number}"
         fields = line.rsplit(",", maxsplit=3)
         if len(fields) != 4:
@@ -98,32 +110,37 @@ def _text_rows(file: Path, split: Split) -> tuple[list[Row], list[str]]:
             mos = number(fields[3], name="mos")
         except ValueError as error:
             problems.append(f"{where}: {error}")
-            continue
+            mos = math.nan  # the row stays: more may be wrong with it
         rows.append(Row(where=where, video_id=fields[0], mos=mos, given_split=split))
     return rows, problems
 
 
 def _csv_rows(file: Path, split: Split) -> tuple[list[Row], list[str]]:
-    table = csv.DictReader(io.StringIO(read_text(file), newline=""), strict=True)
+    text, unread = read_text(file)
+    problems = [f"{file.name} {problem}" for problem in unread]
+    table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     header = list(table.fieldnames or ())
     missing = [name for name in ("name", "mos") if name not in header]
     if missing:
         columns = ", ".join(map(repr, header))
-        return [], [f"{file.name}: no column {name!r}, the columns are {columns}" for name in missing]
+        problems += [f"{file.name}: no column {name!r}, the columns are {columns}" for name in missing]
+        return [], problems
     rows: list[Row] = []
-    problems: list[str] = []
     try:
         for cells in table:
             where = f"{file.name} line {table.line_num}"
             if None in cells or None in cells.values():
                 problems.append(f"{where}: not {len(header)} fields as the header")
                 continue
+            mos, given = math.nan, split
             try:
-                mos = number(cells["mos"], name="mos")
                 given = _is_test(cells["is_test"]) if "is_test" in header else split
             except ValueError as error:
                 problems.append(f"{where}: {error}")
-                continue
+            try:
+                mos = number(cells["mos"], name="mos")
+            except ValueError as error:
+                problems.append(f"{where}: {error}")
             rows.append(Row(where=where, video_id=f"{cells['name']}.mp4", mos=mos, given_split=given))
     except csv.Error as error:
         problems.append(f"{file.name} line {table.line_num + 1}: {error}, the lines after it were not read")

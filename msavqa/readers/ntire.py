@@ -5,11 +5,21 @@ role `test` in every repeat: they are scored, never learned from; `msavqa.scorin
 packs their scores.
 """
 
+import math
 import re
 from pathlib import Path
 from typing import Literal
 
-from msavqa.labels import LabelsError, LabelSettings, PathOrPaths, Row, checked, number, read_lines
+from msavqa.labels import (
+    LabelsError,
+    LabelSettings,
+    PathOrPaths,
+    Row,
+    checked,
+    number,
+    read_files,
+    read_lines,
+)
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -25,33 +35,32 @@ class ReaderSettings(LabelSettings):
 
 def read(settings: ReaderSettings, *, check_files: bool) -> list[Row]:
     """The rows of every split, each file's order kept; raises `LabelsError` with all that is wrong."""
-    rows: list[Row] = []
-    problems: list[str] = []
     files = settings.labels if isinstance(settings.labels, dict) else _files(settings.labels)
-    for split in SPLITS:
-        if split not in files:
-            continue
-        for line_number, line in read_lines(files[split]):
-            where = f"{files[split].name} line {line_number}"
-            try:
-                rows.append(_row(where, line, split))
-            except ValueError as error:
-                problems.append(f"{where}: {error}")
+    rows, problems = read_files({split: files[split] for split in SPLITS if split in files}, _parse)
     read_from = ", ".join(map(str, files.values()))
     return checked(rows, problems=problems, where=read_from, settings=settings, check_files=check_files)
 
 
-def _row(where: str, line: str, split: Split) -> Row:
-    """One line; raises `ValueError` with the end of a sentence. Only training rows must have a MOS."""
-    fields = line.split("|")
+def _parse(file: Path, split: Split) -> tuple[list[Row], list[str]]:
+    """One file's rows, also those whose MOS is missing or no number. Only training rows must have one."""
     wanted = "name|prompt|mos" if split == "train" else "name|prompt or name|prompt|mos"
-    if len(fields) != 3 and (len(fields) != 2 or split == "train"):
-        raise ValueError(f"{len(fields)} fields between '|', expected {wanted}: {line[:60]!r}")
-    row = Row(where=where, video_id=fields[0], prompt=fields[1], given_split=split)
-    if len(fields) == 2:
-        return row
-    mos = number(fields[2], name="mos")
-    return Row(where=where, video_id=fields[0], prompt=fields[1], given_split=split, mos=mos)
+    rows = []
+    lines, unread = read_lines(file)
+    problems = [f"{file.name} {problem}" for problem in unread]
+    for line_number, line in lines:
+        where, mos = f"{file.name} line {line_number}", math.nan
+        fields = line.split("|")
+        if len(fields) != 3 and (len(fields) != 2 or split == "train"):
+            problems.append(f"{where}: {len(fields)} fields between '|', expected {wanted}: {line[:60]!r}")
+        if len(fields) not in (2, 3):
+            continue
+        if len(fields) == 3:
+            try:
+                mos = number(fields[2], name="mos")
+            except ValueError as error:
+                problems.append(f"{where}: {error}")
+        rows.append(Row(where=where, video_id=fields[0], prompt=fields[1], given_split=split, mos=mos))
+    return rows, problems
 
 
 def _files(folder: Path) -> dict[Split, Path]:

@@ -5,6 +5,7 @@ and are kept. The generator is the number after the underscore of the file's nam
 MOS on 0-100.
 """
 
+import math
 import re
 from typing import Literal
 
@@ -20,8 +21,9 @@ class ReaderSettings(LabelSettings):
 
 def read(settings: ReaderSettings, *, check_files: bool) -> list[Row]:
     """Every line of info.txt in file order; raises `LabelsError` with all that is wrong."""
-    rows, problems = [], []
-    for line_number, line in read_lines(settings.labels):
+    rows = []
+    lines, problems = read_lines(settings.labels)
+    for line_number, line in lines:
         where = f"line {line_number}"
         fields = line.split("|")
         if len(fields) not in (3, 4):
@@ -34,7 +36,7 @@ def read(settings: ReaderSettings, *, check_files: bool) -> list[Row]:
             mos = number(fields[-1], name="mos")
         except ValueError as error:
             problems.append(f"{where}: {error}")
-            continue
+            mos = math.nan  # the row stays: more may be wrong with it
         rows.append(
             Row(where=where, video_id=video_id, prompt=prompt, mos=mos, generator=_generator(video_id))
         )
