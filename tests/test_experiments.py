@@ -4,9 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from msavqa.report import ablation
 from pipeline import experiments
 from pipeline.experiments import COLUMNS, ShowError
+from tests.conftest import ROOT
+from tests.test_presets import preset
 
 BASE = {
     "dataset": "sample",
@@ -80,6 +84,46 @@ def test_many_swept_parameters_fit_the_terminal(capsys: pytest.CaptureFixture[st
     assert max(len(line) for line in out.splitlines()) <= COLUMNS
     assert out.count("1.5e-05") == len(names)
     assert "…" not in out
+
+
+def of_the_sweep() -> list[dict[str, Any]]:
+    """What `make ablation` leaves: one experiment a run of the shipped sweep."""
+    sweep = ablation.read(ROOT / "presets/sweeps/ablation.yaml")
+    ended = []
+    for run in sweep.runs:
+        params = preset("sample")
+        for one in ablation.overrides(sweep, run):
+            key, value = one.split("=", 1)
+            *above, last = key.split(".")
+            block = params
+            for name in above:
+                block = block[name]
+            block[last] = yaml.safe_load(value)
+        ended.append({"name": f"ablation-{run}", "revs": [data(params)], "executor": {"state": "success"}})
+    base = data(preset("sample"))
+    workspace = {**base, "rev": "workspace", "name": None, "experiments": None}
+    return [workspace, {**base, "name": "main", "experiments": ended}]
+
+
+def test_what_a_whole_sweep_changed_stands_in_one_column(capsys: pytest.CaptureFixture[str]) -> None:
+    experiments.show(experiments.rows(of_the_sweep()))
+    out = capsys.readouterr().out
+    assert max(len(line) for line in out.splitlines()) <= COLUMNS
+    assert out.splitlines()[0].split() == ["experiment", "changed", "SRCC", "95%", "PLCC", "95%", "seconds"]
+    for said in ("branches.*.pss.enabled=false", "branches.*.statistics=[]", "train.prompts=shuffled",
+                 "branches.segment.motion=trunk", "branches.*.sma.tokens=[\"cls\"]"):  # fmt: skip
+        assert out.count(f"{said} ") >= 1, said
+    assert "branches.frame" not in out
+    assert len(out.splitlines()) < 40
+
+
+def test_a_value_that_all_branches_share_is_one_column() -> None:
+    runs = [data({"branches": {key: {"width": width} for key in ("frame", "video")}}) for width in (1, 2)]
+    base = {**runs[0], "name": "main", "experiments": [{"name": "wide", "revs": [runs[1]]}]}
+    found = experiments.rows([base])
+    assert experiments.swept(found) == ["branches.*.width"]
+    assert experiments.changed(found[1]) == ["branches.*.width=2"]
+    assert experiments.changed(found[0]) == []
 
 
 def test_outside_a_project_one_sentence_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
