@@ -13,7 +13,7 @@ from pipeline import stage
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Fits constants and weights in every repeat and joins the scores of all its rows."""
+    """Fits constants and weights in every repeat and joins scores of all its rows; prompts shuffled too."""
     (dataset,) = stage.coordinates(argv, "dataset", description=__doc__)
     settings = params.block(params.read(), "ensemble", EnsembleSettings)
     labels, runs = Path("data") / dataset, Path("runs") / dataset
@@ -22,16 +22,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     predictions = {
         branch: tables.read_predictions(runs / branch / "predictions.parquet") for branch in settings.branches
     }
-    joined, fitted = [], {}
+    shuffled = {
+        branch: tables.read_predictions(runs / branch / "shuffled.parquet") for branch in settings.branches
+    }
+    joined, controls, fitted = [], [], {}
     for repeat in sorted(int(one) for one in splits["repeat"].unique()):
         known = tables.learning_labels(manifest, splits, repeat=repeat)
         found, scores = ensemble.join(predictions, known, settings=settings, repeat=repeat)
         fitted[f"repeat{repeat}"] = found.to_dict()
         joined.append(scores)
+        controls.append(ensemble.with_other_prompts(found, predictions, shuffled, repeat=repeat))
         shares = ", ".join(f"{b} {w:.2f}" for b, w in zip(found.branches, found.weights, strict=True))
         print(f"{dataset} repeat {repeat}: {shares}")
     out = runs / "ensemble"
     tables.write_predictions(pd.concat(joined, ignore_index=True), out / "predictions.parquet")
+    tables.write_controls(pd.concat(controls, ignore_index=True), out / "controls.parquet")
     (out / "ensemble.json").write_text(json.dumps(fitted, indent=2) + "\n", encoding="utf-8")
 
 

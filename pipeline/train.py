@@ -47,13 +47,18 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def write(done: Sequence[folds.Outcome], out: Path) -> None:
-    """Final models' weights, history and attention, predictions of all, and what builds the branch again."""
+    """Final models' weights, history and attention, predictions of all, and what builds the branch again.
+
+    shuffled.parquet has the final models' predictions with prompts shuffled: a control, see `other_prompts`.
+    """
     done = sorted(done, key=lambda outcome: (outcome.job.repeat, outcome.job.fold))
     final = [outcome for outcome in done if outcome.job.fold == folds.FINAL]
     for outcome in final:
         model.save(outcome.weights, out / "weights" / f"repeat{outcome.job.repeat}.safetensors")
     scores = pd.concat([outcome.scores for outcome in done], ignore_index=True)
     tables.write_predictions(scores, out / "predictions.parquet")
+    shuffled = pd.concat([outcome.shuffled for outcome in final], ignore_index=True)
+    tables.write_predictions(shuffled, out / "shuffled.parquet")
     attention = pd.concat([outcome.attention for outcome in final], ignore_index=True)
     attention.to_parquet(out / "attention.parquet", index=False)
     history = [{"repeat": outcome.job.repeat, **record} for outcome in final for record in outcome.history]

@@ -62,6 +62,7 @@ def project(root: Path, *, videos: int = 240, repeats: int = 2, seed: int = 0) -
         tested.assign(attention=looks).to_parquet(runs / name / "attention.parquet", index=False)
     controls = pd.concat([joined[name].assign(control=name) for name in ("no_pixel", "trees")])
     tables.write_controls(controls.reset_index(drop=True), runs / "controls" / "predictions.parquet")
+    tables.write_controls(controls.head(0), runs / "ensemble" / "controls.parquet")
     total = sum(weight / (1 + np.exp(-(joined[name]["score"] - 50) / 25)) for name, weight in WEIGHTS.items())
     tables.write_predictions(joined["frame"].assign(score=total), runs / "ensemble" / "predictions.parquet")
     weights = {"branches": list(WEIGHTS), "weights": list(WEIGHTS.values())}

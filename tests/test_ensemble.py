@@ -176,3 +176,27 @@ def test_a_branch_that_says_the_same_of_every_video_is_refused(run: Run) -> None
         "Scores in the out-of-fold rows of branch 'frame': got one value for all videos, expected scores "
         "that vary; train the branch for more epochs, or leave it out of ensemble.branches."
     )
+
+
+def _scores(branch_scores: dict[str, float], role: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        [(0, video, role, score) for video, score in branch_scores.items()],
+        columns=["repeat", "video_id", "role", "score"],
+    )
+
+
+def test_shuffled_prompts_are_joined_by_the_fitted_ensemble_beside_branches_that_read_none() -> None:
+    fitted = Ensemble(["frame", "video"], mean=[0.0, 0.0], sd=[1.0, 1.0], fitted=[], weights=[0.75, 0.25])
+    own = {
+        branch: pd.concat([_scores({"a": 9.0}, "oof"), _scores({"b": 1.0, "c": -1.0}, "test")])
+        for branch in fitted.branches
+    }
+    others = {"frame": _scores({"b": -2.0, "c": 2.0}, "test"), "video": own["video"].head(0)}
+    found = ensemble.with_other_prompts(fitted, own, others, repeat=0)
+    expected = fitted.combine({"frame": [-2.0, 2.0], "video": [1.0, -1.0]})
+    assert found["video_id"].tolist() == ["b", "c"]
+    assert found["score"].tolist() == expected.tolist()
+    assert set(found["control"]) == {"shuffled_prompts"}
+    none = {branch: own[branch].head(0) for branch in fitted.branches}
+    assert ensemble.with_other_prompts(fitted, own, none, repeat=0).empty
+    assert ensemble.with_other_prompts(fitted, own, others, repeat=1).empty

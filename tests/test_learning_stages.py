@@ -10,6 +10,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from msavqa import tables
+from msavqa.report import collect
 from pipeline import controls, ensemble, pretrain, train
 from tests import branch_settings, feature_world
 
@@ -68,6 +69,13 @@ def test_the_learning_stages_run_one_after_the_other(project: Path, monkeypatch:
     scores = tables.read_controls(runs / "controls" / "predictions.parquet")
     assert set(scores["control"]) == {"no_pixel", "clipsim", "trees"}
     assert (scores["control"].value_counts() == len(splits)).all()
+    found = collect.read_controls(runs)
+    assert set(found["control"]) == {"no_pixel", "clipsim", "trees", "shuffled_prompts"}
+    shuffled = found[found["control"] == "shuffled_prompts"].merge(splits, on=["repeat", "video_id"])
+    assert (shuffled["role_x"] == shuffled["role_y"]).all()
+    assert len(shuffled) == (splits["role"] != "train").sum()
+    own = tables.read_predictions(runs / "ensemble" / "predictions.parquet").set_index("video_id")["score"]
+    assert not np.allclose(shuffled["score"], own[shuffled["video_id"]])
     for branch in BRANCHES:
         facts = json.loads((runs / branch / "settings.json").read_text())
         assert facts["branch"] == branch
@@ -96,6 +104,7 @@ def test_a_stage_run_again_writes_the_same_bytes(project: Path, monkeypatch: pyt
     assert set(written[0]) == {
         "repeat0.safetensors",
         "predictions.parquet",
+        "shuffled.parquet",
         "attention.parquet",
         "history.csv",
         "settings.json",

@@ -21,6 +21,8 @@ from msavqa.errors import MsavqaError
 from msavqa.params import Settings
 
 Floats = npt.NDArray[np.float64]
+OTHER_PROMPTS = "shuffled_prompts"
+"""Name of the control that tells what the prompts are good for."""
 
 
 class EnsembleError(MsavqaError):
@@ -132,6 +134,24 @@ def join(
     )
     score = fitted.combine({branch: table[branch] for branch in settings.branches})
     return fitted, table[["repeat", "video_id", "role"]].assign(score=score)
+
+
+def with_other_prompts(
+    fitted: Ensemble,
+    predictions: Mapping[str, pd.DataFrame],
+    shuffled: Mapping[str, pd.DataFrame],
+    *,
+    repeat: int,
+) -> pd.DataFrame:
+    """The control `shuffled_prompts` of one repeat: what the same ensemble says of branches' scores made with
+    other videos' prompts. A branch that reads no prompt keeps its scores; no rows where none reads any."""
+    now = {branch: shuffled[branch][shuffled[branch]["repeat"] == repeat] for branch in fitted.branches}
+    read = any(len(rows) for rows in now.values())
+    given = {branch: rows if len(rows) else predictions[branch] for branch, rows in now.items()}
+    table = _side_by_side(given, fitted.branches, repeat)
+    table = table[(table["role"] != "oof") & read]
+    score = fitted.combine({branch: table[branch] for branch in fitted.branches})
+    return table[["repeat", "video_id", "role"]].assign(score=score, control=OTHER_PROMPTS)
 
 
 def _side_by_side(

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from msavqa import launch, memory, tables
-from msavqa.learning import fit, inputs, live, model, tail, trainable
+from msavqa.learning import fit, inputs, live, model, other_prompts, tail, trainable
 from msavqa.learning.branch_parts import Output, Shapes, standardised
 from msavqa.learning.fit import Labels, Record, TrainSettings
 from msavqa.learning.ranks import Ranks
@@ -66,6 +66,8 @@ class Outcome:
     job: Job
     scores: pd.DataFrame
     """Rows of `tables.PREDICTIONS`."""
+    shuffled: pd.DataFrame
+    """The final model's rows once more with one another's prompts; no rows where no prompt is read."""
     attention: pd.DataFrame
     """Where SMA looked in the final model's rows: repeat, video_id, attention; no rows without SMA."""
     history: list[Record]
@@ -205,9 +207,17 @@ def run_job(opened: Opened, job: Job, *, ranks: Ranks) -> Outcome:
     found = fit.outputs(net, inputs=opened.inputs, videos=videos, settings=work.train)
     score = torch.cat([one.score for one in found]).double().cpu().numpy() if found else np.zeros(0)
     scores = wanted.assign(repeat=job.repeat, score=score)[["repeat", "video_id", "role", "score"]]
+    shuffled = scores.head(0)
+    if job.fold == FINAL:
+        seed_of = [work.train.seed, job.repeat]
+        others = other_prompts.beside(opened.inputs, videos=videos, prompts=_prompts(work), seed=seed_of)
+        if others is not None:
+            again = fit.predict(net, inputs=others, videos=videos, settings=work.train)
+            shuffled = scores.assign(score=again)
     return Outcome(
         job=job,
         scores=scores,
+        shuffled=shuffled,
         attention=_attention(found, scores) if job.fold == FINAL else _attention([], scores),
         history=history,
         weights=weights,
