@@ -36,10 +36,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         report = extract.prompts(path, prompts=list(manifest["prompt"]), **how)
         note = f"{int(store.open(path).rows['truncated'].sum())} longer than the context"
     else:
-        opened = store.open(folder / "frames.zarr")
+        decode = params.block(data, "decode", DecodeSettings)
+        opened = extract.open_frames(folder / "frames.zarr", settings=decode)
         root = Path(data["datasets"][dataset]["root"])
         paths = dict(zip(manifest["video_id"], (root / one for one in manifest["path"]), strict=True))
-        decode = params.block(data, "decode", DecodeSettings)
         with frames.source(opened, settings=decode, paths=paths) as read_frames:
             report = extract.videos(path, frames=opened, read_frames=read_frames, **how)
         note = f"{report.quarantined} quarantined"

@@ -1,18 +1,21 @@
 """A store's rows computed again from its place and params.yaml, as `msavqa features verify --sample` does."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from msavqa import params, tables
+from msavqa.commands.features import app
 from msavqa.extraction import recompute
 from msavqa.storage import shards, store, store_info
 from msavqa.storage.store import StoreError
 from pipeline import decode, extract
-from tests import media, videos
+from tests import clips, media, networks, videos
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +27,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     videos.project(place, folder)
     data = yaml.safe_load((place / "params.yaml").read_text())
     data["trunks"] = {
-        "statistics": {"kind": "statistics", "weights": "msavqa/extraction/frame_statistics.py"}
+        "statistics": {"kind": "statistics", "weights": "msavqa/extraction/frame_statistics.py"},
+        "clip_text": clips.build("small", place).text.model_dump(),
+        "frame": networks.image_settings(place, networks.CONVNEXT).model_dump(),
+        "video": networks.video_settings(place).model_dump(),
     }
     data["extract"] = {"batch_frames": 16, "ahead_videos": 2, "threads": 1, "device": "cpu"}
     (place / "params.yaml").write_text(yaml.safe_dump(data))
@@ -32,7 +38,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(place)
         patch.delenv("DVC_ROOT", raising=False)
         decode.main(["mine"])
-        extract.main(["mine", "statistics"])
+        for name in data["trunks"]:
+            extract.main(["mine", name])
     return place
 
 
@@ -48,6 +55,30 @@ def test_rows_compute_to_what_is_stored(project: Path, name: str) -> None:
         verified = store_info.verify(found, sample=3, recompute=compute)
     assert verified.problems == ()
     assert (verified.rows_compared, verified.max_abs_diff) == (3, 0.0)
+
+
+@pytest.mark.parametrize(("name", "rows"), [("clip_text", 1), ("frame", 2), ("video", 2), ("statistics", 2)])
+def test_the_command_computes_a_sample_again(project: Path, name: str, rows: int) -> None:
+    path = f"features/mine/{name}.zarr"
+    said = CliRunner().invoke(app, ["verify", path, "--sample", "2"])
+    found = f"{rows} rows computed again, largest difference "
+    assert re.fullmatch(rf"{path}: \d+ files whole, {found}[0-9.e-]+\n", said.stdout), said.exception
+
+
+def test_the_command_refuses_a_store_of_other_settings(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = params.read()
+    data["trunks"]["frame"]["crop"] = 32
+    for one in ("data", "features", "videos"):
+        (tmp_path / one).symlink_to((project / one).resolve())
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(data))
+    monkeypatch.chdir(tmp_path)
+    refusal = CliRunner().invoke(app, ["verify", "features/mine/frame.zarr", "--sample", "2"]).exception
+    assert str(refusal) == (
+        "Another fingerprint in features/mine/frame.zarr: got crop 64, expected crop 32; run `dvc repro` to "
+        "make the store that the settings ask for."
+    )
 
 
 def test_a_video_that_changed_under_its_store_is_found(project: Path) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 from msavqa.extraction.feature_rows import ExtractSettings, prompt_rows, trunk, video_rows
 from msavqa.progress import Progress
 from msavqa.prompts import prompt_id
-from msavqa.storage import shards, staging, store_format
+from msavqa.storage import shards, staging, store, store_format
 from msavqa.storage.shards import ShardDone, WriteReport
 from msavqa.storage.store import Store
 from msavqa.storage.store_format import ArraySpec
-from msavqa.videos.frames import ReadFrames
+from msavqa.videos.frames import DecodeSettings, ReadFrames, fingerprint
 
 
 def videos(
@@ -95,6 +95,18 @@ def prompts(
             staging_root=staging_root,
             on_progress=_staged(progress),
         )
+
+
+def open_frames(path: Path, *, settings: DecodeSettings) -> Store:
+    """Opens frames.zarr; raises `StoreError` where other frames lie there than the settings ask for.
+
+    Stored frames may be those of another decoder version, a colleague's; where none are stored, this machine
+    decodes again, and what the store says of the decoder must hold for it.
+    """
+    expect = fingerprint(settings)
+    if "frames" in store.open(path).specs:
+        del expect["decoder"]
+    return store.open(path, expect=expect)
 
 
 def _retire_lost(folder: Path, frames: Store) -> None:

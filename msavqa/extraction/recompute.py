@@ -11,6 +11,7 @@ from typing import Any
 
 from msavqa import params, tables
 from msavqa.extraction import feature_rows
+from msavqa.extraction.extract import open_frames
 from msavqa.extraction.feature_rows import ExtractSettings
 from msavqa.storage import sources, store
 from msavqa.storage.shards import Compute
@@ -58,7 +59,7 @@ def of(path: Path, *, data: Mapping[str, Any]) -> Iterator[tuple[Store, Compute]
             ),
         )
         return
-    opened = store.open(path.with_name("frames.zarr"))
+    opened = open_frames(path.with_name("frames.zarr"), settings=decode)
     found = store.open(path, expect={**trunk.fingerprint(settings), "decoded": opened.fingerprint})
     _known(found, opened.ids)
     specs = tuple(found.specs.values())
