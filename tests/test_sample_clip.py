@@ -111,8 +111,11 @@ def test_degrading_touches_only_the_share_it_says() -> None:
     assert [bool((a != b).any()) for a, b in zip(found, images)] == [True] * 4 + [False] * 6
 
 
-def test_pairs_are_the_same_however_many_processes_draw_them(pairs: clip_pairs.Pairs) -> None:
+def test_pairs_are_the_same_however_many_processes_draw_them(
+    pairs: clip_pairs.Pairs, capsys: pytest.CaptureFixture[str]
+) -> None:
     apart = clip_pairs.draw_pairs("clip_train", 24, wrong=2, seed=SEED, workers=2)
+    assert "drawing frames: 4/4 parts" in capsys.readouterr().err
     assert np.array_equal(apart.frames, pairs.frames)
     assert (apart.captions, apart.wrong) == (pairs.captions, pairs.wrong)
     assert torch.equal(apart.attributes, pairs.attributes)

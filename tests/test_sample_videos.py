@@ -64,6 +64,17 @@ def test_the_csv_names_every_video_and_the_tiny_world_is_a_dozen(world: Path) ->
     assert all(row["prompt"] == "" for row in rows_of(world / "ugc.csv"))
 
 
+def test_filming_counts_to_its_end_and_leaves_dvcs_cached_copy_as_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cached").write_text("the run before", encoding="utf-8")
+    (tmp_path / "practice.csv").hardlink_to(tmp_path / "cached")
+    videos.make("practice", tmp_path, TINY, seed=SEED)
+    assert "filming practice: 2/2 videos" in capsys.readouterr().err
+    assert len(rows_of(tmp_path / "practice.csv")) == 2
+    assert (tmp_path / "cached").read_text(encoding="utf-8") == "the run before"
+
+
 def test_prompts_and_causes_in_the_csv_say_what_was_planned(world: Path) -> None:
     asked = {row["video"]: parse(row["prompt"]) for row in rows_of(world / "t2v.csv")}
     for row in rows_of(world / "t2v_causes.csv"):

@@ -24,7 +24,7 @@ from torch.nn import functional
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from data.sample import backbone_start, mp4, streams
-from msavqa import memory, params
+from msavqa import memory, outs, params
 from msavqa.params import Settings
 from msavqa.progress import track
 
@@ -175,11 +175,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     network = build(settings)
     head = train(network, videos[:kept], targets[:kept], settings, seed=seed)
     found = measure(network, head, videos[kept:], targets[kept:], is_video=is_video)
-    (HERE / "weights").mkdir(exist_ok=True)
     state = {key: value.contiguous() for key, value in network.state_dict().items()}
-    save_file(state, HERE / "weights" / f"{name}.safetensors")
+    save_file(state, outs.fresh(HERE / "weights" / f"{name}.safetensors"))
     text = json.dumps({f"srcc_{cause}": round(value, 4) for cause, value in zip(names, found)}, indent=2)
-    (HERE / f"backbone_metrics_{name}.json").write_text(text + "\n", encoding="utf-8")
+    outs.fresh(HERE / f"backbone_metrics_{name}.json").write_text(text + "\n", encoding="utf-8")
     print(text)
     return 0
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from data.sample.clip_pairs import ATTRIBUTES, Pairs, draw_pairs
-from msavqa import memory, params
+from msavqa import memory, outs, params
 from msavqa.params import Settings
 from msavqa.progress import track
 
@@ -157,12 +157,11 @@ def measure(model: open_clip.CLIP, pairs: Pairs) -> dict[str, float]:
 
 def save(model: nn.Module, folder: Path) -> None:
     """Writes the two towers of a CLIP under open_clip's names: `visual.*`, and the rest."""
-    folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.contiguous() for name, value in model.state_dict().items() if name != "logit_scale"}
     image = {name: value for name, value in state.items() if name.startswith("visual.")}
     text = {name: value for name, value in state.items() if name not in image}
-    save_file(image, folder / "clip_image.safetensors")
-    save_file(text, folder / "clip_text.safetensors")
+    save_file(image, outs.fresh(folder / "clip_image.safetensors"))
+    save_file(text, outs.fresh(folder / "clip_text.safetensors"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -180,7 +179,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     metrics = measure(model, draw("clip_test", TEST_PAIRS, wrong=4))
     save(model, HERE / "weights")
     text = json.dumps({name: round(value, 4) for name, value in metrics.items()}, indent=2)
-    (HERE / "clip_metrics.json").write_text(text + "\n", encoding="utf-8")
+    outs.fresh(HERE / "clip_metrics.json").write_text(text + "\n", encoding="utf-8")
     print(text)
     return 0
 

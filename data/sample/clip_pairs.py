@@ -21,6 +21,7 @@ from data.sample.grammar import (
     with_value,
 )
 from data.sample.scene import FRAMES, background, draw_look, render
+from msavqa.progress import track
 from msavqa.workers import Pool
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def draw_pairs(stream: str, count: int, *, wrong: int, seed: int, workers: int) 
     if workers == 1:
         return _joined([draw(part) for part in enumerate(sizes)])
     with Pool(draw, workers=min(workers, PARTS), timeout_seconds=PART_SECONDS, what="Part") as pool:
-        return _joined([outcome.result() for outcome in pool.map(enumerate(sizes))])
+        drawn = track(pool.map(enumerate(sizes)), description="drawing frames", total=PARTS, unit="parts")
+        return _joined([outcome.result() for outcome in drawn])
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from data.sample import streams
 from data.sample.film import SETS, Recording, film, plan
 from data.sample.grammar import draw_prompt
 from data.sample.quality import CAUSES, noise_ceiling, quality, rate
-from msavqa import params
+from msavqa import outs, params
 from msavqa.params import Settings
 from msavqa.progress import track
 from msavqa.workers import Pool
@@ -43,7 +43,7 @@ def make(name: str, folder: Path, settings: VideosSettings, *, seed: int) -> Non
     videos.mkdir(parents=True)
     with Pool(film, workers=settings.workers, timeout_seconds=VIDEO_SECONDS, what="Recording") as pool:
         filmed = track(pool.map(recordings), description=f"filming {name}", total=len(recordings))
-        for recording, outcome in zip(recordings, filmed):
+        for recording, outcome in zip(recordings, filmed, strict=True):  # to the end: the bar as well
             (videos / recording.name).write_bytes(outcome.result())
     _write(folder / f"{name}.csv", _ratings(name, recordings, seed=seed))
     _write(folder / f"{name}_causes.csv", _causes(recordings, seed=seed))
@@ -75,7 +75,7 @@ def _causes(recordings: Sequence[Recording], *, seed: int) -> Iterable[dict[str,
 
 def _write(path: Path, rows: Iterable[dict[str, object]]) -> None:
     content = list(rows)
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with outs.fresh(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(content[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(content)
