@@ -118,7 +118,7 @@ def browser(*, width: int = 1200, height: int = 900, dark: bool = False) -> Iter
     """A browser with a window of that size, in light or dark mode; skips where there is none."""
     for name in ("chromium", "chromedriver"):
         if shutil.which(name) is None:
-            skip_or_fail(f"no {name}: install Debian's chromium and chromium-driver")
+            skip_or_fail(f"no {name}: install Debian's chromium and chromium-driver", needs=name)
     driver = subprocess.Popen(
         ["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )

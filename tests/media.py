@@ -96,7 +96,7 @@ def ffmpeg_frames(path: Path, *, height: int, width: int, choose: str = "") -> P
     `choose` is an expression of its `select` filter.
     """
     if shutil.which("ffmpeg") is None:
-        skip_or_fail("no ffmpeg command")
+        skip_or_fail("no ffmpeg command", needs="ffmpeg")
     filters = ["-vf", f"select={choose}"] if choose else []
     command = ["ffmpeg", "-v", "error", "-i", str(path.absolute()), "-map", "0:v:0", *filters]
     command += ["-vsync", "passthrough", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]

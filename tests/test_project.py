@@ -10,6 +10,7 @@ import yaml
 
 from msavqa.storage import sources
 from tests import closure, readme_map
+from tests.conftest import skip_or_fail
 
 ROOT = closure.ROOT
 SOURCES = sorted(
@@ -78,6 +79,16 @@ def test_a_package_file_holds_a_docstring_and_at_most_a_lazy_look_up(path: Path)
     ]
     assert calls == []
     assert path == Path("msavqa/__init__.py") or len(tree.body) == 1
+
+
+def test_a_skip_fails_where_the_machine_is_said_to_have_what_it_is_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MSAVQA_NO_SKIPS", "sample,ffmpeg")
+    with pytest.raises(pytest.fail.Exception, match="no ffmpeg"):
+        skip_or_fail("no ffmpeg", needs="ffmpeg")
+    with pytest.raises(pytest.skip.Exception, match="no sshd"):
+        skip_or_fail("no sshd", needs="sshd")
 
 
 def test_nothing_committed_names_a_path_of_a_machine_or_a_registry() -> None:

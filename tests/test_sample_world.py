@@ -4,34 +4,51 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import skip_or_fail
 
 pytestmark = pytest.mark.sample
 
 
+BRANCHES = ("frame", "segment", "video")
+
+
 @pytest.fixture(scope="module")
 def metrics(root: Path) -> dict[str, float]:
+    if yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))["dataset"] != "sample":
+        pytest.skip("params.yaml reports another dataset")
     path = root / "reports/metrics.json"
     if not path.is_file():
-        skip_or_fail("no reports/metrics.json: run `make repro` first")
+        skip_or_fail("no reports/metrics.json: run `make repro` first", needs="sample")
     found: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
-    if found["videos_test"] < 300:
-        skip_or_fail("reports/metrics.json is not of the sample preset")
     return found
 
 
-def test_each_branch_alone_beats_the_control_that_reads_no_pixel(metrics: dict[str, float]) -> None:
-    for branch in ("frame", "segment", "video"):
-        assert metrics[f"{branch}_srcc"] > metrics["control_no_pixel_srcc"]
+def test_each_branch_alone_beats_the_control_that_reads_no_pixel_by_far(metrics: dict[str, float]) -> None:
+    for branch in BRANCHES:
+        assert metrics[f"{branch}_srcc"] > metrics["control_no_pixel_srcc"] + 0.2
 
 
 def test_the_ensemble_is_no_worse_than_the_best_branch(metrics: dict[str, float]) -> None:
-    assert metrics["srcc"] >= max(metrics[f"{branch}_srcc"] for branch in ("frame", "segment", "video"))
+    # Weights are fitted out of fold, blind to the test rows on which the best branch is picked here: another
+    # machine's training may put that one ahead by a hair, a tenth of the interval's half width.
+    best = max(metrics[f"{branch}_srcc"] for branch in BRANCHES)
+    assert metrics["srcc"] >= best - 0.003
 
 
-def test_the_ensemble_reaches_three_quarters_of_the_noise_ceiling(metrics: dict[str, float]) -> None:
-    assert metrics["srcc"] >= 0.75 * metrics["noise_ceiling_srcc"]
+def test_the_ensemble_beats_trees_on_handcrafted_statistics(metrics: dict[str, float]) -> None:
+    assert metrics["srcc"] > metrics["control_trees_srcc"]
+
+
+def test_the_ensemble_comes_near_the_noise_ceiling(metrics: dict[str, float]) -> None:
+    assert metrics["srcc"] >= 0.83 * metrics["noise_ceiling_srcc"]  # 0.86 where it was measured
+
+
+def test_the_small_clip_finds_the_caption_of_a_frame_among_250(root: Path, metrics: dict[str, float]) -> None:
+    found = json.loads((root / "data/sample/clip_metrics.json").read_text(encoding="utf-8"))
+    assert found["retrieval_r1_image_to_text"] >= 0.5
+    assert found["retrieval_r1_text_to_image"] >= 0.5
 
 
 def test_every_video_was_used(metrics: dict[str, float]) -> None:

@@ -25,7 +25,7 @@ Pictures = media.Pixels
 @pytest.fixture(scope="module")
 def scorer() -> Iterator[Scorer]:
     if not (RUNS / "bundle" / "bundle.json").is_file():
-        skip_or_fail("no runs/sample/bundle: run `make repro` first")
+        skip_or_fail("no runs/sample/bundle: run `make repro` first", needs="sample")
     with load(RUNS / "bundle", workers=2) as opened:
         yield opened
 

@@ -155,7 +155,7 @@ def ssh_server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     """Port and client key of an OpenSSH server on this machine, for this user alone."""
     sshd = shutil.which("sshd", path="/usr/sbin:/usr/bin:/usr/local/sbin")
     if sshd is None:
-        skip_or_fail("no sshd here (Debian: openssh-server)")
+        skip_or_fail("no sshd here (Debian: openssh-server)", needs="sshd")
     for name in ("host", "client"):
         subprocess.run(
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)],
@@ -186,7 +186,7 @@ def ssh_server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
                     break
             time.sleep(0.1)
         else:
-            skip_or_fail("sshd does not start here")
+            skip_or_fail("sshd does not start here", needs="sshd")
         yield port, tmp_path / "client"
     finally:
         server.terminate()
