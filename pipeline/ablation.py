@@ -16,9 +16,9 @@ import pandas as pd
 from msavqa import params, tables
 from msavqa.errors import MsavqaError
 from msavqa.evaluation.ensemble import EnsembleSettings
-from msavqa.report import ablation
+from msavqa.report import ablation, ablation_file, page
 from msavqa.report.ablation import Run, Sweep
-from msavqa.report.build import ABLATION_FILE
+from msavqa.report.ablation_file import ABLATION_FILE
 from pipeline import stage
 
 SWEEP = Path("presets/sweeps/ablation.yaml")
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         manifest=tables.read_manifest(Path("data") / dataset / "manifest.parquet"),
         settings=params.block(data, "ensemble", EnsembleSettings),
     )
-    found.to_csv(ABLATION_FILE, index=False, float_format="%.6f")
+    ablation_file.write(found, ABLATION_FILE, data=data, revision=page.revision(Path()))
     dvc("repro", "--force", "--single-item", "report", quiet=True)
     show(found)
 
@@ -91,19 +91,22 @@ def show(found: pd.DataFrame) -> None:
 
     first = found.iloc[0]
     title = f"{first['dataset']}: {first['videos']} test videos, {first['repeats']} repeats, 95% intervals"
-    table = Table("model", "SRCC", "", "against", "difference", "", title=title, title_justify="left")
+    names = ("model", "SRCC", "", "PLCC", "against", "difference", "", "p")
+    table = Table(*names, title=title, title_justify="left")
     for row in found.to_dict("records"):
-        cells = [row["model"], f"{row['srcc']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}", "", "", ""]
+        figures = (f"{row['srcc']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}", f"{row['plcc']:.3f}")
+        cells = [row["model"], *figures, "", "", "", ""]
         if isinstance(row["against"], str):
             sure = row["step_low"] > 0 or row["step_high"] < 0
             step = f"{row['step']:+.3f}"
-            cells[3:] = [
+            cells[4:] = [
                 row["against"],
                 f"[bold]{step}[/bold]" if sure else step,
                 f"{row['step_low']:+.3f} to {row['step_high']:+.3f}",
+                f"{row['p_value']:.3f}",
             ]
         table.add_row(*cells)
-    console = Console(width=140)
+    console = Console(width=160)
     console.print(table)
     console.print(f"{ABLATION_FILE}; the runs: dvc exp show", highlight=False)
 

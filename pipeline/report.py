@@ -34,7 +34,8 @@ def show(found: Mapping[str, int | float]) -> None:
     from rich.table import Table
 
     table = Table(title="on test videos", title_justify="left", show_header=False)
-    for name in [*SHOWN, *(name for name in found if name.endswith("_srcc") and name not in SHOWN)]:
+    each = (name for name in found if name.endswith("_srcc") and "_within_" not in name)
+    for name in dict.fromkeys([*SHOWN, *each]):
         if name in found:
             value = found[name]
             table.add_row(name, f"{value:.3f}" if isinstance(value, float) else str(value))

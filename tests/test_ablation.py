@@ -14,7 +14,7 @@ from msavqa import tables
 from msavqa.errors import ProblemsError
 from msavqa.evaluation import ensemble
 from msavqa.evaluation.ensemble import EnsembleSettings
-from msavqa.report import ablation, build
+from msavqa.report import ablation, ablation_file, build, page
 from msavqa.report.ablation import Line, Run, Sweep
 from tests import synthetic, tiny
 from tests.conftest import ROOT
@@ -184,18 +184,68 @@ def test_the_sweep_asks_for_all_that_the_paper_and_its_reader_ask_for() -> None:
     assert {("full", "best single branch"), ("full", "the paper's model")} <= pairs
 
 
-def test_the_report_shows_the_ablation_of_its_own_dataset_alone(
+def test_the_papers_own_sweep_sets_modules_alone_and_compares_every_subset() -> None:
+    chosen = ablation.read(ROOT / "presets/sweeps/ablation_paper.yaml")
+    known = flat(preset("sample_paper")).keys()
+    for run in chosen.runs:
+        keys = {one.split("=")[0] for one in ablation.overrides(chosen, run)}
+        assert keys <= known
+        assert {key.split(".")[-1] for key in keys} <= {"seeds", "enabled"}
+    ours = ablation.read(ROOT / "presets/sweeps/ablation.yaml")
+    assert not set(chosen.runs) & set(ours.runs)  # neither replaces the other's experiments
+    for sweep in (chosen, ours):
+        assert all(line.against for line in sweep.lines if isinstance(line.branches, list))
+
+
+def test_the_table_says_what_it_was_made_from(
     made: Path, runs: dict[str, Run], manifest: pd.DataFrame, tmp_path: Path
 ) -> None:
     chosen = sweep({"model": "worse", "run": "worse"}, {"model": "full", "run": "full", "against": "worse"})
+    path = tmp_path / "reports/ablation.csv"
+    data = {"dataset": "made", "split": {"protocol": "given", "seeds": [0]}, "train": {"epochs": 4}}
     found = made_of(chosen, runs, manifest)
-    path = tmp_path / "ablation.csv"
-    found.to_csv(path, index=False)
-    shown = build.ablation_of(path, "made")
+    ablation_file.write(found, path, data=data, revision="0123456789ab+")
+    shown = ablation_file.read(path, "made", data)
     assert shown is not None
-    assert list(shown["against"]) == ["", "worse"]
-    assert build.ablation_of(path, "other") is None
-    assert build.ablation_of(tmp_path / "none.csv", "made") is None
+    assert list(shown.rows["against"]) == ["", "worse"]
+    assert (shown.revision, shown.same) == ("0123456789ab+", True)
+    assert list(shown.rows["plcc"]) == pytest.approx(list(found["plcc"]), abs=1e-6)
+    other_seeds = {**data, "split": {"protocol": "given", "seeds": [5]}, "report": {"films": 4}}
+    assert ablation_file.digest(other_seeds) == ablation_file.digest(data)
+    shown = ablation_file.read(path, "made", {**data, "train": {"epochs": 5}})
+    assert shown is not None
+    assert not shown.same
+    assert ablation_file.read(path, "other", data) is None
+    assert ablation_file.read(tmp_path / "none.csv", "made", data) is None
+
+
+def test_the_report_says_where_the_table_was_made_with_other_settings(
+    made: Path, runs: dict[str, Run], manifest: pd.DataFrame, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(made, tmp_path / "made")
+    chosen = sweep({"model": "worse", "run": "worse"}, {"model": "full", "run": "full", "against": "worse"})
+    content = build.build(copy, synthetic.DATASET, synthetic.PARAMS)
+    assert "once <code>make ablation</code> has run on this dataset" in page.render(content)
+    ablation_file.write(
+        made_of(chosen, runs, manifest), copy / ablation_file.ABLATION_FILE,
+        data=synthetic.PARAMS, revision="abcdef",
+    )  # fmt: skip
+    shown = page.render(build.build(copy, synthetic.DATASET, synthetic.PARAMS))
+    assert "at\nrevision <code>abcdef</code>" in shown
+    assert "against worse" in shown
+    assert "ablation-stale" not in shown
+    changed = {**synthetic.PARAMS, "train": {"epochs": 99}}
+    shown = page.render(build.build(copy, synthetic.DATASET, changed))
+    assert 'id="ablation-stale"' in shown
+    assert "Made with other settings" in shown
+
+
+def test_what_is_drawn_as_one_is_what_no_split_parts(runs: dict[str, Run], manifest: pd.DataFrame) -> None:
+    lines = ({"model": "worse", "run": "worse"}, {"model": "full", "run": "full", "against": "worse"})
+    expected = made_of(sweep(*lines), runs, manifest)
+    cases = [text.upper() if number % 2 else text for number, text in enumerate(manifest["prompt"])]
+    same = made_of(sweep(*lines), runs, manifest.assign(prompt=cases))
+    pd.testing.assert_frame_equal(same, expected)
 
 
 @pytest.mark.pipeline

@@ -50,7 +50,11 @@ def test_metrics_are_flat_finite_numbers_with_all_that_is_promised(made: Path, c
         "srcc", "plcc", "krcc", "rmse", "avg_score", "srcc_ci95_low", "srcc_ci95_high", "noise_ceiling_srcc",
         "videos_test", "videos_quarantined", "frame_srcc", "segment_srcc", "video_srcc", "plcc_logistic",
         "control_no_pixel_srcc", "control_trees_srcc", "within_generator_srcc", "repeats", "srcc_sd",
-        "prompts_truncated",
+        "prompts_truncated", "frame_srcc_sd", "control_trees_plcc_sd", "frame_within_generator_srcc",
+    }  # fmt: skip
+    promised |= {
+        f"{name}{part}" for name in ("srcc", "plcc", "krcc", "avg_score", "plcc_logistic", "rmse")
+        for part in ("", "_sd", "_ci95_low", "_ci95_high")
     }  # fmt: skip
     assert promised <= set(found)
     assert found["prompts_truncated"] == 1
@@ -69,6 +73,80 @@ def test_each_figure_is_the_mean_over_repeats_of_scipys(results: Results, conten
         np.std([stats.spearmanr(rows["raw"], rows["mos"]).statistic for rows in parts], ddof=1), abs=1e-6
     )
     assert content.metrics["srcc_ci95_low"] < content.metrics["srcc"] < content.metrics["srcc_ci95_high"]
+
+
+def test_every_headline_figure_lies_in_its_interval_and_is_what_it_says(
+    results: Results, content: page.Content
+) -> None:
+    found = content.metrics
+    for name in numbers.HEADLINE:
+        assert found[f"{name}_ci95_low"] < found[name] < found[f"{name}_ci95_high"]
+        assert found[f"{name}_sd"] > 0
+    parts = [rows for _, rows in results.tested.groupby("repeat")]
+    fitted = [metrics.plcc_logistic4(score=rows["raw"], mos=rows["mos"]) for rows in parts]
+    assert found["plcc_logistic"] == pytest.approx(np.mean(fitted), abs=1e-6)
+    assert found["plcc_logistic_sd"] == pytest.approx(np.std(fitted, ddof=1), abs=1e-6)
+    assert found["rmse"] == pytest.approx(
+        np.mean([np.sqrt(np.mean((rows["score"] - rows["mos"]) ** 2)) for rows in parts]), abs=1e-6
+    )
+    assert found["avg_score"] == pytest.approx((found["srcc"] + found["plcc"]) / 2, abs=1e-5)
+
+
+def test_within_a_generator_is_unknown_where_none_is_named(results: Results) -> None:
+    settings = numbers.BootstrapSettings(resamples=100, seed=0)
+    unnamed = changed(results, generator="")
+    assert "within_generator_srcc" not in numbers.flat_metrics(unnamed, settings)
+    one = results.tested["generator"] == synthetic.GENERATORS[0]
+    named = changed(results, generator=np.where(one, "a", ""))
+    expected = [
+        stats.spearmanr(rows["raw"], rows["mos"]).statistic
+        for _, rows in results.tested[one].groupby("repeat")
+    ]
+    assert numbers.within_generator(named, "raw") == pytest.approx(np.mean(expected))
+
+
+def test_rows_that_share_a_group_or_a_prompt_but_for_its_case_are_drawn_as_one(results: Results) -> None:
+    prompts = results.manifest["prompt"]
+    shouted = [text.upper() if number % 2 else text for number, text in enumerate(prompts)]
+    cases = {
+        "case": results.manifest.assign(prompt=shouted),
+        "group": results.manifest.assign(prompt="", group=prompts),
+    }
+    expected = results.tested["prompt"].map({text: number for number, text in enumerate(prompts)})
+    for name, manifest in cases.items():
+        groups = dataclasses.replace(results, manifest=manifest).groups
+        assert (pd.crosstab(groups, expected) > 0).to_numpy().sum() == expected.nunique(), name
+        assert groups.nunique() == expected.nunique(), name
+
+
+def test_parts_of_the_test_set_that_the_dataset_names_stand_apart(
+    results: Results, content: page.Content
+) -> None:
+    part = np.where(results.tested.index % 2, "test", "test_1080p")
+    found = numbers.per_given_split(changed(results, given_split=part))
+    assert list(found["given_split"]) == ["test", "test_1080p"]
+    rows = [rows for _, rows in results.tested[part == "test"].groupby("repeat")]
+    expected = [stats.pearsonr(one["raw"], one["mos"]).statistic for one in rows]
+    assert found["plcc"][0] == pytest.approx(np.mean(expected))
+    assert "test_1080p" in page.render(dataclasses.replace(content, splits=found))
+    assert 'id="splits"' not in page.render(content)
+
+
+def test_twelve_generators_have_twelve_colours_and_a_legend(results: Results) -> None:
+    names = [f"g{number:02d}" for number in range(12)]
+    drawn = figures.scatter(changed(results, generator=np.resize(names, len(results.tested))))
+    assert all(f">{name}<" in drawn for name in names)
+    assert all(f"var(--series-{number})" in drawn for number in range(1, 13))
+    style = (page.HERE / "style.css").read_text(encoding="utf-8")
+    assert all(style.count(f"--series-{number}:") == 2 for number in range(1, 13))  # light and dark
+
+
+def test_the_page_says_what_it_was_made_from(made: Path, content: page.Content) -> None:
+    text = page.render(dataclasses.replace(content, revision="0123456789ab+"))
+    assert "revision <code>0123456789ab+</code>" in text
+    assert "interval_roles:\n  - val" in text
+    assert "<h3><code>clip_image</code></h3>" in text
+    assert '<tr><td>&lt;b&gt;.nested</td><td class="text"><code>1</code></td></tr>' in text
 
 
 def test_only_test_rows_are_counted(made: Path, results: Results) -> None:
@@ -185,6 +263,9 @@ def test_a_branchs_place_is_the_share_of_the_others_below(results: Results, cont
     first = results.tested[results.tested["repeat"] == results.repeats[0]].set_index("video_id")["frame"]
     others = first.drop(strip.video_id)
     assert strip.branches["frame"] == pytest.approx((others < first[strip.video_id]).mean())
+    assert strip.scores["frame"] == first[strip.video_id]
+    place = f"{first[strip.video_id]:.1f}, above {100 * strip.branches['frame']:.0f}%"
+    assert f"<dt>frame</dt><dd>{place}</dd>" in page.render(content)
 
 
 def test_nothing_on_the_page_points_elsewhere_but_the_paper(made: Path) -> None:
@@ -206,7 +287,7 @@ def test_nothing_on_the_page_points_elsewhere_but_the_paper(made: Path) -> None:
 def test_marks_in_figures_follow_the_pages_colours(content: page.Content) -> None:
     for drawn in content.figures.values():
         assert "var(--ink)" in drawn
-        assert not re.search(r"#0[0-9](?:0a0|010)", drawn)
+        assert not re.search(r"#[01][0-9](?:0a[01]|010)", drawn)
 
 
 def test_frame_change_is_the_cosine_distance_to_the_frame_before() -> None:
@@ -239,16 +320,30 @@ def test_plots_hold_the_figures_numbers(made: Path, results: Results) -> None:
 
 @pytest.mark.parametrize(("width", "dark"), [(1200, False), (390, True)])
 def test_the_page_opens_in_a_browser_without_error_or_request(
-    made: Path, content: page.Content, tmp_path: Path, width: int, dark: bool
+    content: page.Content, tmp_path: Path, width: int, dark: bool
 ) -> None:
+    best, *others = content.strips["best"]
+    hostile = dataclasses.replace(best, prompt=synthetic.HOSTILE)
+    content = dataclasses.replace(content, strips={**content.strips, "best": [hostile, *others]})
+    path = tmp_path / "report.html"
+    path.write_text(page.render(content), encoding="utf-8")
     with browser(width=width, dark=dark) as window:
-        window.open((made / "reports" / "report.html").as_uri())
+        window.open(path.as_uri())
         assert window.console() == []
-        elsewhere = [url for url in window.requests() if not url.startswith(("file:", "data:"))]
-        assert elsewhere == []
+        asked = window.requests()
+        assert path.as_uri() in asked
+        assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
         assert window.text("#srcc") == f"{content.metrics['srcc']:.3f}"
         assert window.text("#noise-ceiling") == f"{content.metrics['noise_ceiling_srcc']:.3f}"
         assert "every packet is damaged" in window.text("#quarantined")
+        frame = f"{content.metrics['frame_srcc']:.3f} ± {content.metrics['frame_srcc_sd']:.3f}"
+        assert frame in " ".join(window.text("#comparison").split())
+        assert f"{content.metrics['krcc']:.3f}" in window.text("#all-metrics")
+        assert all(name in window.text("#generators") for name in synthetic.GENERATORS)
+        strips = window.run("return document.querySelectorAll('#films article.strip').length")
+        assert strips == sum(len(group) for group in content.strips.values()) == 3 * 2
+        assert window.run("return document.scripts.length") == 0
+        assert window.text("#films .prompt") == f"“{synthetic.HOSTILE}”"
         assert window.run("return document.documentElement.scrollWidth") <= width
         assert window.run("return [...document.images].every(image => image.naturalWidth > 0)")
         background, ink = window.run(

@@ -10,6 +10,7 @@ from msavqa import tables
 from msavqa.errors import MsavqaError
 from msavqa.evaluation import metrics
 from msavqa.evaluation.metrics import Difference
+from msavqa.splits import groups_of
 
 STATISTICS = {"SRCC": metrics.srcc, "PLCC": metrics.plcc, "KRCC": metrics.krcc}
 
@@ -26,6 +27,8 @@ class Comparison:
     run_b: str
     videos: int
     repeats: int
+    rows: tuple[int, int, int]
+    """Test rows of both runs that are compared, and those that a and b have."""
     values: dict[str, tuple[float, float]]
     differences: dict[str, Difference]
 
@@ -39,7 +42,10 @@ class Comparison:
     def text(self) -> str:
         """A few lines for a terminal."""
         repeats = f", {self.repeats} repeats" if self.repeats > 1 else ""
-        lines = [f"a = {self.run_a}", f"b = {self.run_b}", f"{self.videos} test videos{repeats}"]
+        common, of_a, of_b = self.rows
+        apart = f"; {common} of a's {of_a} and b's {of_b} rows are in common: their splits or features differ"
+        apart = "" if common == of_a == of_b else apart
+        lines = [f"a = {self.run_a}", f"b = {self.run_b}", f"{self.videos} test videos{repeats}{apart}"]
         for name, one in self.differences.items():
             a, b = self.values[name]
             lines.append(
@@ -50,16 +56,17 @@ class Comparison:
 
 
 def compare(root: Path, run_a: str, run_b: str, *, dataset: str, resamples: int, seed: int) -> Comparison:
-    """Compares the test predictions that both runs have, drawing a prompt's videos as one.
+    """Compares the test predictions that both runs have, drawing as one what must not be parted.
 
-    A run is a folder with predictions.parquet, such a file, or a git revision or DVC experiment, whose
-    ensemble is meant. Raises `CompareError` where a run is not found or the two share too few test videos.
+    A run is a folder with predictions.parquet, such a file, `runs/<dataset>/controls:<control>`, or a git
+    revision or DVC experiment, whose ensemble is meant. Raises `CompareError` where a run is not found or
+    the two share too few test videos.
     """
     manifest = tables.read_manifest(root / "data" / dataset / "manifest.parquet")
-    tested = [_tested(root, run, dataset) for run in (run_a, run_b)]
-    both = tested[0].merge(tested[1], on=["repeat", "video_id"], suffixes=("_a", "_b"))
-    both = both.merge(manifest[["video_id", "prompt", "mos"]], on="video_id")
-    both = both[both["mos"].notna()].reset_index(drop=True)
+    labelled = manifest.loc[manifest["mos"].notna(), ["video_id", "mos"]]
+    tested = [_tested(root, run, dataset).merge(labelled, on="video_id") for run in (run_a, run_b)]
+    both = tested[0].merge(tested[1], on=["repeat", "video_id", "mos"], suffixes=("_a", "_b"))
+    both["group"] = both["video_id"].map(pd.Series(groups_of(manifest), index=manifest["video_id"]))
     if len(both) < 3:
         raise CompareError(
             what="Test videos in common",
@@ -77,20 +84,21 @@ def compare(root: Path, run_a: str, run_b: str, *, dataset: str, resamples: int,
         run_b=run_b,
         videos=int(both["video_id"].nunique()),
         repeats=int(both["repeat"].nunique()),
+        rows=(len(both), len(tested[0]), len(tested[1])),
         values=values,
         differences=differences,
     )
 
 
 def difference(rows: pd.DataFrame, *, statistic: metrics.Statistic, resamples: int, seed: int) -> Difference:
-    """statistic(score_a) - statistic(score_b) of test rows, the mean over repeats, all rows of a prompt drawn
-    as one; `rows` has repeat, video_id, prompt, mos, score_a and score_b, all of them known."""
+    """statistic(score_a) - statistic(score_b) of test rows, the mean over repeats, all rows of a group drawn
+    as one; `rows` has repeat, group, mos, score_a and score_b, all of them known."""
     return metrics.paired_bootstrap(
         score_a=rows["score_a"].to_numpy(),
         score_b=rows["score_b"].to_numpy(),
         mos=rows["mos"].to_numpy(),
         statistic=statistic,
-        groups=rows["prompt"].where(rows["prompt"] != "", rows["video_id"]).to_numpy(dtype=str),
+        groups=rows["group"].to_numpy(),
         repeats=rows["repeat"].to_numpy(),
         resamples=resamples,
         seed=seed,
@@ -109,12 +117,26 @@ def _tested(root: Path, run: str, dataset: str) -> pd.DataFrame:
 
 
 def _read(root: Path, run: str, dataset: str) -> pd.DataFrame:
-    path = root / run
+    folder, _, control = run.partition(":")
+    path = root / folder
     if path.is_dir():
         path = path / "predictions.parquet"
     if path.is_file():
-        return tables.read_predictions(path)
+        return _read_control(path, control) if control else tables.read_predictions(path)
     return _read_revision(root, run, f"runs/{dataset}/ensemble/predictions.parquet")
+
+
+def _read_control(path: Path, control: str) -> pd.DataFrame:
+    found = tables.read_controls(path)
+    if control not in set(found["control"]):
+        raise CompareError(
+            what="Control",
+            where=path,
+            got=control,
+            expected=f"one of {', '.join(sorted(found['control'].unique()))}",
+            next_step=f"write {path.parent}:<control>",
+        )
+    return found[found["control"] == control]
 
 
 def _read_revision(root: Path, revision: str, path: str) -> pd.DataFrame:

@@ -30,11 +30,11 @@ from msavqa.report.numbers import BootstrapSettings
 
 BRANCHES = ("frame", "segment", "video")
 COLUMNS = (
-    "dataset", "model", "srcc", "low", "high", "against", "step", "step_low", "step_high", "p_value",
-    "repeats", "videos",
+    "dataset", "model", "srcc", "low", "high", "plcc", "plcc_low", "plcc_high", "against", "step", "step_low",
+    "step_high", "p_value", "repeats", "videos",
 )  # fmt: skip
-"""Of reports/ablation.csv: SRCC on test videos with its 95% interval, the mean over repeats; `step` is the
-difference to the line named in `against`, p two-sided."""
+"""Of reports/ablation.csv: SRCC and PLCC on test videos with 95% intervals, the mean over repeats; `step` is
+the difference of SRCC to the line named in `against`, p two-sided."""
 
 
 class AblationError(MsavqaError):
@@ -129,9 +129,13 @@ def table(
     found = []
     for line in sweep.lines:
         srcc = numbers.interval(results, line.model, statistic=metrics.srcc, settings=how)
+        plcc = numbers.interval(results, line.model, statistic=metrics.plcc, settings=how)
         row = {"model": shown[line.model], "srcc": srcc.value, "low": srcc.low, "high": srcc.high}
+        row |= {"plcc": plcc.value, "plcc_low": plcc.low, "plcc_high": plcc.high}
         if line.against is not None:
-            pair = tested.assign(score_a=tested[line.model], score_b=tested[line.against])
+            pair = tested.assign(
+                score_a=tested[line.model], score_b=tested[line.against], group=results.groups
+            )
             step = comparison.difference(
                 pair, statistic=metrics.srcc, resamples=sweep.resamples, seed=sweep.seed
             )
@@ -148,7 +152,7 @@ def _side_by_side(
     sweep: Sweep, runs: Mapping[str, Run], manifest: pd.DataFrame, settings: EnsembleSettings
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """All lines' scores of the test rows with a MOS, one column a line; and how each line is shown."""
-    facts = manifest.loc[manifest["mos"].notna(), ["video_id", "prompt", "mos"]]
+    facts = manifest.loc[manifest["mos"].notna(), ["video_id", "mos"]]
     tested: pd.DataFrame | None = None
     shown = {line.model: line.model for line in sweep.lines}
     for line in sweep.lines:

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from msavqa import params, tables
+from msavqa import params, progress, tables
 from msavqa.evaluation import metrics
 from msavqa.evaluation.calibration import CalibrationSettings
 from msavqa.params import Settings
-from msavqa.report import figures, filmstrips, numbers, page, plots
-from msavqa.report.collect import Results, collect, read_branches
+from msavqa.report import ablation_file, figures, filmstrips, numbers, page, plots
+from msavqa.report.collect import Results, collect, read_branches, read_controls
 from msavqa.report.numbers import BootstrapSettings
 from msavqa.storage import store
 
@@ -25,8 +25,8 @@ CONTROL_NOTES = {
     "no_pixel": "mean of the prompt + mean of the generator: reads no pixel",
     "clipsim": "cosine of prompt and frames by CLIP, untrained",
     "trees": "extra-trees on handcrafted statistics and zero-shot CLIP scalars",
+    "shuffled_prompts": "the ensemble with every test video given another one's prompt",
 }
-ABLATION_FILE = Path("reports/ablation.csv")
 
 
 class ReportSettings(Settings):
@@ -58,6 +58,7 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
         ceiling=ceiling,
         lines=lines,
         generators=numbers.per_generator(results),
+        splits=_splits(results, data),
         figures={
             "scatter": figures.scatter(results),
             "generators": figures.generators(results),
@@ -75,20 +76,17 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
             )
             for name, rows in filmstrips.chosen(results, count=settings.films).items()
         },
-        ablation=ablation_of(root / ABLATION_FILE, dataset),
+        ablation=ablation_file.read(root / ablation_file.ABLATION_FILE, dataset, data),
         settings=data,
         fingerprints=_fingerprints(opened, [root / "runs" / dataset / name for name in BRANCHES]),
         revision=page.revision(root),
     )
 
 
-def ablation_of(path: Path, dataset: str) -> pd.DataFrame | None:
-    """What `make ablation` found on this dataset; another dataset's is not shown."""
-    if not path.is_file():
-        return None
-    found = pd.read_csv(path)
-    rows = found[found["dataset"] == dataset]
-    return None if rows.empty else rows.fillna({"against": ""})
+def _splits(results: Results, data: Mapping[str, Any]) -> pd.DataFrame:
+    found = numbers.per_given_split(results)
+    given = (data.get("split") or {}).get("protocol") == "given"
+    return found if given and len(found) > 1 else found.head(0)
 
 
 def gather(root: Path, dataset: str, data: Mapping[str, Any]) -> Results:
@@ -102,7 +100,7 @@ def gather(root: Path, dataset: str, data: Mapping[str, Any]) -> Results:
         splits=tables.read_splits(tabled / "splits.parquet"),
         ensemble=tables.read_predictions(runs / "ensemble" / "predictions.parquet"),
         branches=read_branches(runs, BRANCHES),
-        controls=tables.read_controls(runs / "controls" / "predictions.parquet"),
+        controls=read_controls(runs),
         decoded=store.open(root / "features" / dataset / "frames.zarr").rows,
         unread={name: _facts(runs / name)["quarantined"] for name in BRANCHES},
         settings=params.block(data, "calibration", CalibrationSettings),
@@ -141,10 +139,15 @@ def _lines(results: Results, weights: Mapping[str, float], settings: BootstrapSe
             kind=kind,
             srcc=numbers.interval(results, column, statistic=metrics.srcc, settings=settings),
             plcc=numbers.interval(results, column, statistic=metrics.plcc, settings=settings),
+            srcc_sd=numbers.deviation(results, column, metrics.srcc),
+            plcc_sd=numbers.deviation(results, column, metrics.plcc),
+            within=numbers.within_generator(results, column),
             weight=weights.get(column),
             note=CONTROL_NOTES.get(column, ""),
         )
-        for column, shown, kind in named
+        for column, shown, kind in progress.track(
+            named, description="report: intervals", total=len(named), unit="predictors"
+        )
     ]
     order = ("ours", "branch", "control")
     return sorted(found, key=lambda line: (order.index(line.kind), -np.nan_to_num(line.srcc.value, nan=-2)))

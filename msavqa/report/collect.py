@@ -14,6 +14,7 @@ from msavqa import tables
 from msavqa.errors import MsavqaError
 from msavqa.evaluation import calibration
 from msavqa.evaluation.calibration import Calibration, CalibrationSettings
+from msavqa.splits import groups_of
 
 
 class CollectError(MsavqaError):
@@ -24,9 +25,9 @@ class CollectError(MsavqaError):
 class Results:
     """One dataset's predictions beside its labels.
 
-    `tested` has one row a repeat and test video with a MOS: repeat, video_id, prompt, generator, mos, mos_se,
-    quality_true, raw (the ensemble's score), score (calibrated, MOS scale), low, high (its interval),
-    then one raw column a branch and a control.
+    `tested` has one row a repeat and test video with a MOS: repeat, video_id, prompt, generator, given_split,
+    mos, mos_se, quality_true, raw (the ensemble's score), score (calibrated, MOS scale), low, high (its
+    interval), then one raw column a branch and a control.
     """
 
     dataset: str
@@ -47,8 +48,10 @@ class Results:
 
     @property
     def groups(self) -> pd.Series:
-        """What the bootstrap draws as one, (row,): a prompt's videos; a video without a prompt by itself."""
-        return self.tested["prompt"].where(self.tested["prompt"] != "", self.tested["video_id"])
+        """What the bootstrap draws as one, (row,): what `prompt_disjoint` would not part."""
+        return self.tested["video_id"].map(
+            pd.Series(groups_of(self.manifest), index=self.manifest["video_id"])
+        )
 
 
 def collect(
@@ -82,7 +85,7 @@ def collect(
     for name in names:
         rows = _test_rows(controls[controls["control"] == name]).rename(columns={"score": name})
         tested = tested.merge(rows, how="left", on=["repeat", "video_id"])
-    facts = ["video_id", "prompt", "generator", "mos", "mos_se", "quality_true"]
+    facts = ["video_id", "prompt", "generator", "given_split", "mos", "mos_se", "quality_true"]
     tested = tested.merge(manifest[facts], how="left", on="video_id")
     unlabelled = int(tested["mos"].isna().sum())
     tested = tested[tested["mos"].notna()].reset_index(drop=True)
@@ -125,6 +128,12 @@ def collect(
 def read_branches(folder: Path, names: Sequence[str]) -> dict[str, pd.DataFrame]:
     """Predictions of each branch under `runs/<dataset>`."""
     return {name: tables.read_predictions(folder / name / "predictions.parquet") for name in names}
+
+
+def read_controls(folder: Path) -> pd.DataFrame:
+    """All controls under `runs/<dataset>`: the stage's, and the ensemble given other videos' prompts."""
+    paths = (folder / "controls" / "predictions.parquet", folder / "ensemble" / "controls.parquet")
+    return pd.concat([tables.read_controls(path) for path in paths], ignore_index=True)
 
 
 def _test_rows(table: pd.DataFrame) -> pd.DataFrame:

@@ -20,11 +20,11 @@ from msavqa.evaluation.metrics import Interval
 from msavqa.report.collect import Results
 
 INK, FAINT, PAPER = "#010101", "#020202", "#030303"
-SERIES = tuple(f"#0{number}0a0{number}" for number in range(1, 9))
+SERIES = tuple(f"#{number:02d}0a{number:02d}" for number in range(1, 13))
 _VARIABLES = {INK: "--ink", FAINT: "--faint", PAPER: "--paper"} | {
     colour: f"--series-{number}" for number, colour in enumerate(SERIES, start=1)
 }
-_MARKERS = "osD^vP*X"  # shape as well as colour, for readers who do not tell these colours apart
+_MARKERS = "osD^vP*Xhp<>"  # shape as well as colour, for readers who do not tell these colours apart
 
 
 def scatter(results: Results) -> str:

@@ -45,6 +45,8 @@ class Strip:
     score: float
     low: float
     high: float
+    scores: Mapping[str, float]
+    """Each branch's own score, on or near the MOS scale."""
     branches: Mapping[str, float]
     """Each branch's place: the share of the other test videos that it scores lower, 0..1."""
     image: str | None
@@ -90,6 +92,7 @@ def strips(
                 score=float(row["score"]),
                 low=float(row["low"]),
                 high=float(row["high"]),
+                scores={name: float(row[name]) for name in results.branches},
                 branches={name: float(rank[index]) for name, rank in ranks.items()},
                 image=_picture(frames, video_id, shown),
                 timeline=timeline(frames, clip, video_id, attention=attention.get(video_id)),

@@ -2,9 +2,11 @@
 
 With several repeats a figure is the mean over repeats, `_sd` its standard deviation over them, and its
 interval a bootstrap that draws a prompt's videos as one in all repeats, so that repeats of one dataset do
-not count as independent data. `dvc metrics` knows numbers only: what cannot be computed is left out.
+not count as independent data; `plcc_logistic`'s draws keep the map that was fitted on all of a repeat's
+rows. `dvc metrics` knows numbers only: what cannot be computed is left out.
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +21,17 @@ from msavqa.evaluation.metrics import Interval, Statistic
 from msavqa.params import Settings
 from msavqa.report.collect import Results
 
-HEADLINE: dict[str, Statistic] = {"srcc": metrics.srcc, "plcc": metrics.plcc, "krcc": metrics.krcc}
+HEADLINE: Mapping[str, tuple[str, Statistic]] = {
+    "srcc": ("raw", metrics.srcc),
+    "plcc": ("raw", metrics.plcc),
+    "krcc": ("raw", metrics.krcc),
+    "avg_score": ("raw", metrics.average_score),
+    "plcc_logistic": ("mapped", metrics.plcc),
+    "rmse": ("score", metrics.rmse),
+}
+"""Name -> the column it reads and how; `mapped` is `raw` after each repeat's own 4-parameter logistic."""
+OF_EACH: Mapping[str, Statistic] = {"srcc": metrics.srcc, "plcc": metrics.plcc}
+"""What is said of each branch and each control."""
 
 
 class BootstrapSettings(Settings):
@@ -41,19 +53,11 @@ class Ceiling:
 def flat_metrics(results: Results, settings: BootstrapSettings) -> dict[str, int | float]:
     """All figures of reports/metrics.json, finite numbers by name, the headline first."""
     tested, found = results.tested, dict[str, float]()
-    for name, statistic in HEADLINE.items():
-        found |= _figure(name, interval(results, "raw", statistic=statistic, settings=settings))
-    for name, column, function in (
-        ("avg_score", "raw", metrics.average_score),
-        ("plcc_logistic", "raw", metrics.plcc_logistic4),
-        ("rmse", "score", metrics.rmse),
-    ):
-        found[name] = float(np.mean(_by_repeat(tested, column, function)))
-    if len(results.repeats) > 1:
-        for name, function in (*HEADLINE.items(), ("avg_score", metrics.average_score)):
-            found[f"{name}_sd"] = float(np.std(_by_repeat(tested, "raw", function), ddof=1))
-    within = [_within(rows, "raw") for _, rows in tested.groupby("repeat")]
-    found["within_generator_srcc"] = float(np.mean(within))
+    mapped = _mapped(results)
+    for name, (column, statistic) in HEADLINE.items():
+        found |= _figure(name, interval(mapped, column, statistic=statistic, settings=settings))
+        found[f"{name}_sd"] = deviation(mapped, column, statistic)
+    found["within_generator_srcc"] = within_generator(results, "raw")
     ceiling = noise_ceiling(results)
     if ceiling is not None:
         found["noise_ceiling_srcc"] = ceiling.value
@@ -64,8 +68,10 @@ def flat_metrics(results: Results, settings: BootstrapSettings) -> dict[str, int
     found["interval_half_width"] = float(np.mean([one.half_width for one in results.calibrations.values()]))
     for prefix, names in (("", results.branches), ("control_", results.controls)):
         for name in names:
-            for key, function in (("srcc", metrics.srcc), ("plcc", metrics.plcc)):
+            for key, function in OF_EACH.items():
                 found[f"{prefix}{name}_{key}"] = float(np.mean(_by_repeat(tested, name, function)))
+                found[f"{prefix}{name}_{key}_sd"] = deviation(results, name, function)
+            found[f"{prefix}{name}_within_generator_srcc"] = within_generator(results, name)
     rounded = {name: round(value, 6) for name, value in found.items() if math.isfinite(value)}
     return rounded | dict(results.counts)
 
@@ -92,6 +98,19 @@ def interval(results: Results, column: str, *, statistic: Statistic, settings: B
     )  # fmt: skip
 
 
+def deviation(results: Results, column: str, statistic: Statistic) -> float:
+    """Standard deviation over repeats of a statistic of one column of `tested`; NaN of a single repeat."""
+    found = _by_repeat(results.tested, column, statistic)
+    return float(np.std(found, ddof=1)) if len(found) > 1 else math.nan
+
+
+def within_generator(results: Results, column: str) -> float:
+    """SRCC among one generator's own videos, mean over generators and repeats; NaN where none is named."""
+    named = results.tested[(results.tested["generator"] != "") & results.tested[column].notna()]
+    parts = [rows for _, rows in named.groupby("repeat") if len(rows) > 1]
+    return float(np.mean([_within(rows, column) for rows in parts])) if parts else math.nan
+
+
 def noise_ceiling(results: Results) -> Ceiling | None:
     """What limits any predictor: known for simulated sets, estimated from `mos_se`, None without either.
 
@@ -116,16 +135,26 @@ def noise_ceiling(results: Results) -> Ceiling | None:
 
 def per_generator(results: Results) -> pd.DataFrame:
     """One row a generator: videos, mean MOS, mean score, SRCC, PLCC and RMSE among its own test videos."""
+    return _by(results, "generator")
+
+
+def per_given_split(results: Results) -> pd.DataFrame:
+    """The same of each part of the test set that the dataset names itself (LSVQ's test and test_1080p)."""
+    return _by(results, "given_split")
+
+
+def _by(results: Results, column: str) -> pd.DataFrame:
     lines = []
-    for name, rows in results.tested.groupby("generator", sort=True):
+    for name, rows in results.tested.groupby(column, sort=True):
         enough = len(rows) >= 3
         lines.append(
             {
-                "generator": str(name) or "(not given)",
+                column: str(name) or "(not given)",
                 "videos": int(rows["video_id"].nunique()),
                 "mos": float(rows["mos"].mean()),
                 "score": float(rows["score"].mean()),
-                "srcc": float(np.nanmean(_by_repeat(rows, "raw", metrics.srcc))) if enough else math.nan,
+                "srcc": _known_mean(_by_repeat(rows, "raw", metrics.srcc)) if enough else math.nan,
+                "plcc": _known_mean(_by_repeat(rows, "raw", metrics.plcc)) if enough else math.nan,
                 "rmse": metrics.rmse(score=rows["score"], mos=rows["mos"]) if enough else math.nan,
             }
         )
@@ -137,6 +166,21 @@ def _by_repeat(tested: pd.DataFrame, column: str, function: Statistic) -> list[f
     parts = [rows for _, rows in known.groupby("repeat", sort=True) if len(rows) > 1]
     found = [function(score=rows[column].to_numpy(), mos=rows["mos"].to_numpy()) for rows in parts]
     return found or [math.nan]
+
+
+def _mapped(results: Results) -> Results:
+    """The same with the column `mapped`; NaN in a repeat of a single row."""
+    tested = results.tested.assign(mapped=math.nan)
+    for _, rows in tested.groupby("repeat"):
+        if len(rows) > 1:
+            fitted = metrics.fit_logistic4(score=rows["raw"], mos=rows["mos"])
+            tested.loc[rows.index, "mapped"] = metrics.logistic4(rows["raw"], fitted)
+    return dataclasses.replace(results, tested=tested)
+
+
+def _known_mean(values: list[float]) -> float:
+    known = [value for value in values if math.isfinite(value)]
+    return float(np.mean(known)) if known else math.nan
 
 
 def _within(rows: pd.DataFrame, column: str) -> float:

@@ -12,9 +12,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from msavqa.evaluation.metrics import Interval
+from msavqa.report.ablation_file import Ablation
 from msavqa.report.collect import Results
 from msavqa.report.filmstrips import Strip
-from msavqa.report.numbers import Ceiling
+from msavqa.report.numbers import HEADLINE, Ceiling
 
 HERE = Path(__file__).parent
 SOURCE_URL = "https://arxiv.org/abs/2501.02706"
@@ -29,6 +30,11 @@ class Line:
     """"ours", "branch" or "control"."""
     srcc: Interval
     plcc: Interval
+    srcc_sd: float
+    """Over repeats; NaN of a single one, as `plcc_sd`."""
+    plcc_sd: float
+    within: float
+    """SRCC among one generator's own videos."""
     weight: float | None
     """The branch's weight in the ensemble, mean over repeats."""
     note: str
@@ -43,12 +49,14 @@ class Content:
     ceiling: Ceiling | None
     lines: Sequence[Line]
     generators: pd.DataFrame
+    splits: pd.DataFrame
+    """The same a part of the test set that the dataset names itself; empty where there are not two."""
     figures: Mapping[str, str]
     """Inline SVG by name: "scatter", "generators", "reliability", "forest"."""
     strips: Mapping[str, Sequence[Strip]]
     """By "best", "worst", "disagreed"."""
-    ablation: pd.DataFrame | None
-    """`msavqa.report.ablation.COLUMNS`; None where no sweep has run on this dataset."""
+    ablation: Ablation | None
+    """None where no sweep has run on this dataset."""
     settings: Mapping[str, object]
     fingerprints: Mapping[str, Mapping[str, object]]
     revision: str
@@ -56,8 +64,8 @@ class Content:
 
 UNKNOWN = dict.fromkeys(
     (
-        "srcc", "srcc_ci95_low", "srcc_ci95_high", "plcc", "plcc_ci95_low", "plcc_ci95_high", "plcc_logistic",
-        "rmse", "within_generator_srcc", "srcc_of_ceiling", "interval_coverage", "interval_half_width",
+        *(f"{name}{part}" for name in HEADLINE for part in ("", "_ci95_low", "_ci95_high", "_sd")),
+        "within_generator_srcc", "srcc_of_ceiling", "interval_coverage", "interval_half_width",
     ),
     math.nan,
 )  # fmt: skip
