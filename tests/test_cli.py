@@ -137,6 +137,15 @@ def test_outside_a_project_the_model_is_asked_for(tmp_path: Path) -> None:
     )
 
 
+def test_params_without_a_dataset_name_no_model(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("train: {}\n", encoding="utf-8")
+    assert msavqa("score", "a.mp4", "--prompt", "x", cwd=tmp_path, code=2).stderr == (
+        "error: Model bundle in --model: got none, and no `dataset` in params.yaml that would name one, "
+        "expected a bundle's folder; name it with --model or in MSAVQA_BUNDLE, or run from the project's "
+        "root.\n"
+    )
+
+
 def test_stores_and_files_that_are_not_there_are_named(tmp_path: Path) -> None:
     no_store = (
         "error: Incomplete store in nowhere: got no such store, expected a finished store; run `dvc repro` "
@@ -176,10 +185,13 @@ def test_a_csv_is_scored_from_the_command_line(random_bundle: Path, tmp_path: Pa
     (tmp_path / "list.csv").write_text("file,text\na.mp4,a ball\nb.mp4,a ball\n", encoding="utf-8")
     done = msavqa(
         "score", "--csv", "list.csv", "--out", "scores.csv", "--root", "videos", "--video-column", "file",
-        "--prompt-column", "text", "--model", random_bundle, cwd=tmp_path,
+        "--prompt-column", "text", "--model", random_bundle, cwd=tmp_path, code=2,
     )  # fmt: skip
     assert done.stdout == "scores.csv: 1 scored, 1 failed\n"
     assert "score: 2/2 videos" in done.stderr
+    (tmp_path / "list.csv").write_text("video,prompt\na.mp4,a ball\n", encoding="utf-8")
+    words = ("--csv", "list.csv", "--out", "good.csv", "--root", "videos", "--model", random_bundle)
+    assert msavqa("score", *words, cwd=tmp_path).stdout == "good.csv: 1 scored, 0 failed\n"
 
 
 def test_compare_tells_a_better_run_from_luck(made: Path) -> None:
@@ -191,6 +203,34 @@ def test_compare_tells_a_better_run_from_luck(made: Path) -> None:
     assert same.count("no difference shown") == 3
     turned = msavqa(*words, "runs/made/video", "runs/made/ensemble", cwd=made).stdout
     assert turned.splitlines()[3].endswith("b is better")
+
+
+def test_compare_takes_a_control_and_says_what_is_not_in_common(made: Path, tmp_path: Path) -> None:
+    words = ["compare", "--resamples", 300, "runs/made/ensemble"]
+    found = json.loads(msavqa(*words, "runs/made/controls:no_pixel", "--json", cwd=made).stdout)
+    assert found["differences"]["SRCC"]["low"] > 0
+    assert found["rows"][0] == found["rows"][1] == found["rows"][2]
+    said = msavqa(*words, "runs/made/controls:wood", cwd=made, code=2).stderr
+    assert said == (
+        "error: Control in runs/made/controls/predictions.parquet: got wood, expected one of no_pixel, "
+        "trees; write runs/made/controls:<control>.\n"
+    )
+    fewer = tables.read_predictions(made / "runs/made/frame/predictions.parquet")
+    fewer = fewer.drop(fewer.index[fewer["role"] == "test"][:7])
+    tables.write_predictions(fewer, tmp_path / "fewer.parquet")
+    left, whole = int((fewer["role"] == "test").sum()), found["rows"][1]
+    line = msavqa(*words, tmp_path / "fewer.parquet", cwd=made).stdout.splitlines()[2]
+    assert line == (
+        f"{left} test videos; {left} of a's {whole} and b's {left} rows are in common: "
+        "their splits or features differ"
+    )
+
+
+def test_compare_without_a_dataset_asks_for_one(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("split: {}\n", encoding="utf-8")
+    assert msavqa("compare", "a", "b", cwd=tmp_path, code=2).stderr == (
+        "error: 1 problem in params.yaml; mend it or give --dataset:\n  - dataset: missing\n"
+    )
 
 
 def test_compare_refuses_a_run_that_is_not_there(made: Path) -> None:

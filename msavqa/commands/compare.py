@@ -9,12 +9,15 @@ HELP = "Compare two runs on the same test videos by a paired bootstrap."
 EXAMPLES = """\b
 Examples:
   msavqa compare runs/sample/ensemble runs/sample/frame
+  msavqa compare runs/sample/ensemble runs/sample/controls:trees
   msavqa compare main my-experiment          (git revisions or DVC experiments: their ensembles)
   msavqa compare a/predictions.parquet b/predictions.parquet --json"""
 
 
 def command(
-    run_a: Annotated[str, typer.Argument(help="A folder, a predictions file, a revision or an experiment.")],
+    run_a: Annotated[
+        str, typer.Argument(help="A folder, a file, FOLDER:CONTROL, a revision or an experiment.")
+    ],
     run_b: Annotated[str, typer.Argument(help="The other one.")],
     dataset: Annotated[
         str | None, typer.Option(help="Whose labels (default: params.yaml's dataset).", show_default=False)
@@ -27,8 +30,12 @@ def command(
     import json
 
     from msavqa import params
+    from msavqa.errors import ProblemsError
     from msavqa.evaluation import comparison
 
-    chosen = dataset or str(params.read()["dataset"])
+    chosen = dataset or str(params.read().get("dataset") or "")
+    if not chosen:
+        next_step = "mend it or give --dataset"
+        raise ProblemsError(where=params.PARAMS_FILE, problems=["dataset: missing"], next_step=next_step)
     found = comparison.compare(Path(), run_a, run_b, dataset=chosen, resamples=resamples, seed=seed)
     print(json.dumps(found.to_dict(), indent=2) if as_json else found.text())
