@@ -23,7 +23,7 @@ class Progress:
 
     def __init__(self, description: str, *, total: int, unit: str = "videos") -> None:
         self.description, self.total, self.unit = description, total, unit
-        self.done = 0
+        self.done = self.kept = 0
         self.fields: dict[str, object] = {}
         self._bar: Bar | None = None
 
@@ -50,8 +50,20 @@ class Progress:
             self._bar.update(self._task, completed=self.done, note=self._note())
         elif time.monotonic() - self._printed >= PLAIN_LINE_EVERY_SECONDS:
             self._printed = time.monotonic()
-            left = (self.total - self.done) / max(self._rate(), 1e-9)
-            self._say(f"{self._note()}, {left:.0f} s left")
+            worked = self.done > self.kept
+            left = f"{(self.total - self.done) / self._rate():.0f}" if worked else "?"
+            self._say(f"{self._note()}, {left} s left")
+
+    def keep(self, count: int, **fields: object) -> None:
+        """Adds what an earlier run did: it counts as done, and says nothing of rate and time left."""
+        if count == 0:  # resetting the bar would forget its speed
+            self.advance(0, **fields)
+            return
+        self.kept += count
+        self.done += count
+        self.fields.update(fields)
+        if self._bar is not None:
+            self._bar.reset(self._task, completed=self.done, note=self._note())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -62,7 +74,7 @@ class Progress:
             self._say(f"{self._note()}, done in {time.monotonic() - self._started:.1f} s")
 
     def _rate(self) -> float:
-        return self.done / max(time.monotonic() - self._started, 1e-9)
+        return (self.done - self.kept) / max(time.monotonic() - self._started, 1e-9)
 
     def _note(self) -> str:
         extra = "".join(f", {name} {value}" for name, value in self.fields.items())

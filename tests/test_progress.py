@@ -6,7 +6,10 @@ import re
 import pytest
 
 from msavqa import progress
+from msavqa.extraction import extract
 from msavqa.progress import Progress, track
+from msavqa.storage.shards import ShardDone
+from msavqa.videos.decode_progress import DecodeProgress
 
 
 class Clock:
@@ -42,6 +45,42 @@ def test_away_from_a_terminal_a_plain_line_comes_every_ten_seconds(
     ]
 
 
+def test_what_an_earlier_run_did_counts_as_done_and_not_as_speed(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Progress("extract", total=1000) as shown:
+        shown.keep(900, quarantined=7)
+        for _ in range(10):
+            clock.now += 1
+            shown.advance()
+        shown.keep(40)
+        for _ in range(10):
+            clock.now += 1
+            shown.advance()
+    assert capsys.readouterr().err.splitlines() == [
+        "extract: 910/1000 videos, 1.0 videos/s, quarantined 7, 90 s left",
+        "extract: 960/1000 videos, 1.0 videos/s, quarantined 7, 40 s left",
+        "extract: 960/1000 videos, 1.0 videos/s, quarantined 7, done in 20.0 s",
+    ]
+
+
+def test_a_resumed_extraction_and_decoding_keep_what_is_staged(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Progress("extract", total=5) as shown:
+        extract._staged(shown)(ShardDone(rows=4, quarantined=1, computed=0))
+        clock.now += 10
+        shown.advance(1)
+    with DecodeProgress("decode", total=5, limit=1.0, errors=[]) as decoding:
+        decoding.staged(ShardDone(rows=4, quarantined=1, computed=0))
+        clock.now += 10
+        decoding.decoded("")
+    assert [line.split(": ")[1] for line in capsys.readouterr().err.splitlines()] == [
+        "5/5 videos, 0.1 videos/s, quarantined 1, 0 s left",
+        "5/5 videos, 0.1 videos/s, quarantined 1, done in 10.0 s",
+    ] * 2
+
+
 def test_on_a_terminal_a_bar_shows_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -52,7 +91,8 @@ def test_on_a_terminal_a_bar_shows_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
     with Progress("decode", total=4) as shown:
-        shown.advance(2, quarantined=1)
+        shown.keep(1)
+        shown.advance(1, quarantined=1)
         shown.advance(2)
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
     assert re.search(r"decode .*4/4 +[0-9.]+ videos/s, quarantined 1 +0:00:00", text), text

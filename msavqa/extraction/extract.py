@@ -120,12 +120,12 @@ def _retire_lost(folder: Path, frames: Store) -> None:
 
 
 def _staged(progress: Progress) -> Callable[[ShardDone], None]:
-    """Counts a shard's rows that were not computed just now (those were counted as they came)."""
+    """Counts a shard's rows that were not computed just now (the others were counted as they came)."""
     quarantined = 0
 
     def tell(done: ShardDone) -> None:
         nonlocal quarantined
         quarantined += done.quarantined
-        progress.advance(done.rows - done.computed, quarantined=quarantined)
+        progress.keep(done.rows - done.computed, quarantined=quarantined)
 
     return tell

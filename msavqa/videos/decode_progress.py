@@ -1,7 +1,7 @@
 """How far decoding has come, and when it has to stop: too many videos that do not decode."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from msavqa.errors import MsavqaError
@@ -38,18 +38,19 @@ class DecodeProgress:
 
     def decoded(self, error: str) -> None:
         """One video more, quarantined where it has an error; raises `QuarantineError` above the limit."""
-        self._add(1, quarantined=1 if error else 0, error=error)
+        self._add(self._bar.advance, 1, quarantined=1 if error else 0, error=error)
 
     def staged(self, done: ShardDone) -> None:
         """One shard more; its videos count here where they were not decoded just now."""
-        self._add(done.rows - done.computed, quarantined=0 if done.computed else done.quarantined, error="")
+        quarantined = 0 if done.computed else done.quarantined
+        self._add(self._bar.keep, done.rows - done.computed, quarantined=quarantined, error="")
 
-    def _add(self, count: int, *, quarantined: int, error: str) -> None:
+    def _add(self, tell: Callable[..., None], count: int, *, quarantined: int, error: str) -> None:
         with self._lock:
             self._quarantined += quarantined
             if error and len(self._errors) < _SHOWN:
                 self._errors.append(error)
-            self._bar.advance(count, quarantined=self._quarantined)
+            tell(count, quarantined=self._quarantined)
             if quarantined and self._quarantined > self._limit * self._total:
                 raise self._refusal()
 
