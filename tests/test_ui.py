@@ -1,7 +1,11 @@
 """The page: a real upload in a real browser, its limits, and nothing of this machine in an answer."""
 
+import base64
+import dataclasses
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -11,10 +15,15 @@ from pathlib import Path
 
 import pytest
 
+from msavqa.scoring import bundle
 from msavqa.scoring.score import load
+from msavqa.ui import server
+from msavqa.videos.probe import probe
+from msavqa.workers import Outcome
 from tests import media
 from tests.browser import browser
 from tests.conftest import ROOT
+from tests.test_cli import msavqa
 
 BOUNDARY = "xxBOUNDARYxx"
 HOSTILE = "<script>alert(1)</script>"
@@ -59,12 +68,25 @@ def post(
         return error.code, json.loads(text) if text.startswith("{") else {"error": text}
 
 
+DROP = """
+const bytes = Uint8Array.from(atob(arguments[2]), (one) => one.charCodeAt(0));
+const data = new DataTransfer();
+data.items.add(new File([bytes], arguments[1], { type: "video/mp4" }));
+const event = new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
+return document.querySelector(arguments[0]).dispatchEvent(event)
+"""
+"""Drops a file on what the first argument finds; true where the browser would open the file instead."""
+
+
 def test_a_dropped_video_is_scored_and_two_prompts_are_compared(
     address: str, random_bundle: Path, video: Path, tmp_path: Path
 ) -> None:
     with browser(width=900) as window:
         window.open(address)
-        window.type("#video", str(video))
+        content = base64.b64encode(video.read_bytes()).decode()
+        assert not window.run(DROP, "h1", "beside.mp4", content)
+        assert window.text("#chosen") == "Drop a video here, or choose one"
+        assert not window.run(DROP, "#drop", video.name, content)
         window.type("#prompt", HOSTILE)
         window.type("#second", "a red ball")
         window.click("#go")
@@ -73,14 +95,18 @@ def test_a_dropped_video_is_scored_and_two_prompts_are_compared(
         assert HOSTILE in said
         assert window.run("return document.querySelectorAll('.score').length") == 2
         assert window.run("return document.querySelectorAll('#timeline rect').length") == 4
+        assert " ".join(window.text("#seconds").split()) == "0.13 s 0.38 s 0.63 s 0.88 s"
         assert window.run("return document.getElementById('film').naturalWidth") > 96
         assert "<b>my video.mp4" in window.text("#chosen")
         assert window.console() == []
         assert all(url.startswith((address, "data:")) for url in window.requests())
-        shown = float(window.text(".score b"))
+        shown, compared = float(window.text(".score b")), window.text("#difference")
         window.screenshot(tmp_path / "ui.png")
     with load(random_bundle) as scorer:
-        assert shown == round(scorer.score(video, HOSTILE).score, 1)
+        first, second = (scorer.score(video, prompt).score for prompt in (HOSTILE, "a red ball"))
+    assert shown == round(first, 1)
+    side = "lower" if second < first else "higher"
+    assert compared == f"The second prompt scores {abs(second - first):.1f} {side} than the first."
 
 
 def test_a_refusal_shows_on_the_page(address: str, tmp_path: Path) -> None:
@@ -94,6 +120,92 @@ def test_a_refusal_shows_on_the_page(address: str, tmp_path: Path) -> None:
         said = window.text("#error")
     assert "in bad.mp4: got" in said
     assert "/" not in said.replace("and/or", "")
+
+
+def test_a_server_that_fails_is_told_from_one_that_is_gone(address: str, video: Path) -> None:
+    with browser() as window:
+        window.open(address)
+        window.type("#video", str(video))
+        window.type("#prompt", "x")
+        for answer, said in (
+            ("new Response('Internal Server Error', { status: 500 })",
+             "The server failed (500): the terminal of `msavqa ui` says why."),
+            ("Promise.reject(new TypeError('Failed to fetch'))",
+             "The server did not answer: is `msavqa ui` still running, and is the file within its limits?"),
+        ):  # fmt: skip
+            window.run(f"window.fetch = async () => {answer}")
+            window.run("document.getElementById('error').hidden = true")
+            window.click("#go")
+            window.wait("!document.getElementById('error').hidden")
+            assert window.text("#error") == said
+
+
+def test_a_prompt_that_is_too_long_is_told(address: str, video: Path) -> None:
+    assert post(address, "a.mp4", video.read_bytes(), "x" * 20_001) == (
+        400, {"error": "Prompt in the upload: got 20001 characters, expected at most 20000; shorten it."}
+    )  # fmt: skip
+
+
+def test_an_upload_that_hangs_the_prober_or_has_no_length_is_refused(
+    random_bundle: Path, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with load(random_bundle) as scorer:
+        with monkeypatch.context() as patch:
+            patch.setattr(server, "PROBE_SECONDS", 1e-6)
+            with (
+                server.Desk(scorer, max_mb=1.0, max_seconds=10.0) as desk,
+                pytest.raises(server._Told) as told,
+            ):
+                desk.judge(video, name="a.mp4", prompts=["x"])
+        assert str(told.value) == (
+            "Video in a.mp4: got no answer within 1e-06 s, twice, expected a result; look at that file, or "
+            "allow it more seconds and memory."
+        )
+        endless = dataclasses.replace(probe(video), duration_seconds=float("nan"))
+        with server.Desk(scorer, max_mb=1.0, max_seconds=10.0) as desk:
+            monkeypatch.setattr(desk._probes, "map", lambda paths: iter([Outcome(endless, None)]))
+            with pytest.raises(server._Told) as told:
+                desk.judge(video, name="a.mp4", prompts=["x"])
+        assert str(told.value) == (
+            "Length in a.mp4: got nan s, expected at most 10 s; cut the video, or start the page with a "
+            "larger --max-seconds."
+        )
+
+
+def test_without_its_extra_the_command_says_what_to_install(
+    random_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert msavqa("ui", "--model", random_bundle, cwd=tmp_path, code=2).stderr == (
+        "error: Web page in msavqa ui: got no module 'uvicorn', expected the packages of the extra `ui`; "
+        "run `pip install 'msavqa[ui]'`.\n"
+    )
+
+
+def test_a_port_that_is_taken_is_named(random_bundle: Path, tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        said = msavqa("ui", "--port", port, "--model", random_bundle, cwd=tmp_path, code=2)
+    assert said.stderr == (
+        f"error: Port in 127.0.0.1: got {port}: Address already in use, expected a free one; choose another "
+        "--port.\n"
+    )
+
+
+def test_a_bundle_that_is_unfit_shows_before_the_address(random_bundle: Path, tmp_path: Path) -> None:
+    file = Path(shutil.copytree(random_bundle, tmp_path / "model")) / "bundle.json"
+    contents = json.loads(file.read_text(encoding="utf-8"))
+    contents["trunks"]["frame"]["resize"] = 40
+    contents["digest"] = bundle._digest({key: one for key, one in contents.items() if key != "digest"})
+    file.write_text(json.dumps(contents), encoding="utf-8")
+    done = msavqa("ui", "--port", 0, "--model", "model", cwd=tmp_path, code=2)
+    assert (done.stdout, done.stderr) == (
+        "",
+        "error: Frozen network in trunk 'frame': got resize 40, expected 32, as in training; export the "
+        "model again, or use the msavqa that exported it.\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,8 @@ def command(
                 expected="a free one",
                 next_step="choose another --port",
             ) from None
+        scorer.ready()  # a bundle that is unfit shows now, not at the first upload
         print(f"http://127.0.0.1:{listener.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
-        desk = server.Desk(scorer, max_mb=max_mb, max_seconds=max_seconds)
-        config = uvicorn.Config(server.app(desk), log_level="warning", access_log=False)
-        uvicorn.Server(config).run(sockets=[listener])
+        with server.Desk(scorer, max_mb=max_mb, max_seconds=max_seconds) as desk:
+            config = uvicorn.Config(server.app(desk), log_level="warning", access_log=False)
+            uvicorn.Server(config).run(sockets=[listener])

@@ -15,9 +15,24 @@ function place(measure) {
   return measure.value.toFixed(3) + (share === null ? "" : ` (above ${Math.round(100 * share)}% of training)`);
 }
 
+function digitsOf(score) {
+  const [low, high] = score.mos_range;
+  return high - low >= 20 ? 1 : 2;
+}
+
+function difference(scores) {
+  $("difference").hidden = scores.length < 2;
+  if (scores.length < 2) return;
+  const digits = digitsOf(scores[0]);
+  const change = scores[1].score - scores[0].score;
+  const size = Math.abs(change).toFixed(digits);
+  $("difference").textContent = Number(size) === 0 ? "Both prompts give the same score."
+    : `The second prompt scores ${size} ${change < 0 ? "lower" : "higher"} than the first.`;
+}
+
 function card(score) {
   const [low, high] = score.mos_range;
-  const digits = high - low >= 20 ? 1 : 2;
+  const digits = digitsOf(score);
   const box = put($("scores"), "div", undefined, "score");
   put(box, "div", score.prompt ? `“${score.prompt}”` : "(no prompt)", "quiet");
   put(box, "b", score.score.toFixed(digits));
@@ -39,6 +54,9 @@ function timeline(moments) {
   const drawing = $("timeline");
   drawing.replaceChildren();
   drawing.setAttribute("viewBox", `0 0 ${moments.length * 10} 34`);
+  $("seconds").replaceChildren();
+  const step = Math.ceil(moments.length / 8);
+  moments.forEach((one, index) => put($("seconds"), "span", index % step ? "" : `${one.seconds.toFixed(2)} s`));
   const peak = Math.max(0.02, ...moments.map((one) => one.change));
   moments.forEach((one, index) => {
     const height = 0.5 + (32 * one.change) / peak;
@@ -76,12 +94,15 @@ async function ask(event) {
   $("state").textContent = "looking…";
   try {
     const answer = await fetch("/score", { method: "POST", body: form });
-    const found = await answer.json();
-    if (!answer.ok) {
+    const found = await answer.json().catch(() => ({
+      error: `The server failed (${answer.status}): the terminal of \`msavqa ui\` says why.`,
+    }));
+    if (found.error) {
       refuse(found.error);
       return;
     }
     found.scores.forEach(card);
+    difference(found.scores);
     $("film").src = found.film;
     timeline(found.scores[0].timeline);
     $("results").hidden = false;
@@ -101,11 +122,12 @@ function chosen() {
 async function start() {
   $("ask").addEventListener("submit", ask);
   $("video").addEventListener("change", chosen);
+  // A file dropped beside the zone must not take the page's place.
+  for (const name of ["dragover", "drop"]) document.addEventListener(name, (event) => event.preventDefault());
   const drop = $("drop");
-  drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
+  drop.addEventListener("dragover", () => drop.classList.add("over"));
   drop.addEventListener("dragleave", () => drop.classList.remove("over"));
   drop.addEventListener("drop", (event) => {
-    event.preventDefault();
     drop.classList.remove("over");
     if (event.dataTransfer.files.length) $("video").files = event.dataTransfer.files;
     chosen();

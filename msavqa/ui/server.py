@@ -6,6 +6,7 @@ this machine is in an answer. Requests for another host are refused, so that a f
 
 import tempfile
 import threading
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from msavqa.errors import MsavqaError
 from msavqa.report.filmstrips import film
 from msavqa.scoring.score import Scorer
 from msavqa.videos.probe import probe
+from msavqa.workers import Pool
 
 HERE = Path(__file__).parent
 HOSTS = ["127.0.0.1", "localhost"]
@@ -33,6 +35,8 @@ KINDS = (
 )  # fmt: skip
 FILM_PIXELS = 96
 PROMPT_CHARACTERS = 20_000
+PROBE_SECONDS = 20.0
+"""Wall-clock limit of asking an upload what it is, in a process of its own: ffmpeg can hang or die."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; "
     "connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
@@ -46,18 +50,22 @@ class UploadError(MsavqaError):
     """An upload that is not taken."""
 
 
-class Desk:
+class Desk(AbstractContextManager["Desk"]):
     """One scorer and its limits, shared by all requests; one video is scored at a time."""
 
     def __init__(self, scorer: Scorer, *, max_mb: float, max_seconds: float) -> None:
         self.scorer, self.max_bytes, self.max_seconds = scorer, int(max_mb * 1e6), max_seconds
         self._turn = threading.Lock()
+        self._probes = Pool(probe, workers=1, timeout_seconds=PROBE_SECONDS, what="Video")
+
+    def __exit__(self, *raised: object) -> None:
+        self._probes.close()
 
     def judge(self, path: Path, *, name: str, prompts: list[str]) -> dict[str, Any]:
         """Scores of a file for each prompt and its frames as one picture; errors speak of `name`."""
         try:
-            facts = probe(path)
-            if facts.duration_seconds > self.max_seconds:
+            facts = next(self._probes.map([path])).result()
+            if not facts.duration_seconds <= self.max_seconds:  # NaN where it is not known
                 raise UploadError(
                     what="Length",
                     where=name,
@@ -129,13 +137,22 @@ async def _score(request: Request, desk: Desk) -> dict[str, Any]:
     length = request.headers.get("content-length", "")
     if not length.isdigit():
         raise _Told("the upload does not say how long it is: send it with a browser.")
-    _check_size(int(length), desk, around=4 * PROMPT_CHARACTERS + 10_000)  # prompts, the form around the file
+    around = 4 * PROMPT_CHARACTERS + 10_000  # prompts, the form around the file
+    _check_size(int(length), desk, around=around)
     try:
-        async with request.form(max_files=1, max_fields=4, max_part_size=8 * PROMPT_CHARACTERS) as form:
+        async with request.form(max_files=1, max_fields=4, max_part_size=desk.max_bytes + around) as form:
             upload, prompts = form.get("video"), form.getlist("prompt")
             if not isinstance(upload, UploadFile) or not upload.filename:
                 raise _Told("no video was sent: choose a file.")
-            given = [str(prompt)[:PROMPT_CHARACTERS] for prompt in prompts if isinstance(prompt, str)] or [""]
+            given = [prompt for prompt in prompts if isinstance(prompt, str)] or [""]
+            if (longest := max(map(len, given))) > PROMPT_CHARACTERS:
+                raise UploadError(
+                    what="Prompt",
+                    where="the upload",
+                    got=f"{longest} characters",
+                    expected=f"at most {PROMPT_CHARACTERS}",
+                    next_step="shorten it",
+                )
             name = Path(upload.filename.replace("\\", "/")).name
             kind = Path(name).suffix.lower()
             if kind not in KINDS:
