@@ -39,7 +39,7 @@ SETTINGS = {
     },
     "sma": {
         "enabled": True, "tokens": ["cls", "difference"], "frames": "adapted", "measures": False,
-        "width": 256, "heads": 8, "queries": 1,
+        "feeds": "head", "width": 256, "heads": 8, "queries": 1,
     },
     "statistics": [],
     "head": {"width": 256, "dropout": 0.0},

@@ -24,6 +24,7 @@ def branch(name: str, **changes: Any) -> Any:
             "tokens": ["cls", "difference", "drift", "alignment"],
             "frames": "adapted",
             "measures": True,
+            "feeds": "head",
             "width": 8,
             "heads": 2,
             "queries": 2,

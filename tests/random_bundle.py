@@ -59,8 +59,8 @@ PSS = {
     "adapter_width": 8, "adapter_ratio": 0.5, "frames": "all",
 }  # fmt: skip
 SMA = {
-    "enabled": True, "tokens": ["cls", "difference"], "frames": "adapted", "measures": True, "width": 16,
-    "heads": 2, "queries": 1,
+    "enabled": True, "tokens": ["cls", "difference"], "frames": "adapted", "measures": True, "feeds": "head",
+    "width": 16, "heads": 2, "queries": 1,
 }  # fmt: skip
 COMMON = {
     "pss": PSS, "sma": SMA, "statistics": ["spatial", "temporal"], "head": {"width": 8, "dropout": 0.0},

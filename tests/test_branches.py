@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from msavqa import params
 from msavqa.branches import segment
 from msavqa.learning import model
 from msavqa.learning.branch_parts import Shapes
@@ -70,15 +71,36 @@ def test_every_input_that_a_branch_asks_for_changes_its_score(name: str) -> None
         assert not torch.allclose(changed, before), key
 
 
+@pytest.mark.parametrize("feeds", ["head", "score"])
 @pytest.mark.parametrize("name", NAMES)
-def test_the_loss_reaches_every_parameter(name: str) -> None:
-    settings = branch_settings.branch(name, **CLS)
-    net = build(name)
+def test_the_loss_reaches_every_parameter(name: str, feeds: str) -> None:
+    settings = branch_settings.branch(name, **CLS, sma__feeds=feeds)
+    net = build(name, sma__feeds=feeds)
     loss = model.branch(name).loss(
         settings, output=net(batch(name)), mos=torch.randn(4), weight=torch.ones(4)
     )
     torch.autograd.backward(loss)
     assert [key for key, one in net.named_parameters() if one.grad is None] == []
+
+
+@pytest.mark.parametrize("pss", [True, False])
+@pytest.mark.parametrize("name", NAMES)
+def test_what_sma_found_is_added_to_the_score_where_it_does_not_feed_the_head(name: str, pss: bool) -> None:
+    into_head = build(name, pss__enabled=pss)
+    net, given = build(name, sma__feeds="score", pss__enabled=pss), batch(name)
+    found = into_head.semantics(given).mutation.shape[1]
+    width = 0 if net.head.semantic is None else net.head.semantic.weight.shape[1]
+    assert width == into_head.head.semantic.weight.shape[1] - found
+    net.head.set_scale(slope=10.0, offset=50.0)
+    before = net(given)
+    assert not bool(net.semantics(given).added.any())
+    nn.init.normal_(net.semantics.to_score.weight)
+    after, added = net(given), net.semantics(given).added
+    assert added.shape == (4,)
+    assert bool(added.any())
+    torch.testing.assert_close(after.score, before.score + 10 * added)
+    if after.frame_scores is not None:
+        torch.testing.assert_close(after.frame_scores, before.frame_scores + 10 * added[:, None])
 
 
 @pytest.mark.parametrize("name", ["frame", "segment"])
@@ -158,6 +180,36 @@ def test_weights_that_are_not_there_or_no_weights_are_refused(tmp_path: Path) ->
     path.write_bytes(b"not weights at all")
     with pytest.raises(WeightsError, match=r"expected a safetensors file; delete it and run `dvc repro`"):
         model.load(build("frame"), path)
+
+
+def problems(name: str, **changes: object) -> list[str]:
+    data = branch_settings.branch(name).model_dump(mode="json")
+    for key, value in changes.items():
+        part, inner = key.split("__")
+        data[part][inner] = value
+    return params.problems_in(data, f"branches.{name}", model.branch(name).BranchSettings)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_that_no_network_can_be_built_of_are_refused(name: str) -> None:
+    here = f"branches.{name}"
+    assert problems(name) == []
+    assert problems(name, sma__heads=5) == [f"{here}.sma.heads: got 5, expected a divisor of width 8"]
+    for frames in (0, -1):
+        assert f"got {frames}, input should be greater than 0" in problems(name, pss__frames=frames)[-1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sma_that_would_see_nothing_without_pss_is_refused(name: str) -> None:
+    alone = {"sma__tokens": ["alignment"]}
+    assert problems(name, **alone) == []
+    assert problems(name, **alone, pss__enabled=False, sma__enabled=False) == []
+    assert problems(name, sma__tokens=["cls", "alignment"], pss__enabled=False) == []
+    (said,) = problems(name, **alone, pss__enabled=False)
+    assert said == (
+        f"branches.{name}.sma: got {{'enabled': True, 'tokens': ['alignment'], 'frames': 'adapted', "
+        "'measures': T..., expected a token beside `alignment`, which needs PSS, or sma.enabled: false"
+    )
 
 
 def pretrained(path: Path) -> nn.Module:

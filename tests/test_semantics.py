@@ -25,6 +25,7 @@ def sma(**changes: Any) -> SmaSettings:
         "tokens": ["cls"],
         "frames": "cached",
         "measures": False,
+        "feeds": "head",
         "width": 8,
         "heads": 2,
         "queries": 1,
@@ -100,6 +101,15 @@ def test_both_modules_off_read_nothing_and_give_nothing(tails: dict[str, tail.Cl
     module = build(tails, p, s)
     assert (module.dim, list(module.parameters())) == (0, [])
     assert module({}).at(4) is None
+
+
+def test_where_the_query_would_see_nothing_its_measures_are_not_read_either(
+    tails: dict[str, tail.ClipTail],
+) -> None:
+    p, s = pss(enabled=False), sma(tokens=["alignment"], measures=True)
+    assert Plan.of(pss=p, sma=s).reads() == {}
+    assert build(tails, p, s).dim == 0
+    assert build(tails, p, s)({}).at(4) is None
 
 
 def test_without_pss_the_mutation_module_reads_no_prompt_and_leaves_alignment_out(

@@ -19,7 +19,7 @@ from msavqa.learning.branch_parts import (
 )
 from msavqa.learning.layers import Standardise
 from msavqa.learning.optimise import OptimiserSettings
-from msavqa.learning.semantics import Batch, Plan, PssSettings, SmaSettings
+from msavqa.learning.semantics import Batch, Plan, SemanticSettings
 from msavqa.params import Settings
 
 
@@ -30,13 +30,11 @@ class LossSettings(Settings):
     """Where smooth-L1 turns from square to straight, in standard deviations of MOS."""
 
 
-class BranchSettings(Settings):
+class BranchSettings(SemanticSettings):
     """`branches.frame`."""
 
     trunk: str
     """Whose features it reads: a key of `trunks`."""
-    pss: PssSettings
-    sma: SmaSettings
     statistics: list[Statistics]
     """Handcrafted measures of the video beside each frame's features."""
     head: HeadSettings
@@ -75,7 +73,7 @@ class Branch(nn.Module):
         """Scores of a batch; `backbone` and the batch's keys are as `branches` says."""
         technical = self.standardise(self.technical(batch))
         meaning = meaning_of(self.semantics, batch)
-        frame_scores = self.head(technical, meaning.at(technical.shape[1]))
+        frame_scores = self.head(technical, meaning.at(technical.shape[1]), meaning.added)
         return Output(
             score=frame_scores.mean(dim=1),
             frame_scores=frame_scores,

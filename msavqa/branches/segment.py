@@ -22,7 +22,7 @@ from msavqa.learning.branch_parts import (
 )
 from msavqa.learning.layers import Standardise, at_times
 from msavqa.learning.optimise import OptimiserSettings
-from msavqa.learning.semantics import Batch, Plan, PssSettings, SmaSettings
+from msavqa.learning.semantics import Batch, Plan, SemanticSettings
 from msavqa.params import Settings
 
 
@@ -34,7 +34,7 @@ class LossSettings(Settings):
     """Factor on the gap in MOS that two scores must keep: 1 as in Eq. 6, 0 asks for the order alone."""
 
 
-class BranchSettings(Settings):
+class BranchSettings(SemanticSettings):
     """`branches.segment`."""
 
     trunk: str
@@ -43,8 +43,6 @@ class BranchSettings(Settings):
     """Motion beside each key frame: of `motion_trunk` at the same time (SimpleVQA's design), the absolute
     change of the key frame's own features since the one before, or none."""
     motion_trunk: str
-    pss: PssSettings
-    sma: SmaSettings
     statistics: list[Statistics]
     """Handcrafted measures of the video beside each segment's features."""
     head: HeadSettings
@@ -89,7 +87,7 @@ class Branch(nn.Module):
         """Scores of a batch, see `branches`."""
         technical = self.standardise(self.technical(batch))
         meaning = meaning_of(self.semantics, batch)
-        segment_scores = self.head(technical, meaning.at(technical.shape[1]))
+        segment_scores = self.head(technical, meaning.at(technical.shape[1]), meaning.added)
         return Output(
             score=segment_scores.mean(dim=1),
             frame_scores=segment_scores,

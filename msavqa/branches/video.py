@@ -21,7 +21,7 @@ from msavqa.learning.branch_parts import (
 )
 from msavqa.learning.layers import Standardise
 from msavqa.learning.optimise import OptimiserSettings
-from msavqa.learning.semantics import Batch, Meaning, Plan, PssSettings, SmaSettings
+from msavqa.learning.semantics import Batch, Meaning, Plan, SemanticSettings
 from msavqa.params import Settings
 
 
@@ -32,15 +32,13 @@ class LossSettings(Settings):
     """Added to the variances in 1 - PLCC, so that a constant score has a gradient."""
 
 
-class BranchSettings(Settings):
+class BranchSettings(SemanticSettings):
     """`branches.video`."""
 
     trunk: str
     """Whose features of times it reads: a key of `trunks`."""
     pooling: list[Literal["mean", "sd", "min", "max"]] = Field(min_length=1)
     """How the features of all times become one vector; PSS features are averaged over frames."""
-    pss: PssSettings
-    sma: SmaSettings
     statistics: list[Statistics]
     """Handcrafted measures of the video beside its features."""
     head: HeadSettings
@@ -80,7 +78,7 @@ class Branch(nn.Module):
         technical = self.standardise(self.technical(batch))
         meaning = meaning_of(self.semantics, batch)
         return Output(
-            score=self.head(technical, _per_video(meaning)),
+            score=self.head(technical, _per_video(meaning), meaning.added),
             frame_scores=None,
             similarity=meaning.similarity,
             attention=meaning.attention,

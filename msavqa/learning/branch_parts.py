@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from msavqa.learning.layers import ScoreHead, Standardise, compressed
 from msavqa.learning.semantics import (
+    NOTHING,
     STATISTICS_TRUNK,
     Batch,
     ClipShapes,
@@ -102,7 +103,7 @@ def standardised(branch: Any, *, technical: bool) -> Standardised:
 
 def meaning_of(semantics: Semantics | None, batch: Batch) -> Meaning:
     """PSS and SMA features of a batch; an empty `Meaning` where both are off."""
-    return Meaning(None, None, None, None) if semantics is None else semantics(batch)
+    return NOTHING if semantics is None else semantics(batch)
 
 
 def head_of(settings: HeadSettings, *, technical: int, semantics: Semantics | None) -> ScoreHead:

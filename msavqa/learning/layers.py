@@ -100,16 +100,24 @@ class ScoreHead(nn.Module):
         self.offset.fill_(offset)
 
     def forward(
-        self, technical: Float[Tensor, "*rows t"], semantic: Float[Tensor, "*rows s"] | None
+        self,
+        technical: Float[Tensor, "*rows t"],
+        semantic: Float[Tensor, "*rows s"] | None,
+        added: Float[Tensor, "video"] | None = None,
     ) -> Float[Tensor, "*rows"]:
-        """One score a row; `semantic` is None exactly where the head was built with `semantic=0`."""
+        """One score a row; `semantic` is None exactly where the head was built with `semantic=0`.
+
+        `added` is a term of each video's score in the units before `set_scale`; rows are (video, ...).
+        """
         mixed: Tensor = self.technical(technical)
         if self.semantic is not None:
             mixed = mixed + self.semantic(semantic)
         hidden = self.dropout(functional.gelu(mixed))
         hidden = hidden + self.dropout(functional.gelu(self.hidden(hidden)))
-        score: Tensor = self.score(hidden)
-        return score.squeeze(-1) * self.slope + self.offset
+        score: Tensor = self.score(hidden).squeeze(-1)
+        if added is not None:
+            score = score + added.reshape(-1, *[1] * (score.ndim - 1))
+        return score * self.slope + self.offset
 
 
 class Standardise(nn.Module):

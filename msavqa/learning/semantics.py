@@ -5,11 +5,12 @@ CLIP (`tail`), or the final class token where they stand behind it (`cls`, cheap
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -46,7 +47,7 @@ class PssSettings(Settings):
     letter)."""
     adapter_width: int = Field(gt=0)
     adapter_ratio: float = Field(gt=0, le=1)
-    frames: Literal["all"] | int
+    frames: Literal["all"] | Annotated[int, Field(gt=0)]
     """Frames that are adapted and compared with the prompt, evenly spaced: with adapters `tail` most of a
     step is spent on them."""
 
@@ -63,9 +64,38 @@ class SmaSettings(Settings):
     measures: bool
     """Handcrafted measures of frame differences that tell of changed content (`change` of the statistics)
     beside what the query saw; the paper has none."""
+    feeds: Literal["head", "score"]
+    """Where what SMA found goes: into the head beside the branch's features, or straight to the score, as a
+    linear term of its own that starts at zero. The paper does not say."""
     width: int = Field(gt=0)
     heads: int = Field(gt=0)
+    """Of the query's attention; they divide `width`."""
     queries: int = Field(gt=0)
+
+    @field_validator("heads")
+    @classmethod
+    def _divide(cls, heads: int, info: Any) -> int:
+        width = info.data.get("width", heads)
+        if width % heads:
+            raise PydanticCustomError("heads", "expected a divisor of width {width}", {"width": width})
+        return heads
+
+
+class SemanticSettings(Settings):
+    """What the settings of all branches share: PSS and SMA, which depend on each other."""
+
+    pss: PssSettings
+    sma: SmaSettings
+
+    @field_validator("sma")
+    @classmethod
+    def _sees_something(cls, sma: SmaSettings, info: Any) -> SmaSettings:
+        pss = info.data.get("pss")
+        if pss is not None and not Plan.of(pss=pss, sma=sma).tokens and sma.enabled:
+            raise PydanticCustomError(
+                "sma", "expected a token beside `alignment`, which needs PSS, or sma.enabled: false"
+            )
+        return sma
 
 
 @dataclass(frozen=True)
@@ -87,7 +117,9 @@ class Meaning:
     prompt: Float[Tensor, "video moment p"] | None
     """PSS features of each frame that PSS looks at."""
     mutation: Float[Tensor, "video m"] | None
-    """SMA features a video."""
+    """SMA features a video, for the head."""
+    added: Float[Tensor, "video"] | None
+    """What SMA adds to the score, where it does not feed the head."""
     similarity: Float[Tensor, "video moment"] | None
     """Cosine of the adapted prompt and each of those frames, adapted, -1..1."""
     attention: Float[Tensor, "video frame"] | None
@@ -99,6 +131,10 @@ class Meaning:
         if self.mutation is not None:
             parts.append(self.mutation[:, None].expand(-1, times, -1))
         return torch.cat(parts, dim=-1) if parts else None
+
+
+NOTHING = Meaning(prompt=None, mutation=None, added=None, similarity=None, attention=None)
+"""Where both modules are off."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +163,7 @@ class Plan:
             adapts_image=pss.enabled and (compares or mutates_adapted),
             mutates_adapted=mutates_adapted,
             inside=pss.enabled and pss.adapters == "tail",
-            measures=sma.enabled and sma.measures,
+            measures=bool(tokens) and sma.measures,
         )
 
     def reads(self) -> dict[str, tuple[str, str]]:
@@ -176,20 +212,24 @@ class Semantics(nn.Module):
             self.attention = MutationAttention(
                 token_dim=token_dim, width=sma.width, heads=sma.heads, queries=sma.queries
             )
-        self.mutation_dim = sma.queries * sma.width if plan.tokens else 0
+        found = sma.queries * sma.width if plan.tokens else 0
         self.standardise = Standardise(changes) if plan.measures else None
-        self.mutation_dim += changes if plan.measures else 0
-        self.dim = fused_dim(dim=shapes.dim, parts=plan.fusion) + self.mutation_dim
-        """Length of `Meaning.at`'s last axis; 0 where both modules are off."""
+        found += changes if plan.measures else 0
+        self.to_score = None
+        if found and sma.feeds == "score":
+            self.to_score = nn.Linear(found, 1, bias=False)
+            nn.init.zeros_(self.to_score.weight)
+        self.dim = fused_dim(dim=shapes.dim, parts=plan.fusion) + (found if self.to_score is None else 0)
+        """Length of `Meaning.at`'s last axis; 0 where nothing feeds the head."""
 
     def forward(self, batch: Batch) -> Meaning:
         """PSS and SMA features of the batch."""
         plan = self.plan
         if not plan.fusion and not plan.tokens:
-            return Meaning(prompt=None, mutation=None, similarity=None, attention=None)
+            return NOTHING
         cached = functional.normalize(batch["frames_cls"].float(), dim=-1)
         frames = self._frames(batch) if plan.adapts_image else cached[:, self._moments(cached)]
-        prompt = similarity = mutation = attention = None
+        prompt = similarity = mutation = attention = added = None
         if plan.adapts_text:
             text = self._text(batch)
             prompt = fused(text=text, frames=frames, parts=plan.fusion)
@@ -201,7 +241,9 @@ class Semantics(nn.Module):
             mutation, attention = self.attention(tokens)
             if self.standardise is not None:
                 mutation = torch.cat([mutation, self.standardise(self.measures(batch))], dim=-1)
-        return Meaning(prompt=prompt, mutation=mutation, similarity=similarity, attention=attention)
+        if mutation is not None and self.to_score is not None:
+            added, mutation = self.to_score(mutation).squeeze(-1), None
+        return Meaning(prompt, mutation, added, similarity, attention)
 
     def measures(self, batch: Batch) -> Float[Tensor, "video measure"]:
         """The measures of changed content, before standardisation."""
