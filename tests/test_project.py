@@ -2,7 +2,9 @@
 
 import ast
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,22 @@ def test_a_package_file_holds_a_docstring_and_at_most_a_lazy_look_up(path: Path)
     ]
     assert calls == []
     assert path == Path("msavqa/__init__.py") or len(tree.body) == 1
+
+
+def test_make_says_what_a_python_without_venv_lacks(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    bare = tmp_path / "bare"
+    bare.write_text(f'#!/bin/sh\ncase "$2" in *ensurepip*) exit 1;; esac\nexec {sys.executable} "$@"\n')
+    bare.chmod(0o755)
+    done = subprocess.run(
+        ["make", f"PYTHON={bare}", "install"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stdout.splitlines()[-1] == (
+        f"{bare} has no venv of its own: install it first (Debian: apt-get install python3-venv)"
+    )
+    assert not (tmp_path / ".venv").exists()
 
 
 def test_a_skip_fails_where_the_machine_is_said_to_have_what_it_is_for(
