@@ -14,7 +14,8 @@ import msavqa
 from msavqa.errors import MsavqaError
 from msavqa.scoring import bundle
 from msavqa.scoring.perception import PerceptionError
-from msavqa.scoring.score import Asked, Scorer, frame_change, load
+from msavqa.scoring.reference import Reference
+from msavqa.scoring.score import STILL, Asked, Scorer, frame_change, load
 from msavqa.scoring.scored import Score
 from msavqa.videos import decode
 from tests import media
@@ -109,7 +110,68 @@ def test_the_timeline_names_when_the_content_changes(scorer: Scorer, tmp_path: P
     path = media.write(tmp_path / "jump.mp4", np.broadcast_to(pictures, (16, 48, 48, 3)).copy())
     found = scorer.score(path, PROMPT)
     assert int(np.argmax([moment.change for moment in found.timeline])) == 2
+    assert found.timeline[2].change > STILL
+    assert found.mutation_seconds == found.timeline[2].seconds == 1.25
+    assert found.line().endswith("  largest change at 1.25 s")
     assert frame_change(np.eye(3, dtype=np.float32)).tolist() == [0.0, 1.0, 1.0]
+
+
+def test_where_nothing_changes_no_moment_is_named(scorer: Scorer, tmp_path: Path) -> None:
+    still = np.repeat(media.numbered(1), 8, axis=0)
+    found = scorer.score(media.write(tmp_path / "still.mp4", still), PROMPT)
+    assert found.mutation_seconds is None
+    assert "largest change" not in found.line()
+
+
+def test_alignment_and_the_scores_of_frames_have_the_mean_of_the_video(scorer: Scorer, video: Path) -> None:
+    found = scorer.score(video, PROMPT)
+    assert found.alignment is not None
+    assert found.consistency is not None
+    moments = found.timeline
+    assert found.alignment.value == pytest.approx(np.mean([one.alignment for one in moments]), abs=1e-6)
+    assert found.consistency.value == pytest.approx(1 - np.mean([one.change for one in moments[1:]]))
+    frames = [one.score for one in moments]
+    assert len(set(frames)) > 1
+    assert found.branches["frame"].value == pytest.approx(np.mean(frames), rel=1e-4)
+    decoded = decode.decode(video, frames=scorer.bundle.frames, box=scorer.bundle.box)
+    perception, _ = scorer._networks().result()
+    image = perception.see(decoded.frames, video_id="")["clip_image"]["cls"][0].astype(np.float64)
+    text = perception.read(PROMPT)[0]["clip_text"]["cls"][0].astype(np.float64)
+    assert found.alignment.value == pytest.approx((image @ text).mean(), abs=1e-3)
+
+
+def test_scores_that_no_training_video_had_are_warned_of(random_bundle: Path, video: Path) -> None:
+    found = bundle.load(random_bundle)
+    low = Reference({**found.reference.quantiles, "frame": [1000.0, 2000.0]})
+    fitted = dataclasses.replace(found.calibration, score_range=(2.0, 3.0))
+    with Scorer(dataclasses.replace(found, reference=low, calibration=fitted)) as other:
+        scored = other.score(video, PROMPT)
+    own = scored.branches["frame"].value
+    assert scored.warnings == (
+        f"out of the training range: frame score {own:.4g}, training videos had 1000 to 2000",
+        "out of the training range: no training video had such a score",
+    )
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("no\nmemory"), ValueError("no\nmemory"), MemoryError()])
+def test_a_row_that_fails_after_decoding_costs_itself_alone(
+    scorer: Scorer, video: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    judge = scorer._judge
+
+    def judging(decoded: decode.Decoded, *, video: str, prompt: str) -> Score:
+        if prompt == "bad":
+            raise failure
+        return judge(decoded, video=video, prompt=prompt)
+
+    monkeypatch.setattr(scorer, "_judge", judging)
+    first, bad, last = scorer.scores(Asked(video, prompt) for prompt in ("a", "bad", "b"))
+    assert isinstance(first, Score)
+    assert isinstance(last, Score)
+    got = f"{type(failure).__name__} no memory" if failure.args else "MemoryError"
+    assert str(bad) == (
+        f"Scoring in {video}: got {got}, expected a score; look at that file, or allow more memory."
+    )
 
 
 def test_odd_but_whole_videos_are_scored_with_a_warning(scorer: Scorer, tmp_path: Path) -> None:

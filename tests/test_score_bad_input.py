@@ -64,7 +64,7 @@ def test_every_bad_row_of_a_csv_costs_itself_alone(random_bundle: Path, tmp_path
         csv.writer(file).writerows([("video", "prompt"), *asked])
     words = ("score", "--csv", "videos.csv", "--out", "scores.csv", "--model", random_bundle)
     good = len(asked) - len(REFUSED)
-    done = msavqa(*words, cwd=tmp_path)
+    done = msavqa(*words, cwd=tmp_path, code=2)
     assert done.stdout == f"scores.csv: {good} scored, {len(REFUSED)} failed\n"
     with (tmp_path / "scores.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

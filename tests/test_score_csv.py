@@ -3,13 +3,16 @@
 import csv
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from msavqa.scoring import score_csv
+from msavqa.scoring import score, score_csv
 from msavqa.scoring.bundle import BundleError
-from msavqa.scoring.score import load
+from msavqa.scoring.score import Scorer, load
 from msavqa.scoring.score_csv import CsvError
+from msavqa.scoring.scored import Score
+from msavqa.workers import Pool
 from tests import media
 
 
@@ -86,9 +89,90 @@ def test_a_failed_row_is_tried_again(random_bundle: Path, listed: Path, video: P
     assert rows_of(listed / "scores.csv")[1]["error"] == ""
 
 
+def test_a_replaced_video_and_another_root_are_scored_anew(
+    random_bundle: Path, listed: Path, tmp_path: Path
+) -> None:
+    run_csv(random_bundle, listed)
+    before = rows_of(listed / "scores.csv")
+    media.write(listed / "-dash.mp4", media.numbered(40)[28:])
+    run_csv(random_bundle, listed)
+    after = rows_of(listed / "scores.csv")
+    assert after[0] == before[0]
+    assert after[2]["score"] != before[2]["score"]
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(listed / "-dash.mp4", other / "good one.mp4")
+    assert run_csv(random_bundle, listed, root=other) == (2, 2)
+    moved = rows_of(listed / "scores.csv")
+    assert moved[0]["sha256"] == after[2]["sha256"] != after[0]["sha256"]
+    assert moved[0]["score"] != after[0]["score"]
+    assert moved[2]["error"].endswith("got no such file, expected a video file; check name and folder.")
+
+
+def test_the_networks_stay_warm_and_the_next_videos_decode_meanwhile(
+    random_bundle: Path, listed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    networks = score._networks
+    monkeypatch.setattr(score, "_networks", lambda found: loaded.append("") or networks(found))
+    opened: list[Scorer] = []
+    load = score.load
+    monkeypatch.setattr(score, "load", lambda *a, **b: opened.append(load(*a, **b)) or opened[-1])
+    judged: list[int] = []
+    judge = Scorer.judge
+
+    def judging(self: Scorer, *arguments: Any, **named: Any) -> Score:
+        judged.append(taken[0])
+        return judge(self, *arguments, **named)
+
+    taken = [0]
+    run = Pool._run
+
+    def running(self: Pool[Any, Any], item: Any) -> Any:
+        taken[0] += 1
+        return run(self, item)
+
+    monkeypatch.setattr(Scorer, "judge", judging)
+    monkeypatch.setattr(Pool, "_run", running)
+    media.write(listed / "last.mp4", media.numbered(8))
+    (listed / "videos.csv").write_text(
+        "video,prompt\ngood one.mp4,a\n-dash.mp4,b\nlast.mp4,c\n", encoding="utf-8"
+    )
+    assert run_csv(random_bundle, listed) == (3, 0)
+    assert (len(loaded), len(opened)) == (1, 1)
+    assert judged[0] > 1  # the first is judged when the second's decoding has begun
+
+
+@pytest.mark.parametrize("held", ["", "name,grade\nAnna,1\n"])
+def test_an_out_that_is_something_else_is_refused_and_left_as_it_is(tmp_path: Path, held: str) -> None:
+    asked = "video,prompt\na.mp4,x\n"
+    (tmp_path / "videos.csv").write_text(asked, encoding="utf-8")
+    out = tmp_path / "grades.csv"
+    if held:
+        out.write_text(held, encoding="utf-8")
+        reason = (
+            "it holds something else than scores: its first line is not 'video,prompt,score,low,high,frame,"
+            "segment,video_branch,alignment,consistency,mutation_seconds,warnings,error,model,sha256'"
+        )
+    else:
+        out.symlink_to("videos.csv")
+        reason = "it is the csv that is to be scored"
+    with pytest.raises(CsvError) as refusal:
+        run_csv(tmp_path / "no model", tmp_path, out=out)
+    assert str(refusal.value) == f"1 problem in {out}; choose another --out:\n  - {reason}"
+    assert out.read_text(encoding="utf-8") == (held or asked)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["grades.csv", "videos.csv"]
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
+        (
+            b"video,prompt\na.mp4\nb.mp4,a ball, red\nc.mp4,\n",
+            "2 problems in videos.csv; mend them or name the columns, and run again:\n"
+            "  - row 2: ends before column 'prompt'\n"
+            "  - row 3: more fields than columns; a prompt with a comma needs quotes",
+        ),
         (
             b"file,text\na,b\n",
             "2 problems in videos.csv; mend them or name the columns, and run again:\n"

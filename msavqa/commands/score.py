@@ -16,7 +16,8 @@ Examples:
   msavqa score --csv videos.csv --out scores.csv
   msavqa score --csv list.csv --video-column file --prompt-column text --out scores.csv
 
-A csv run that was stopped goes on where it was; rows that failed are tried again and keep their reason.
+A csv run that was stopped goes on where it was; rows that failed are tried again and keep their reason, and
+so are videos whose content changed. The exit code is 2 where a row failed; the others are scored.
 Videos of a csv are looked for beside the csv, or under --root. The model is the one that `dvc repro`
 exported (runs/<dataset>/bundle), the folder in MSAVQA_BUNDLE, or --model."""
 
@@ -49,7 +50,7 @@ def command(
             model=model or default_model(), workers=workers, decode_seconds=timeout,
         )  # fmt: skip
         print(f"{out}: {scored} scored, {failed} failed")
-        return
+        raise typer.Exit(2 if failed else 0)
     if prompt is None:
         raise typer.BadParameter('give --prompt (--prompt "" where there is none)')
     assert video is not None
@@ -71,14 +72,16 @@ def default_model() -> Path:
         return Path(given)
     from msavqa import params
 
-    if not Path("params.yaml").is_file():
+    dataset = params.read().get("dataset") if params.PARAMS_FILE.is_file() else None
+    if dataset is None:
         from msavqa.errors import MsavqaError
 
+        missing = "`dataset` in params.yaml" if params.PARAMS_FILE.is_file() else "params.yaml here"
         raise MsavqaError(
             what="Model bundle",
             where="--model",
-            got="none, and no params.yaml here that would name one",
+            got=f"none, and no {missing} that would name one",
             expected="a bundle's folder",
             next_step="name it with --model or in MSAVQA_BUNDLE, or run from the project's root",
         )
-    return Path("runs") / str(params.read().get("dataset")) / "bundle"
+    return Path("runs") / str(dataset) / "bundle"

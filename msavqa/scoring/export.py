@@ -65,7 +65,6 @@ def export(root: Path, dataset: str, data: Mapping[str, Any], *, repeat: int, ou
     for one in facts.values():
         made_by |= one["fingerprints"]
     used = sorted(made_by)
-    figures = root / "reports" / "metrics.json"
     return bundle.write(
         out,
         dataset=dataset,
@@ -83,9 +82,22 @@ def export(root: Path, dataset: str, data: Mapping[str, Any], *, repeat: int, ou
         ),
         card=model_card.render(
             dataset=dataset, data=data, repeat=repeat, manifest=manifest, splits=splits, ensemble=ensemble,
-            calibration=fitted_calibration, figures=_json(figures) if figures.is_file() else {},
+            calibration=fitted_calibration,
+            figures=figures_of(root, dataset, reported=data["dataset"], manifest=manifest, splits=splits),
         ),
     )  # fmt: skip
+
+
+def figures_of(
+    root: Path, dataset: str, *, reported: str, manifest: pd.DataFrame, splits: pd.DataFrame
+) -> dict[str, float]:
+    """reports/metrics.json where it is of this dataset, else nothing; it is of params.yaml's `dataset`."""
+    file = root / "reports" / "metrics.json"
+    if reported != dataset or not file.is_file():
+        return {}
+    found = _json(file)
+    counts = {"videos": len(manifest), "repeats": splits["repeat"].nunique()}
+    return found if counts.items() <= found.items() else {}  # else of what params.yaml named before
 
 
 def reference(

@@ -33,7 +33,7 @@ def render(
     calibration: Calibration,
     figures: Mapping[str, float],
 ) -> str:
-    """The card as Markdown; `figures` are those of reports/metrics.json, which may be empty."""
+    """The card as Markdown; `figures` are those of reports/metrics.json, means over repeats; may be empty."""
     rows = splits[splits["repeat"] == repeat]["role"].value_counts()
     used = manifest[manifest["status"] == "ok"]
     low, high = calibration.mos_range
@@ -66,7 +66,7 @@ def render(
         "",
         "## Measured on test videos",
         *(
-            ["| figure | value |", "|---|---|", *measured]
+            [_over(int(figures["repeats"])), "", "| figure | value |", "|---|---|", *measured]
             if measured
             else ["Not yet: export after `dvc repro`."]
         ),
@@ -83,6 +83,12 @@ def render(
         "",
     ]
     return "\n".join(lines)
+
+
+def _over(repeats: int) -> str:
+    if repeats == 1:
+        return "Of this repeat, the only one:"
+    return f"Mean over {repeats} repeats, of which this bundle holds one:"
 
 
 def _shown(figures: Mapping[str, float], name: str) -> str:

@@ -40,6 +40,10 @@ STILL = 0.02
 """Cosine distance below which neighbouring frames mean the same: no mutation is named."""
 
 
+class ScoreError(MsavqaError):
+    """A decoded video that the networks fail on."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """A video to be scored."""
@@ -90,6 +94,10 @@ class Scorer(AbstractContextManager["Scorer"]):
             raise found
         return found
 
+    def ready(self) -> None:
+        """Waits until the networks are loaded; raises an `MsavqaError` where the bundle's are not fit."""
+        self._networks().result()
+
     def scores(self, asked: Iterable[Asked]) -> Iterator[Score | MsavqaError]:
         """Scores in the order asked for, or why there is none; the next videos are decoded meanwhile."""
         waiting: list[Asked] = []
@@ -102,28 +110,47 @@ class Scorer(AbstractContextManager["Scorer"]):
 
         for outcome in self._pool.map(paths()):
             one = waiting.pop(0)
-            if outcome.value is None:
-                assert outcome.error is not None
+            if outcome.error is not None:
                 yield outcome.error
                 continue
-            yield self.judge(outcome.value, video=str(one.video), prompt=one.prompt)
+            try:
+                yield self.judge(outcome.result(), video=str(one.video), prompt=one.prompt)
+            except ScoreError as error:
+                yield error
 
     def decoded(self, video: Path) -> decode.Decoded:
         """The sampled frames of one video file, to `judge` by several prompts; raises as `score` does."""
         self._networks()
-        outcome = next(self._pool.map([str(video)]))
-        if outcome.value is None:
-            assert outcome.error is not None
-            raise outcome.error
-        return outcome.value
+        return next(self._pool.map([str(video)])).result()
 
     def judge(self, decoded: decode.Decoded, *, video: str, prompt: str) -> Score:
-        """The score of frames that are decoded already."""
+        """The score of frames that are decoded already; `ScoreError` where the networks fail on them."""
+        self.ready()
+        try:
+            return self._judge(decoded, video=video, prompt=prompt)
+        except (RuntimeError, ValueError, MemoryError) as error:
+            raise ScoreError(
+                what="Scoring",
+                where=video,
+                got=" ".join(f"{type(error).__name__} {error}".split()),
+                expected="a score",
+                next_step="look at that file, or allow more memory",
+            ) from error
+
+    def forward(
+        self, frames: NDArray[np.uint8], *, prompt: str
+    ) -> tuple[dict[str, dict[str, NDArray[Any]]], bool, dict[str, Output]]:
+        """What all networks say of frames: features by trunk, whether the prompt was cut, branch outputs."""
+        perception, branches = self._networks().result()
         before = torch.get_num_threads()
         torch.set_num_threads(self._threads)
         try:
             with torch.inference_mode():
-                return self._judge(decoded, video=video, prompt=prompt)
+                # The fixed view does not depend on the id: a file under another name has the same score.
+                features = perception.see(frames, video_id="")
+                text, cut = perception.read(prompt)
+                features |= text
+                return features, cut, {name: branch(features) for name, branch in branches.items()}
         finally:
             torch.set_num_threads(before)
 
@@ -140,12 +167,7 @@ class Scorer(AbstractContextManager["Scorer"]):
         self.close()
 
     def _judge(self, decoded: decode.Decoded, *, video: str, prompt: str) -> Score:
-        perception, branches = self._networks().result()
-        # The fixed view does not depend on the id: the same file under another name has the same score.
-        features = perception.see(decoded.frames, video_id="")
-        text, cut = perception.read(prompt)
-        features |= text
-        outputs = {name: branch(features) for name, branch in branches.items()}
+        features, cut, outputs = self.forward(decoded.frames, prompt=prompt)
         own = {name: float(output.score[0]) for name, output in outputs.items()}
         raw = float(self.bundle.ensemble.combine({name: np.array([value]) for name, value in own.items()})[0])
         fitted, known = self.bundle.calibration, self.bundle.reference
@@ -173,7 +195,7 @@ class Scorer(AbstractContextManager["Scorer"]):
             mutation_seconds=timeline[peak].seconds if change[peak] > STILL else None,
             warnings=(
                 *cautions.of(decoded, self.bundle, prompt=prompt, cut=cut, own=own, raw=raw),
-                *cautions.of_versions(perception.versions),
+                *cautions.of_versions(self._networks().result()[0].versions),
             ),
             decoder=decoded.backend,
             dataset=self.bundle.dataset,

@@ -5,6 +5,7 @@ rows under way at most. At the end the whole table takes its place in the order 
 """
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -19,9 +20,10 @@ from msavqa.scoring.scored import Score
 
 COLUMNS = (
     "video", "prompt", "score", "low", "high", "frame", "segment", "video_branch", "alignment", "consistency",
-    "mutation_seconds", "warnings", "error", "model",
+    "mutation_seconds", "warnings", "error", "model", "sha256",
 )  # fmt: skip
 Row = dict[str, str]
+HEADER: Row = dict(zip(COLUMNS, COLUMNS, strict=True))
 
 
 class CsvError(ProblemsError):
@@ -42,15 +44,20 @@ def run(
     """Scores all rows of a csv into `out` (UTF-8, one row each, in the csv's order).
 
     Gives how many rows were scored and how many failed. Rows that `out` or an interrupted run holds a score
-    of, by the same model, are not computed again. Raises `CsvError` for a csv without the columns, before
-    anything starts.
+    of, by the same model and of a file with the same content, are not computed again. Raises `CsvError` for
+    a csv without the columns and for an `out` that is something else, before anything starts.
     """
     asked = read(path, video_column=video_column, prompt_column=prompt_column)
+    _check_out(out, path)
     folder = path.parent if root is None else root
     partial = out.with_name(f"{out.name}.partial")
     with score.load(model, workers=workers, decode_seconds=decode_seconds) as scorer:
         digest = scorer.bundle.digest[:12]
-        found = {key: row for key, row in _known(out, partial).items() if row["model"] == digest}
+        found = {
+            key: row
+            for key, row in _known(out, partial).items()
+            if row["model"] == digest and row["sha256"] == _sha256(folder / row["video"])
+        }
         todo = [key for key in dict.fromkeys(asked) if key not in found]
         _write(partial, [*found.values()])
         failed = 0
@@ -58,9 +65,9 @@ def run(
             partial.open("a", encoding="utf-8", newline="") as file,
             Progress("score", total=len(todo)) as bar,
         ):
-            verdicts = scorer.scores(Asked(_placed(folder, video), prompt) for video, prompt in todo)
+            verdicts = scorer.scores(Asked(folder / video, prompt) for video, prompt in todo)
             for key, verdict in zip(todo, verdicts, strict=True):
-                found[key] = _row(key, verdict, digest)
+                found[key] = _row(key, verdict, model=digest, sha256=_sha256(folder / key[0]))
                 failed += isinstance(verdict, MsavqaError)
                 file.write(_line(found[key]))
                 file.flush()
@@ -92,17 +99,45 @@ def read(path: Path, *, video_column: str, prompt_column: str) -> list[tuple[str
     if missing:
         have = ", ".join(repr(name) for name in names) or "none"
         raise _refused(path, *(f"column {name!r} is missing; the columns are {have}" for name in missing))
-    empty = [number for number, row in enumerate(rows, start=2) if not row[video_column]]
-    if empty:
-        raise _refused(path, *(f"row {number}: no video" for number in empty))
-    if not rows:
-        raise _refused(path, "no rows")
-    return [(row[video_column], row[prompt_column] or "") for row in rows]
+    problems = []
+    for number, row in enumerate(rows, start=2):
+        if not row[video_column]:
+            problems.append(f"row {number}: no video")
+        elif row[prompt_column] is None:
+            problems.append(f"row {number}: ends before column {prompt_column!r}")
+        elif None in row:  # where csv puts what follows the last column
+            problems.append(f"row {number}: more fields than columns; a prompt with a comma needs quotes")
+    if problems or not rows:
+        raise _refused(path, *(problems or ["no rows"]))
+    return [(row[video_column], row[prompt_column]) for row in rows]
 
 
-def _row(key: tuple[str, str], verdict: Score | MsavqaError, model: str) -> Row:
+def _check_out(out: Path, path: Path) -> None:
+    """Raises `CsvError` where `out` is the csv itself or anything else than a table of scores."""
+    problem = ""
+    if out.exists() and out.samefile(path):
+        problem = "it is the csv that is to be scored"
+    elif out.is_file() and out.stat().st_size > 0:
+        with out.open("rb") as file:
+            if file.readline() != _line(HEADER).encode():
+                problem = f"it holds something else than scores: its first line is not {','.join(COLUMNS)!r}"
+    if problem:
+        raise CsvError(where=out, problems=[problem], next_step="choose another --out")
+
+
+def _sha256(video: Path) -> str:
+    """SHA-256 of a file's content; empty where it cannot be read."""
+    try:
+        with video.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _row(key: tuple[str, str], verdict: Score | MsavqaError, *, model: str, sha256: str) -> Row:
     video, prompt = key
-    row = dict.fromkeys(COLUMNS, "") | {"video": video, "prompt": prompt, "model": model}
+    facts = {"video": video, "prompt": prompt, "model": model, "sha256": sha256}
+    row = dict.fromkeys(COLUMNS, "") | facts
     if isinstance(verdict, MsavqaError):
         return row | {"error": str(verdict)}
     branches = {
@@ -138,7 +173,7 @@ def _known(*files: Path) -> dict[tuple[str, str], Row]:
 
 def _write(file: Path, rows: Sequence[Row]) -> None:
     new = file.with_name(f"{file.name}.new")
-    text = _line(dict(zip(COLUMNS, COLUMNS, strict=True))) + "".join(_line(row) for row in rows)
+    text = _line(HEADER) + "".join(_line(row) for row in rows)
     try:
         new.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
@@ -152,10 +187,6 @@ def _line(row: Row) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow([row[name] for name in COLUMNS])
     return buffer.getvalue()
-
-
-def _placed(folder: Path, video: str) -> Path:
-    return folder / video
 
 
 def _refused(path: Path, *problems: str) -> CsvError:

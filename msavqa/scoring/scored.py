@@ -85,6 +85,8 @@ class Score:
             parts.append(f"alignment {_place(self.alignment)}")
         if self.consistency is not None:
             parts.append(f"consistency {_place(self.consistency)}")
+        if self.mutation_seconds is not None:
+            parts.append(f"largest change at {self.mutation_seconds:.2f} s")
         return "  ".join(parts)
 
 
