@@ -5,7 +5,6 @@ never saw; the final model scores validation and test rows. On a CPU the models 
 """
 
 import hashlib
-import json
 import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -20,7 +19,7 @@ import torch
 from torch import nn
 
 from msavqa import launch, memory, tables
-from msavqa.learning import fit, inputs, live, model, other_prompts, tail, trainable
+from msavqa.learning import checkpoint_file, fit, inputs, live, model, other_prompts, tail, trainable
 from msavqa.learning.branch_parts import Output, Shapes, standardised
 from msavqa.learning.fit import Labels, Record, TrainSettings
 from msavqa.learning.ranks import Ranks
@@ -270,7 +269,7 @@ def _prompts(work: Work) -> dict[str, str]:
 
 
 def _checkpoint(opened: Opened, job: Job) -> Path | None:
-    """Where this job is continued from: a name that no job with other settings, labels or features has."""
+    """Where this job is continued from: no job of other settings, labels, features or code has it."""
     work = opened.work
     if work.checkpoints is None:
         return None
@@ -283,8 +282,8 @@ def _checkpoint(opened: Opened, job: Job) -> Path | None:
         tables.learning_labels(work.manifest, work.splits, repeat=job.repeat).to_csv(index=False),
         None if work.start is None else hashlib.sha256(work.start.read_bytes()).hexdigest(),
     ]
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
-    return work.checkpoints / f"{work.branch}-{digest[:16]}-repeat{job.repeat}-fold{job.fold}.pt"
+    digest = checkpoint_file.key(facts, "msavqa.learning.folds", f"msavqa.branches.{work.branch}")
+    return work.checkpoints / f"{work.branch}-{digest}-repeat{job.repeat}-fold{job.fold}.pt"
 
 
 _here: list[Opened] = []

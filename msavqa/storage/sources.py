@@ -81,13 +81,18 @@ def closure(module: str) -> set[Path]:
     return done
 
 
+def digest(*modules: str) -> str:
+    """Of these modules' sources, as they are now, those left out that cannot change a value."""
+    files = sorted(set().union(*(closure(module) for module in modules)) - VALUE_FREE)
+    found = hashlib.sha256()
+    for path in files:
+        found.update(f"{path}\0{hashlib.sha256((ROOT / path).read_bytes()).hexdigest()}\0".encode())
+    return found.hexdigest()[:16]
+
+
 def staging_root(*modules: str) -> Path:
     """`$DVC_ROOT/.msavqa/<digest>`: where stores made by these modules, as they are now, are staged."""
-    files = sorted(set().union(*(closure(module) for module in modules)) - VALUE_FREE)
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path}\0{hashlib.sha256((ROOT / path).read_bytes()).hexdigest()}\0".encode())
-    return Path(os.environ.get("DVC_ROOT", ".")) / ".msavqa" / digest.hexdigest()[:16]
+    return Path(os.environ.get("DVC_ROOT", ".")) / ".msavqa" / digest(*modules)
 
 
 def running_nodes(tree: ast.AST) -> Iterator[ast.AST]:
