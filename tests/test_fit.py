@@ -1,6 +1,7 @@
 """The training loop: repeatable to the bit, resumable, the same in parts, blind to tests."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from msavqa.learning import checkpoint_file, fit, folds, model, optimise
 from msavqa.learning.fit import FitError
 from msavqa.learning.folds import FINAL, Job, Outcome, Work
 from msavqa.learning.ranks import Ranks
+from msavqa.storage import store
 from tests import branch_settings, feature_world
 from tests.feature_world import World
 
@@ -163,6 +165,25 @@ def test_a_checkpoint_of_other_settings_is_not_continued_from(world: World, tmp_
     other = folds.open_work(dataclasses.replace(work(world, head__width=8), checkpoints=tmp_path))
     names = {folds._checkpoint(one, Job(0, fold)) for one in (opened, other) for fold in (FINAL, 0)}
     assert len(names) == 4
+
+
+@pytest.mark.parametrize("view", [0, 1, 2])
+def test_training_draws_from_all_views_and_evaluation_reads_the_first_alone(
+    tmp_path: Path, view: int
+) -> None:
+    world, other = (feature_world.make(tmp_path / name, views=3) for name in ("as-made", "changed"))
+    path = other.features / "frame.zarr"
+    opened = store.open(path)
+    ids, pooled = opened.ids, opened.all("pooled")
+    pooled[:, view] = pooled[::-1, view]
+    shutil.rmtree(path)
+    feature_world.write_store(
+        path, ids, fingerprint={"view": view}, pooled=("video view frame width", pooled)
+    )
+    untrained = [final(work(one, train={"epochs": 0})) for one in (world, other)]
+    trained = [final(work(one)) for one in (world, other)]
+    assert same(*untrained) == (view > 0)
+    assert not same(*trained)
 
 
 @pytest.mark.parametrize("name", NAMES)

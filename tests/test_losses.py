@@ -22,6 +22,9 @@ def ones(count: int) -> Tensor:
 
 
 LOSSES = [
+    lambda score, mos, weight: losses.frame_loss(
+        frame_scores=torch.stack([score, 2 * score], dim=-1), mos=mos, weight=weight, beta=1.0
+    ),
     lambda score, mos, weight: losses.mae_loss(score=score, mos=mos, weight=weight),
     lambda score, mos, weight: losses.rank_loss(score=score, mos=mos, weight=weight, margin=1.0),
     lambda score, mos, weight: losses.segment_loss(
