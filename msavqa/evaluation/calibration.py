@@ -1,8 +1,11 @@
-"""A raw ensemble score becomes a MOS of the training data's scale, with an interval that holds as it says.
+"""A raw ensemble score becomes a MOS of the training data's scale, with an interval around it.
 
-The map is the four-parameter logistic of VQEG, fitted on out-of-fold training rows. The interval is split
-conformal (Lei et al. 2018, Theorem 2.2): residuals of rows that the model did not learn from give a half
-width that covers a new video of the same kind with at least the asked probability. No test row is used.
+The map is the four-parameter logistic of VQEG, fitted on out-of-fold training rows. The interval's half width
+is the quantile of split conformal prediction (Lei et al. 2018, Theorem 2.2) over residuals of rows that no
+branch learned from. No test row is used. The theorem's promise, at least the asked probability for a new
+video of the same kind, is that of `interval_roles: [val]`. `oof` rows add many residuals and two ways out of
+it: the ensemble's weights and the map were fitted on them, and other models scored them than the one that is
+used. So coverage is asked for, not proven; every report measures it on the test rows.
 """
 
 import math
@@ -31,7 +34,7 @@ class CalibrationSettings(Settings):
     coverage: float = Field(gt=0, lt=1)
     """Share of new videos whose MOS the interval should hold, such as 0.9."""
     interval_roles: list[Literal["val", "oof"]] = Field(min_length=1)
-    """Predicted roles whose residuals give the interval; both are held out from learning."""
+    """Predicted roles whose residuals give the interval; both are held out from the branches' learning."""
 
 
 @dataclass(frozen=True)
