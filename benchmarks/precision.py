@@ -134,8 +134,8 @@ def store_rows(
     decode = params.block(data, "decode", DecodeSettings)
     specs = trunk.specs(settings, frames=whole.specs["times_seconds"].shape[0])
     with frames.source(whole, settings=decode, paths=paths) as read_frames:
-        compute = feature_rows.video_rows(
-            settings, specs=specs, frames=whole, read_frames=read_frames, extract=how
+        compute = feature_rows.VideoRows(
+            settings=settings, specs=specs, frames=whole, read_frames=read_frames, extract=how
         )
         shards.write(
             path,

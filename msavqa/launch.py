@@ -1,8 +1,9 @@
 """Launchers: how one function runs over many tasks, in this process, in several, or on a cluster.
 
 A launcher is any callable with `map`'s shape: `launcher(function, tasks)` runs `function(task)` for every
-task and yields results in any order. The function and the tasks can be pickled, every task is idempotent, and
-the only thing shared is the file system; so a cluster's launcher needs no more than this file's ten lines.
+task and yields results in any order. Tasks and extraction's functions can be pickled, every task is
+idempotent, and the only thing shared is the file system; so a cluster's launcher needs no more than this
+file's ten lines. Decoding's function holds worker processes of its own and runs in threads beside them.
 """
 
 import multiprocessing

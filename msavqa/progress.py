@@ -56,13 +56,10 @@ class Progress:
 
     def keep(self, count: int, **fields: object) -> None:
         """Adds what an earlier run did: it counts as done, and says nothing of rate and time left."""
-        if count == 0:  # resetting the bar would forget its speed
-            self.advance(0, **fields)
-            return
         self.kept += count
         self.done += count
         self.fields.update(fields)
-        if self._bar is not None:
+        if self._bar is not None and count:  # a reset forgets the bar's speed
             self._bar.reset(self._task, completed=self.done, note=self._note())
 
     def __exit__(

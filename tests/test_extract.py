@@ -19,7 +19,7 @@ from msavqa.storage import store
 from msavqa.trunks import clip_image, clip_text, image, statistics
 from msavqa.videos import frames
 from msavqa.videos.frames import DecodeSettings, ReadFrames
-from tests import clips, feature_world, networks
+from tests import clips, networks
 
 HOW = ExtractSettings(batch_frames=8, ahead_videos=2, threads=2, device="cpu")
 DECODE = DecodeSettings(
@@ -210,30 +210,6 @@ def test_other_frames_make_another_fingerprint(tmp_path: Path) -> None:
     assert one.fingerprint["decoded"]["box"] == 96
     assert two.fingerprint["decoded"]["box"] == 48
     assert one.fingerprint != two.fingerprint
-
-
-def test_frames_of_other_settings_are_refused(tmp_path: Path) -> None:
-    path = networks.frames_store(tmp_path / "frames.zarr", mixed_videos()).path
-    assert extract.open_frames(path, settings=DECODE).ids[0] == "v0.mp4"
-    with pytest.raises(store.StoreError) as refusal:
-        extract.open_frames(path, settings=DECODE.model_copy(update={"box": 48}))
-    assert str(refusal.value) == (
-        f"Another fingerprint in {path}: got box 96, expected box 48; run `dvc repro` to make the store that "
-        "the settings ask for."
-    )
-
-
-def test_another_decoder_is_refused_where_frames_are_decoded_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stored = networks.frames_store(tmp_path / "frames.zarr", mixed_videos()).path
-    times = ("video frame", np.zeros((2, 4)))
-    none = tmp_path / "none.zarr"
-    feature_world.write_store(none, ["a", "b"], fingerprint=frames.fingerprint(DECODE), times_seconds=times)
-    monkeypatch.setattr(frames, "decoder_facts", lambda: {"decord": "9.9"})
-    assert "frames" in extract.open_frames(stored, settings=DECODE).specs
-    with pytest.raises(store.StoreError, match=r"expected decoder.decord '9\.9'; run `dvc repro`"):
-        extract.open_frames(none, settings=DECODE)
 
 
 @pytest.mark.parametrize("trunk", ["image", "clip_image"])

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from msavqa.extraction.feature_rows import ExtractSettings, prompt_rows, trunk, video_rows
+from msavqa.extraction.feature_rows import ExtractSettings, PromptRows, VideoRows, trunk
+from msavqa.launch import Launcher, in_turn
 from msavqa.progress import Progress
 from msavqa.prompts import prompt_id
 from msavqa.storage import shards, staging, store, store_format
@@ -28,8 +29,11 @@ def videos(
     shard_mb: int | float,
     description: str = "extract",
     staging_root: Path | None = None,
+    launcher: Launcher = in_turn,
 ) -> WriteReport:
     """Runs the trunk of these settings over every video of frames.zarr and writes the store at `path`.
+
+    A launcher of other processes needs a `read_frames` that pickles, such as `feature_rows.FrameReader`.
 
     Videos that decoding quarantined stay quarantined, with their reason. One whose decoder hangs or dies here
     (frames that are not stored are decoded again) is quarantined too; the next call tries it again. Raises
@@ -48,8 +52,8 @@ def videos(
             specs=specs,
             fingerprint=made_of,
             attributes=made_by.attributes(settings),
-            compute=video_rows(
-                settings,
+            compute=VideoRows(
+                settings=settings,
                 specs=specs,
                 frames=frames,
                 read_frames=read_frames,
@@ -58,6 +62,7 @@ def videos(
             ),
             shard_mb=shard_mb,
             staging_root=root,
+            launcher=launcher,
             on_progress=_staged(progress),
         )
 
@@ -71,6 +76,7 @@ def prompts(
     shard_mb: int | float,
     description: str = "extract",
     staging_root: Path | None = None,
+    launcher: Launcher = in_turn,
 ) -> WriteReport:
     """Runs a text trunk over the distinct ones of some prompts and writes the store at `path`.
 
@@ -90,9 +96,12 @@ def prompts(
             specs=specs,
             fingerprint=made_by.fingerprint(settings),
             attributes=made_by.attributes(settings),
-            compute=prompt_rows(settings, specs=specs, prompts=distinct, extract=extract, progress=progress),
+            compute=PromptRows(
+                settings=settings, specs=specs, prompts=distinct, extract=extract, progress=progress
+            ),
             shard_mb=shard_mb,
             staging_root=staging_root,
+            launcher=launcher,
             on_progress=_staged(progress),
         )
 
@@ -120,12 +129,14 @@ def _retire_lost(folder: Path, frames: Store) -> None:
 
 
 def _staged(progress: Progress) -> Callable[[ShardDone], None]:
-    """Counts a shard's rows that were not computed just now (the others were counted as they came)."""
-    quarantined = 0
+    """Counts a shard's rows that were not computed just now, and those computed in another process (the
+    others were counted as they came)."""
+    finished = quarantined = 0
 
     def tell(done: ShardDone) -> None:
-        nonlocal quarantined
-        quarantined += done.quarantined
+        nonlocal finished, quarantined
+        finished, quarantined = finished + done.rows, quarantined + done.quarantined
         progress.keep(done.rows - done.computed, quarantined=quarantined)
+        progress.advance(max(0, finished - progress.done))
 
     return tell

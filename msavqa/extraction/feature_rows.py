@@ -6,6 +6,8 @@ import pkgutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
@@ -18,10 +20,10 @@ from msavqa.errors import MsavqaError, ProblemsError
 from msavqa.extraction.network import Network, Video, device_of
 from msavqa.params import Settings
 from msavqa.progress import Progress
-from msavqa.storage.shards import Compute, RowResult, ShardResult
-from msavqa.storage.store import Store
+from msavqa.storage.shards import RowResult, ShardResult
+from msavqa.storage.store import Rows, Store
 from msavqa.storage.store_format import ArraySpec
-from msavqa.videos.frames import ReadFrames
+from msavqa.videos.frames import DecodeSettings, Pixels, ReadFrames, source
 from msavqa.workers import LostError, Pool
 
 T = TypeVar("T")
@@ -87,27 +89,53 @@ def settings_of(data: Mapping[str, Any], name: str) -> Any:
     return params.block(data, block, trunk(kind).TrunkSettings)
 
 
-def video_rows(
-    settings: Any,
-    *,
-    specs: Sequence[ArraySpec],
-    frames: Store,
-    read_frames: ReadFrames,
-    extract: ExtractSettings,
-    progress: Progress | None = None,
-) -> Compute:
-    """A function that computes rows of the store: for the extraction, and for who checks some rows again.
+@dataclass(frozen=True, kw_only=True)
+class _Rows:
+    """What both kinds of rows need. Pickles, without network and progress: any launcher can run it."""
 
-    The network is loaded at the first call. A video whose decoder was lost is quarantined.
+    settings: Any
+    specs: Sequence[ArraySpec]
+    extract: ExtractSettings
+    progress: Progress | None = None
+    _loaded: list[Network[Any]] = field(default_factory=list, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "progress": None, "_loaded": []}
+
+    @property
+    def network(self) -> Network[Any]:
+        """Loaded when it is first needed: a stage that finds all shards staged needs none."""
+        if not self._loaded:
+            device = device_of(self.extract.device) if self.settings.kind != "statistics" else "cpu"
+            load = trunk(self.settings.kind).load
+            self._loaded.append(load(self.settings, device=device, batch=self.extract.batch_frames))
+        return self._loaded[0]
+
+    def empty(self, rows: Sequence[int]) -> dict[str, npt.NDArray[Any]]:
+        """Arrays of zeros for these rows."""
+        return {spec.name: np.zeros((len(rows), *spec.shape), dtype=spec.dtype) for spec in self.specs}
+
+    def tell(self, count: int) -> None:
+        """So many rows more."""
+        if self.progress is not None:
+            self.progress.advance(count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoRows(_Rows):
+    """Computes rows of a store of videos: for the extraction, and for who checks some rows again.
+
+    A video whose decoder was lost is quarantined.
     """
-    network = _once(settings, extract)
-    count = frames.specs["times_seconds"].shape[0] * max(1, getattr(settings, "views", 1))
-    together = max(1, extract.batch_frames // count)
 
-    def compute(rows: Sequence[int]) -> ShardResult:
-        arrays = {spec.name: np.zeros((len(rows), *spec.shape), dtype=spec.dtype) for spec in specs}
+    frames: Store
+    read_frames: ReadFrames
+
+    def __call__(self, rows: Sequence[int]) -> ShardResult:
+        frames, arrays, net = self.frames, self.empty(rows), self.network
+        count = frames.specs["times_seconds"].shape[0] * max(1, getattr(self.settings, "views", 1))
         good = [(place, row) for place, row in enumerate(rows) if frames.valid[row]]
-        read = zip(good, read_frames([row for _, row in good]), strict=True)
+        read = zip(good, self.read_frames([row for _, row in good]), strict=True)
         lost: dict[int, str] = {}
 
         def inputs() -> Iterator[tuple[int, Video]]:
@@ -117,62 +145,51 @@ def video_rows(
                 else:
                     yield place, Video(frames.ids[row], pixels)
 
-        net = network()
-
-        prepared = (_apart if net.prepares_apart else _ahead)(net.prepare, inputs(), extract)
-        for batch in _batches(prepared, together):
+        prepared = (_apart if net.prepares_apart else _ahead)(net.prepare, inputs(), self.extract)
+        for batch in _batches(prepared, max(1, self.extract.batch_frames // count)):
             places = [place for place, _ in batch]
             found = net.forward([prepared for _, prepared in batch])
             _put(arrays, found, places=places, names=[frames.ids[rows[place]] for place in places])
-            if progress is not None:
-                progress.advance(len(places))
-        if progress is not None:
-            progress.advance(len(rows) - len(good) + len(lost))
+            self.tell(len(places))
+        self.tell(len(rows) - len(good) + len(lost))
         return ShardResult(
             arrays, [_row(frames, row, lost=lost.get(place, "")) for place, row in enumerate(rows)]
         )
 
-    return compute
+
+@dataclass(frozen=True, kw_only=True)
+class PromptRows(_Rows):
+    """Computes rows of a store of prompts."""
+
+    prompts: Sequence[str]
+
+    def __call__(self, rows: Sequence[int]) -> ShardResult:
+        arrays, texts = self.empty(rows), [self.prompts[row] for row in rows]
+        tokens = [self.network.prepare(text) for text in texts]
+        found = self.network.forward(tokens)
+        _put(arrays, found, places=list(range(len(rows))), names=[repr(text) for text in texts])
+        self.tell(len(rows))
+        return ShardResult(arrays, [_prompt_row(text, one) for text, one in zip(texts, tokens, strict=True)])
 
 
-def prompt_rows(
-    settings: Any,
-    *,
-    specs: Sequence[ArraySpec],
-    prompts: Sequence[str],
-    extract: ExtractSettings,
-    progress: Progress | None = None,
-) -> Compute:
-    """A function that computes rows of a prompt store, see `video_rows`."""
-    network = _once(settings, extract)
+@dataclass(frozen=True)
+class FrameReader:
+    """`frames.source` for launchers that use processes: opened at the first call, in the one that calls, and
+    left open until that ends."""
 
-    def compute(rows: Sequence[int]) -> ShardResult:
-        arrays = {spec.name: np.zeros((len(rows), *spec.shape), dtype=spec.dtype) for spec in specs}
-        net = network()
-        tokens = [net.prepare(prompts[row]) for row in rows]
-        found = net.forward(tokens)
-        _put(arrays, found, places=list(range(len(rows))), names=[repr(prompts[row]) for row in rows])
-        if progress is not None:
-            progress.advance(len(rows))
-        return ShardResult(
-            arrays, [_prompt_row(prompts[row], one) for row, one in zip(rows, tokens, strict=True)]
-        )
+    frames: Store
+    settings: DecodeSettings
+    paths: Mapping[str, Path]
+    _opened: list[tuple[object, ReadFrames]] = field(default_factory=list, repr=False)
 
-    return compute
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": []}
 
-
-def _once(settings: Any, extract: ExtractSettings) -> Callable[[], Network[Any]]:
-    """Loads the network when it is first needed: a stage that finds all shards staged needs none."""
-    loaded: list[Network[Any]] = []
-
-    def network() -> Network[Any]:
-        if not loaded:
-            needs_torch = settings.kind != "statistics"
-            device = device_of(extract.device) if needs_torch else "cpu"
-            loaded.append(trunk(settings.kind).load(settings, device=device, batch=extract.batch_frames))
-        return loaded[0]
-
-    return network
+    def __call__(self, rows: Rows) -> Iterator[Pixels | LostError]:
+        if not self._opened:
+            opened = source(self.frames, settings=self.settings, paths=self.paths)
+            self._opened.append((opened, opened.__enter__()))
+        return self._opened[0][1](rows)
 
 
 def _ahead(

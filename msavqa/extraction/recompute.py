@@ -54,8 +54,8 @@ def of(path: Path, *, data: Mapping[str, Any]) -> Iterator[tuple[Store, Compute]
         specs = tuple(found.specs.values())
         yield (
             found,
-            feature_rows.prompt_rows(
-                settings, specs=specs, prompts=list(found.rows["prompt"]), extract=extract
+            feature_rows.PromptRows(
+                settings=settings, specs=specs, prompts=list(found.rows["prompt"]), extract=extract
             ),
         )
         return
@@ -65,8 +65,8 @@ def of(path: Path, *, data: Mapping[str, Any]) -> Iterator[tuple[Store, Compute]
     specs = tuple(found.specs.values())
     paths = {str(video): root / one for video, one in manifest["path"].items()}
     with frames.source(opened, settings=decode, paths=paths) as read_frames:
-        compute = feature_rows.video_rows(
-            settings, specs=specs, frames=opened, read_frames=read_frames, extract=extract
+        compute = feature_rows.VideoRows(
+            settings=settings, specs=specs, frames=opened, read_frames=read_frames, extract=extract
         )
         at = opened.index(found.ids)
         yield found, lambda rows: compute([int(at[row]) for row in rows])
