@@ -59,7 +59,7 @@ def warm(scorer: Scorer, videos: Sequence[Path], *, rounds: int) -> dict[str, fl
             seconds(lambda: [decode.decode(video, frames=frames, box=box) for video in videos]) / count
         )
         forward.append(
-            seconds(lambda: [scorer.judge(one, video="", prompt=PROMPT) for one in decoded]) / count
+            seconds(lambda: [scorer.forward(one.frames, prompt=PROMPT) for one in decoded]) / count
         )
         ratios.append(alone[-1] / (decoding[-1] + forward[-1]))
     return {

@@ -51,7 +51,8 @@ def commands(text: str) -> list[str]:
 
 
 def mentioned(text: str) -> list[str]:
-    """Commands between backticks in the running text: one of the programs and a word or more."""
-    prose = "\n".join(line for code, line in _lines(text) if not code and not line.startswith("|"))
+    """Commands between backticks in text and tables, save the generated map: a program and a word or more."""
+    text = re.sub(r"<!-- map -->\n.*\n<!-- /map -->", "", text, flags=re.DOTALL)
+    prose = "\n".join(line for code, line in _lines(text) if not code)
     spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
     return [span for span in spans if span.split(" ")[0] in PROGRAMS and " " in span]
