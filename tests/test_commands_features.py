@@ -36,7 +36,7 @@ def test_verify_counts_whole_files_and_says_how_to_heal_damaged_ones(
     world = World(tmp_path)
     world.write()
     before = tree(world.path)
-    assert say("verify", world.path).stdout == f"{world.path}: 14 files whole\n"
+    assert say("verify", world.path).stdout == f"{world.path}: 16 files whole\n"
     file = world.path / "tokens" / "c" / "1" / "0" / "0"
     flip(file)
     error = say("verify", world.path).exception

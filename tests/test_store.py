@@ -91,6 +91,9 @@ def test_any_zarr_reader_opens_the_store_without_a_warning(world: World) -> None
         group = zarr.open(str(world.path), mode="r")
         assert isinstance(group, zarr.Group)
         members = dict(group.arrays())
+    valid = members.pop("valid")
+    assert valid[:].tolist() == [row != 5 for row in range(10)]
+    assert valid.metadata.dimension_names == ("video",)
     assert sorted(members) == sorted(ARRAYS)
     for spec in SPECS:
         array = members[spec.name]

@@ -59,7 +59,7 @@ def test_the_table_shows_shapes_rows_and_the_fingerprint(world: World) -> None:
 
 def test_a_sound_store_has_no_problems(world: World) -> None:
     found = store_info.verify(store.open(world.path), sample=100, recompute=world.compute)
-    assert found == store_info.Verified(files=5 + 9, rows_compared=9, max_abs_diff=0.0, problems=())
+    assert found == store_info.Verified(files=7 + 9, rows_compared=9, max_abs_diff=0.0, problems=())
 
 
 def files_of(folder: Path) -> list[str]:

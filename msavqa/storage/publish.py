@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -49,7 +50,11 @@ def publish(
     rows = [row for staged in shards.values() for row in staged.rows]
     with staging.no_room(path.parent):
         sidecars = metadata_files(
-            specs, rows=len(rows), slots=slots, fingerprint=fingerprint, attributes=attributes
+            specs,
+            valid=[row["status"] == "ok" for row in rows],
+            slots=slots,
+            fingerprint=fingerprint,
+            attributes=attributes,
         )
         sidecars[fmt.ROWS_FILE] = rows_parquet(rows)
         written = {}
@@ -67,12 +72,12 @@ def publish(
 def metadata_files(
     specs: Sequence[ArraySpec],
     *,
-    rows: int,
+    valid: Sequence[bool],
     slots: int,
     fingerprint: Mapping[str, object],
     attributes: Mapping[str, object],
 ) -> dict[str, bytes]:
-    """The `zarr.json` files of a store by relative path, as zarr itself writes them.
+    """The `zarr.json` files of a store by relative path, and its array `valid`, as zarr itself writes them.
 
     The group's file repeats the arrays' metadata (zarr's "consolidated metadata"): one read opens a store,
     and zarr need not list a folder in which it does not know our sidecar files.
@@ -88,7 +93,7 @@ def metadata_files(
     for spec in specs:
         group.create_array(
             spec.name,
-            shape=(rows, *spec.shape),
+            shape=(len(valid), *spec.shape),
             chunks=(1, *spec.shape),
             shards=(slots, *spec.shape),
             dtype=spec.dtype,
@@ -96,6 +101,9 @@ def metadata_files(
             compressors=ZstdCodec(level=ZSTD_LEVEL) if spec.compressed else None,
             dimension_names=spec.axes,
         )
+    mask = np.array(valid, dtype=bool)
+    axes = specs[0].axes[:1]
+    group.create_array(fmt.VALID, data=mask, chunks=mask.shape, compressors=None, dimension_names=axes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ZarrUserWarning)  # "not yet part of the specification"
         zarr.consolidate_metadata(memory)

@@ -189,7 +189,8 @@ def open(path: Path | str, *, expect: Mapping[str, object] | None = None) -> Sto
     _check_fingerprint(path, fingerprint, expect or {})
     try:
         records = fmt.parse_records(sidecar)
-        specs = {name: _spec(name, data) for name, data in group["consolidated_metadata"]["metadata"].items()}
+        arrays = group["consolidated_metadata"]["metadata"]
+        specs = {name: _spec(name, data) for name, data in arrays.items() if name != fmt.VALID}
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         got = f"metadata without its {error}" if isinstance(error, KeyError) else str(error)
         raise _refused(

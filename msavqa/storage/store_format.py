@@ -3,8 +3,8 @@
 A store is a zarr v3 group that any zarr reader opens. Every array is sharded: one chunk is one row (a video
 or a prompt), one shard is one file of `rows_per_shard` rows, the same number for all arrays of the store.
 Features carry no codec, so that a shard is raw rows and can be memory-mapped; frames are compressed
-losslessly (zstd). Beside the arrays lie `rows.parquet` (what is known of every row) and `shards.json` (what
-is known of every shard file).
+losslessly (zstd). The one array without shards is `valid`: false for quarantined rows, which are zeros.
+Beside the arrays lie `rows.parquet` (what is known of every row) and `shards.json` (of every file).
 """
 
 import hashlib
@@ -23,6 +23,8 @@ FORMAT = 1
 ROWS_FILE = "rows.parquet"
 SHARDS_FILE = "shards.json"
 METADATA_FILE = "zarr.json"
+VALID = "valid"
+"""The array that tells any zarr reader which rows hold data; our own reader takes that from the rows."""
 MAX_SHARD_ROWS = 256
 """However small a row is, a killed run loses at most this many rows a worker."""
 
@@ -51,8 +53,10 @@ class ArraySpec:
     compressed: bool = False
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise ValueError(f"array name {self.name!r}: expected lower-case letters, digits and _")
+        if not _NAME.fullmatch(self.name) or self.name == VALID:
+            raise ValueError(
+                f"array name {self.name!r}: expected lower-case letters, digits and _, not {VALID}"
+            )
         if len(self.axes) != len(self.shape) + 1:
             raise ValueError(
                 f"array {self.name}: {len(self.axes)} axes for rows of {len(self.shape)} dimensions"
