@@ -10,6 +10,7 @@ import pandas as pd
 from msavqa import params, tables
 from msavqa.evaluation import controls
 from msavqa.evaluation.controls import ControlSettings
+from msavqa.progress import track
 from msavqa.prompts import prompt_id
 from msavqa.storage import store
 from pipeline import stage
@@ -37,13 +38,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         return controls.trees(known, learned["mos"].to_numpy(), wanted, settings=settings)
 
     facts = rows[["video_id", "prompt", "generator"]]
+    todo = [
+        (repeat, name, predict)
+        for repeat in sorted(int(one) for one in splits["repeat"].unique())
+        for name, predict in (("no_pixel", no_pixel), ("clipsim", clipsim), ("trees", trees))
+    ]
     found = []
-    for repeat in sorted(int(one) for one in splits["repeat"].unique()):
+    for repeat, name, predict in track(todo, description="controls", total=len(todo), unit="controls"):
         known = tables.learning_labels(manifest, splits, repeat=repeat).merge(facts, on="video_id")
         tested = splits[(splits["repeat"] == repeat) & (splits["role"] == "test")].merge(facts, on="video_id")
-        for name, predict in (("no_pixel", no_pixel), ("clipsim", clipsim), ("trees", trees)):
-            table = controls.predictions(known, tested, repeat=repeat, control=name, predict=predict)
-            found.append(table)
+        found.append(controls.predictions(known, tested, repeat=repeat, control=name, predict=predict))
     scores = pd.concat(found, ignore_index=True)
     tables.write_controls(scores, Path("runs") / dataset / "controls" / "predictions.parquet")
     print(f"{dataset}: {scores['control'].nunique()} controls on {len(rows)} videos")

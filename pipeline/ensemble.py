@@ -9,6 +9,7 @@ import pandas as pd
 from msavqa import params, tables
 from msavqa.evaluation import ensemble
 from msavqa.evaluation.ensemble import EnsembleSettings
+from msavqa.progress import track
 from pipeline import stage
 
 
@@ -26,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         branch: tables.read_predictions(runs / branch / "shuffled.parquet") for branch in settings.branches
     }
     joined, controls, fitted = [], [], {}
-    for repeat in sorted(int(one) for one in splits["repeat"].unique()):
+    repeats = sorted(int(one) for one in splits["repeat"].unique())
+    for repeat in track(repeats, description="ensemble", total=len(repeats), unit="repeats"):
         known = tables.learning_labels(manifest, splits, repeat=repeat)
         found, scores = ensemble.join(predictions, known, settings=settings, repeat=repeat)
         fitted[f"repeat{repeat}"] = found.to_dict()

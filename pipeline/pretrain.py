@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ from msavqa.learning import fit, folds, model
 from msavqa.learning.fit import TrainSettings
 from msavqa.learning.pretrain_settings import PretrainSettings
 from msavqa.learning.ranks import Ranks
+from msavqa.progress import Progress
 from pipeline import stage
 
 OUT = Path("runs/pretrain/segment")
@@ -42,7 +44,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         live=stage.live_folder("pretrain"),
     )
     ranks = Ranks.join(fit.device_of(work.train))
-    done = folds.run_job(folds.open_work(work), folds.Job(repeat=0, fold=folds.FINAL), ranks=ranks)
+    job = folds.Job(repeat=0, fold=folds.FINAL)
+    epochs = Progress("pretrain segment", total=settings.epochs, unit="epochs")
+    with epochs if ranks.leads else nullcontext():
+        tell = epochs.advance if ranks.leads else lambda: None
+        done = folds.run_job(folds.open_work(work), job, ranks=ranks, epoch=tell)
     if ranks.leads:
         model.save(done.weights, OUT / "weights.safetensors")
         history = pd.DataFrame(done.history)

@@ -4,15 +4,16 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
 
 from msavqa import params, tables
-from msavqa.learning import fit, folds, model
+from msavqa.learning import fit, folds, model, side_by_side
 from msavqa.learning.fit import TrainSettings
 from msavqa.learning.ranks import Ranks
-from msavqa.progress import track
+from msavqa.progress import Progress
 from pipeline import stage
 
 PRETRAINED = {"segment": Path("runs/pretrain/segment/weights.safetensors")}
@@ -39,8 +40,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     ranks = Ranks.join(fit.device_of(work.train))
     todo = folds.jobs(work.splits)
-    running = folds.run(work, todo, ranks=ranks)
-    done = list(track(running, description=f"train {branch}", total=len(todo), unit="models"))
+    epochs = Progress(f"train {branch}", total=len(todo) * work.train.epochs, unit="epochs")
+    with epochs if ranks.leads else nullcontext():
+        tell = epochs.advance if ranks.leads else lambda: None
+        done = list(side_by_side.run(work, todo, ranks=ranks, epoch=tell))
     if ranks.leads:
         write(done, out)
         stage.write_seconds(Path("runs") / dataset / "seconds" / f"train_{branch}.json", since=began)

@@ -11,7 +11,7 @@ from torch import nn
 
 from msavqa import tables
 from msavqa.evaluation import metrics
-from msavqa.learning import checkpoint_file, fit, folds, model, optimise
+from msavqa.learning import checkpoint_file, fit, folds, model, optimise, side_by_side
 from msavqa.learning.fit import FitError
 from msavqa.learning.folds import FINAL, Job, Outcome, Work
 from msavqa.learning.ranks import Ranks
@@ -101,7 +101,7 @@ def test_labels_of_validation_rows_change_the_history_and_nothing_else(world: Wo
 
 def test_every_row_is_scored_once_by_a_model_that_did_not_learn_from_it(world: World) -> None:
     todo = work(world)
-    done = list(folds.run(todo, folds.jobs(world.splits), ranks=ALONE))
+    done = list(side_by_side.run(todo, folds.jobs(world.splits), ranks=ALONE))
     scores = pd.concat([outcome.scores for outcome in done])
     assert not scores["video_id"].duplicated().any()
     merged = scores.merge(world.splits, on="video_id", suffixes=("", "_split"))
@@ -117,15 +117,6 @@ def test_every_row_is_scored_once_by_a_model_that_did_not_learn_from_it(world: W
         folds.open_work(dataclasses.replace(todo, manifest=changed)), fold0.job, ranks=ALONE
     )
     assert again.scores.equals(fold0.scores)
-
-
-@pytest.mark.slow
-def test_models_trained_side_by_side_are_those_trained_one_after_the_other(world: World) -> None:
-    todo = folds.jobs(world.splits)
-    in_turn = {o.job: o for o in folds.run(work(world), todo, ranks=ALONE)}
-    at_once = {o.job: o for o in folds.run(work(world, train={"processes": 2}), todo, ranks=ALONE)}
-    assert set(in_turn) == set(at_once) == set(todo)
-    assert all(same(in_turn[job], at_once[job]) for job in todo)
 
 
 class Killed(Exception):

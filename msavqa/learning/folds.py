@@ -1,13 +1,11 @@
 """Out-of-fold, validation and test scores of one branch: a model for each fold, and one on all training rows.
 
 Labels come from `tables.learning_labels`, which knows no test row. A fold's model scores the training rows it
-never saw; the final model scores validation and test rows. On a CPU the models train side by side.
+never saw; the final model scores validation and test rows.
 """
 
 import hashlib
-import multiprocessing
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from msavqa import launch, memory, tables
+from msavqa import memory, tables
 from msavqa.learning import checkpoint_file, fit, inputs, live, model, other_prompts, tail, trainable
 from msavqa.learning.branch_parts import Output, Shapes, standardised
 from msavqa.learning.fit import Labels, Record, TrainSettings
@@ -114,21 +112,6 @@ def jobs(splits: pd.DataFrame) -> list[Job]:
     return [Job(repeat, FINAL) for repeat in repeats] + parts
 
 
-def run(work: Work, todo: Sequence[Job], *, ranks: Ranks) -> Iterator[Outcome]:
-    """Trains the jobs' models, as they finish; which process trains one changes nothing of it."""
-    processes = min(work.train.processes, len(todo))
-    if processes == 1 or ranks.count > 1 or fit.device_of(work.train).type != "cpu":
-        opened = open_work(work)
-        for job in todo:
-            yield run_job(opened, job, ranks=ranks)
-        return
-    # spawn: a forked child of a process that has run torch's thread pool can hang in it.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_start, initargs=(work,)) as pool:
-        for done in as_completed([pool.submit(_run_here, job) for job in todo]):
-            yield done.result()
-
-
 def open_work(work: Work) -> Opened:
     """Opens features and tails in this process."""
     memory.keep_freed()
@@ -158,8 +141,8 @@ def open_work(work: Work) -> Opened:
     )
 
 
-def run_job(opened: Opened, job: Job, *, ranks: Ranks) -> Outcome:
-    """Trains one model and scores the rows it did not learn from."""
+def run_job(opened: Opened, job: Job, *, ranks: Ranks, epoch: Callable[[], None] = lambda: None) -> Outcome:
+    """Trains one model and scores the rows it did not learn from; `epoch` is called after each epoch."""
     work = opened.work
     known = tables.learning_labels(work.manifest, work.splits, repeat=job.repeat)
     training = known[known["role"] == "train"]
@@ -180,6 +163,11 @@ def run_job(opened: Opened, job: Job, *, ranks: Ranks) -> Outcome:
     if work.live is not None and job.fold == FINAL and ranks.leads:
         shown = work.live / f"repeat{job.repeat}"
     with live.following(shown) as follow:
+
+        def ended(record: Mapping[str, int | float]) -> None:
+            follow(record)
+            epoch()
+
         history = fit.fit(
             net,
             inputs=opened.inputs,
@@ -192,7 +180,7 @@ def run_job(opened: Opened, job: Job, *, ranks: Ranks) -> Outcome:
             optimiser_settings=work.settings.optimiser,
             seed=seed,
             checkpoint=_checkpoint(opened, job),
-            follow=follow,
+            follow=ended,
             ranks=ranks,
         )
     if job.fold == FINAL:
@@ -284,16 +272,3 @@ def _checkpoint(opened: Opened, job: Job) -> Path | None:
     ]
     digest = checkpoint_file.key(facts, "msavqa.learning.folds", f"msavqa.branches.{work.branch}")
     return work.checkpoints / f"{work.branch}-{digest}-repeat{job.repeat}-fold{job.fold}.pt"
-
-
-_here: list[Opened] = []
-"""What `_start` opened in a worker process."""
-
-
-def _start(work: Work) -> None:
-    launch.end_with_parent()
-    _here.append(open_work(work))
-
-
-def _run_here(job: Job) -> Outcome:
-    return run_job(_here[0], job, ranks=Ranks(rank=0, count=1))
