@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
+from msavqa import progress
 from msavqa.evaluation import calibration, metrics
 from msavqa.evaluation.metrics import Interval, Statistic
 from msavqa.params import Settings
@@ -54,7 +55,9 @@ def flat_metrics(results: Results, settings: BootstrapSettings) -> dict[str, int
     """All figures of reports/metrics.json, finite numbers by name, the headline first."""
     tested, found = results.tested, dict[str, float]()
     mapped = _mapped(results)
-    for name, (column, statistic) in HEADLINE.items():
+    for name, (column, statistic) in progress.track(
+        HEADLINE.items(), description="report: figures", total=len(HEADLINE), unit="figures"
+    ):
         found |= _figure(name, interval(mapped, column, statistic=statistic, settings=settings))
         found[f"{name}_sd"] = deviation(mapped, column, statistic)
     found["within_generator_srcc"] = within_generator(results, "raw")
