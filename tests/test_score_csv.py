@@ -211,6 +211,13 @@ def test_a_csv_that_cannot_be_read_is_refused_before_anything_starts(
     assert str(refusal.value).replace(f"{tmp_path}/", "") == said
 
 
+def test_an_out_that_is_a_folder_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "videos.csv").write_text("video,prompt\na,b\n", encoding="utf-8")
+    with pytest.raises(CsvError) as refusal:
+        run_csv(tmp_path / "no model", tmp_path, out=tmp_path)
+    assert str(refusal.value) == f"1 problem in {tmp_path}; choose another --out:\n  - it is a folder"
+
+
 def test_a_missing_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "videos.csv").write_text("video,prompt\na,b\n", encoding="utf-8")
     with pytest.raises(BundleError):

@@ -117,6 +117,8 @@ def _check_out(out: Path, path: Path) -> None:
     problem = ""
     if out.exists() and out.samefile(path):
         problem = "it is the csv that is to be scored"
+    elif out.is_dir():
+        problem = "it is a folder"
     elif out.is_file() and out.stat().st_size > 0:
         with out.open("rb") as file:
             if file.readline() != _line(HEADER).encode():
