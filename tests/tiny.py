@@ -1,4 +1,4 @@
-"""A tiny world in a clone of its own: the whole project, a dozen videos, networks trained for seconds."""
+"""A tiny world in a clone of its own: the whole project, 96 videos, networks trained for seconds."""
 
 import os
 import re
@@ -79,6 +79,7 @@ def checkout(target: Path) -> Path:
         if (ROOT / name).is_file() and not (ROOT / name).is_symlink():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
+    shutil.copy2(ROOT / "presets/sample.yaml", target / "params.yaml")  # whatever is being tried out here
     edit(target / "data/sample/params.yaml", TINY_WORLD)
     edit(target / "params.yaml", TINY_PARAMS)
     commit(target, "tiny world", first=True)
