@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from msavqa import params, tables
+from msavqa import outs, params, tables
 from msavqa.evaluation import ensemble
 from msavqa.evaluation.ensemble import EnsembleSettings
 from msavqa.progress import track
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     out = runs / "ensemble"
     tables.write_predictions(pd.concat(joined, ignore_index=True), out / "predictions.parquet")
     tables.write_controls(pd.concat(controls, ignore_index=True), out / "controls.parquet")
-    (out / "ensemble.json").write_text(json.dumps(fitted, indent=2) + "\n", encoding="utf-8")
+    outs.fresh(out / "ensemble.json").write_text(json.dumps(fitted, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from msavqa import params, tables
+from msavqa import outs, params, tables
 from msavqa.branches import segment
 from msavqa.evaluation import metrics
 from msavqa.learning import fit, folds, model
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if ranks.leads:
         model.save(done.weights, OUT / "weights.safetensors")
         history = pd.DataFrame(done.history)
-        history.to_csv(OUT / "history.csv", index=False, float_format="%.6g")
+        history.to_csv(outs.fresh(OUT / "history.csv"), index=False, float_format="%.6g")
         labelled = done.scores.merge(work.manifest[["video_id", "mos"]], on="video_id").dropna()
         test = labelled[labelled["role"] == "test"]
         found = metrics.srcc(score=test["score"], mos=test["mos"]) if len(test) > 2 else float("nan")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from msavqa import params, tables
+from msavqa import outs, params, tables
 from msavqa.learning import fit, folds, model, side_by_side
 from msavqa.learning.fit import TrainSettings
 from msavqa.learning.ranks import Ranks
@@ -63,11 +63,11 @@ def write(done: Sequence[folds.Outcome], out: Path) -> None:
     shuffled = pd.concat([outcome.shuffled for outcome in final], ignore_index=True)
     tables.write_predictions(shuffled, out / "shuffled.parquet")
     attention = pd.concat([outcome.attention for outcome in final], ignore_index=True)
-    attention.to_parquet(out / "attention.parquet", index=False)
+    attention.to_parquet(outs.fresh(out / "attention.parquet"), index=False)
     history = [{"repeat": outcome.job.repeat, **record} for outcome in final for record in outcome.history]
-    pd.DataFrame(history).to_csv(out / "history.csv", index=False, float_format="%.6g")
+    pd.DataFrame(history).to_csv(outs.fresh(out / "history.csv"), index=False, float_format="%.6g")
     facts = json.dumps(final[0].facts, indent=2, sort_keys=True) + "\n"
-    (out / "settings.json").write_text(facts, encoding="utf-8")
+    outs.fresh(out / "settings.json").write_text(facts, encoding="utf-8")
 
 
 if __name__ == "__main__":

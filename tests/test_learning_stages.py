@@ -1,6 +1,8 @@
 """The stages that learn, one after the other on a made-up world: pretrain, train, controls, ensemble."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -109,3 +111,28 @@ def test_a_stage_run_again_writes_the_same_bytes(project: Path, monkeypatch: pyt
         "history.csv",
         "settings.json",
     }
+
+
+def test_a_stage_run_by_hand_leaves_dvcs_cached_copies_alone(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    runs = project / "runs"
+    shutil.rmtree(runs, ignore_errors=True)
+
+    def by_hand() -> None:
+        pretrain.main([])
+        for branch in BRANCHES:
+            train.main(["world", branch])
+        controls.main(["world"])
+        ensemble.main(["world"])
+
+    by_hand()
+    written = [path for path in runs.rglob("*") if path.is_file()]
+    for number, path in enumerate(written):
+        os.link(path, tmp_path / str(number))
+        path.chmod(0o444)
+    by_hand()
+    again = [path for number, path in enumerate(written) if path.samefile(tmp_path / str(number))]
+    assert len(written) > 20
+    assert again == []
