@@ -1,6 +1,7 @@
 """What stages share: coordinates from argv, refusals as a sentence, what they cost, where progress shows."""
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -26,6 +27,7 @@ def write_seconds(path: Path, *, since: float) -> None:
     A file of its own, that the report alone depends on: results that came out the same run nothing again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # it may be DVC's cached copy under a second name
     text = json.dumps({"seconds": round(time.monotonic() - since, 3)})
     path.write_text(text + "\n", encoding="utf-8")
 
@@ -43,9 +45,21 @@ def live_folder(name: str) -> Path | None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a stage; a refusal is printed as its sentence and ends the process with 2."""
+    """Runs a stage; a refusal, or a full disk, is printed as its sentence and ends the process with 2."""
     try:
         main()
     except MsavqaError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        refusal = MsavqaError(
+            what="Full disk",
+            where=error.filename or Path.cwd(),
+            got="no space left",
+            expected="room for what the stage writes",
+            next_step="free some space and run again",
+        )
+        print(f"error: {refusal}", file=sys.stderr)
         sys.exit(2)

@@ -2,7 +2,8 @@
 
 Run as a program it writes that store, for tests that kill it. `python -m tests.stores OUT SECONDS WORKERS`
 sleeps before each shard. `python -m tests.stores OUT --die-at-every-call` kills a copy of itself at every
-call that changes the disk, runs again, and prints after which moments the store was not the same to the byte.
+call that changes the disk, runs again, and prints after which moments the store was not the same to the byte;
+with `--over-a-store` an older store stands there, of other rows, which the run replaces.
 """
 
 import hashlib
@@ -144,7 +145,7 @@ def write_slowly(root: Path, seconds: float, workers: int) -> None:
     world.write(compute=partial(compute_rows, world.ids, world.sha256s, seconds), launcher=launcher)
 
 
-def die_at_every_call(root: Path) -> list[int]:
+def die_at_every_call(root: Path, *, over: bool) -> list[int]:
     """Kills a forked copy at the first, second, ... call that changes the disk; gives the harmful moments.
 
     `root/whole` holds the store of an uninterrupted run.
@@ -155,6 +156,9 @@ def die_at_every_call(root: Path) -> list[int]:
     for moment in itertools.count(1):
         here = root / str(moment)
         here.mkdir()
+        if over:
+            older = World(here)
+            World(here, [*older.ids[:5], "77"], [*older.sha256s[:5], "older"]).write()
         write = partial(write_slowly, here, 0.0, 1)
         if _in_a_copy(partial(_die_at, moment, write)) == 0:
             print(f"{moment - 1} moments")
@@ -197,7 +201,7 @@ def _die_at(moment: int, work: Callable[[], None]) -> None:
 
 if __name__ == "__main__":
     target, *rest = sys.argv[1:]
-    if rest == ["--die-at-every-call"]:
-        print(f"harmed: {die_at_every_call(Path(target))}")
+    if rest[0] == "--die-at-every-call":
+        print(f"harmed: {die_at_every_call(Path(target), over='--over-a-store' in rest)}")
     else:
         write_slowly(Path(target), float(rest[0]), int(rest[1]))

@@ -79,12 +79,13 @@ def test_an_error_while_computing_keeps_what_is_finished(world: World, fresh: Wo
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("over", [[], ["--over-a-store"]])
 def test_killed_at_every_call_that_changes_the_disk_a_run_resumes_to_the_same_bytes(
-    tmp_path: Path, root: Path
+    tmp_path: Path, root: Path, over: list[str]
 ) -> None:
     (tmp_path / "whole").mkdir()
     World(tmp_path / "whole").write()
-    command = [sys.executable, "-m", "tests.stores", str(tmp_path), "--die-at-every-call"]
+    command = [sys.executable, "-m", "tests.stores", str(tmp_path), "--die-at-every-call", *over]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=500, check=True)
     moments, harmed = done.stdout.splitlines()
     assert int(moments.split()[0]) > 100
@@ -146,6 +147,20 @@ def test_a_full_disk_is_a_sentence_and_the_run_resumes(
     world.write()
     assert len(world.computed) == {0: 10, 1: 6, 2: 2, 3: 0}[made]
     assert same_as_fresh(world, fresh)
+
+
+def test_a_disk_that_is_full_from_the_start_is_a_sentence(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    world.path.parent.mkdir()
+    monkeypatch.setattr(os, "mkdir", full)
+    with pytest.raises(DiskFullError, match=r"^Full disk in .*: got no space left, expected room for one "):
+        world.write()
+    monkeypatch.undo()
+    assert world.write().computed == 10
 
 
 def test_nothing_is_edited_in_place(world: World) -> None:

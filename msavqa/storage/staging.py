@@ -190,8 +190,10 @@ def no_room(where: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """Marks a staging folder as in use; if nobody else does, removes what killed runs left half-written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as lock:
+    with no_room(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = (folder / LOCK).open("w")
+    with opened as lock:
         if _lock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB):
             for left in folder.glob("*.partial"):
                 shutil.rmtree(left, ignore_errors=True)

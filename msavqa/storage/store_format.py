@@ -53,10 +53,10 @@ class ArraySpec:
     compressed: bool = False
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or self.name == VALID:
-            raise ValueError(
-                f"array name {self.name!r}: expected lower-case letters, digits and _, not {VALID}"
-            )
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"array name {self.name!r}: expected lower-case letters, digits and _")
+        if self.name == VALID:
+            raise ValueError(f"array name {self.name!r}: taken by the store itself")
         if len(self.axes) != len(self.shape) + 1:
             raise ValueError(
                 f"array {self.name}: {len(self.axes)} axes for rows of {len(self.shape)} dimensions"
