@@ -23,6 +23,8 @@ def test_auto_takes_ram_while_all_processes_fill_at_most_half_of_it(
     world = feature_world.make(tmp_path, videos=VIDEOS)
     pages = {"SC_PHYS_PAGES": memory, "SC_PAGE_SIZE": 1}
     monkeypatch.setattr(os, "sysconf", pages.__getitem__)
+    monkeypatch.setattr(inputs, "MEMINFO", tmp_path / "none")
+    monkeypatch.setattr(inputs, "CGROUP_LIMITS", ())
     opened = inputs.open_inputs(
         {"features": ("frame", "stage", "pooled")},
         features=world.features,
@@ -33,3 +35,24 @@ def test_auto_takes_ram_while_all_processes_fill_at_most_half_of_it(
         processes=processes,
     )
     assert opened.resident == expected
+
+
+@pytest.mark.parametrize(
+    ("available", "limit", "expected"),
+    [("900", "max", 900 * 1024), ("900", "800", 800), ("2000", "max", 1_000_000), (None, None, 1_000_000)],
+)
+def test_what_is_free_is_the_least_of_physical_available_and_the_containers(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    available: str | None,
+    limit: str | None,
+    expected: int,
+) -> None:
+    pages = {"SC_PHYS_PAGES": 1_000_000, "SC_PAGE_SIZE": 1}
+    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
+    monkeypatch.setattr(inputs, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(inputs, "CGROUP_LIMITS", (tmp_path / "max", tmp_path / "none"))
+    if available and limit:
+        (tmp_path / "meminfo").write_text(f"MemTotal: 99 kB\nMemAvailable:   {available} kB\n")
+        (tmp_path / "max").write_text(f"{limit}\n")
+    assert inputs.free_memory() == expected

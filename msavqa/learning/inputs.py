@@ -1,5 +1,6 @@
 """Cached features as batches: which videos are usable, where their features reside, one batch at a time."""
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +22,14 @@ from msavqa.storage import store
 
 Resident = Literal["auto", "ram", "device", "stream"]
 """Where features wait: RAM, the accelerator's memory, or on disk behind the memory map. `auto` takes the
-accelerator where they fill at most half of what is free, RAM where they fill at most half of the machine's
-(for all processes together), and streams otherwise."""
+accelerator where they fill at most half of what is free, RAM where they fill at most half of what is free
+there (for all processes together), and streams otherwise."""
+MEMINFO = Path("/proc/meminfo")
+CGROUP_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+"""Where a container's limit stands, in cgroups of version 2 and 1."""
 
 Rows = npt.NDArray[np.int64]
 PROMPT_TRUNK = "clip_text"
@@ -208,5 +215,16 @@ def _place(
     need = 2 * sum(stores[trunk].nbytes(array) for trunk, array in arrays)
     if device.type == "cuda" and need <= torch.cuda.mem_get_info(device)[0]:
         return "device"
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return "ram" if need * processes <= memory else "stream"
+    return "ram" if need * processes <= free_memory() else "stream"
+
+
+def free_memory() -> int:
+    """Bytes that may be filled: of what the machine has, of what is available now, of the cgroup's limit."""
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    with contextlib.suppress(OSError, StopIteration):
+        lines = MEMINFO.read_text(encoding="ascii").splitlines()
+        found.append(next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")))
+    for limit in CGROUP_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # "max": no limit
+            found.append(int(limit.read_text(encoding="ascii")))
+    return min(found)
