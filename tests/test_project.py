@@ -83,6 +83,12 @@ def test_a_package_file_holds_a_docstring_and_at_most_a_lazy_look_up(path: Path)
     assert path == Path("msavqa/__init__.py") or len(tree.body) == 1
 
 
+def test_a_video_that_timed_out_is_read_again_with_more_time() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    assert "index.timeout_seconds" in stages["index"]["do"]["params"]
+    assert "decode" in stages["decode"]["do"]["params"]  # its own time is in this block
+
+
 def test_make_says_what_a_python_without_venv_lacks(tmp_path: Path) -> None:
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
