@@ -65,3 +65,20 @@ def test_adopt_stages_every_shard_once(world: World, tmp_path: Path, monkeypatch
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     assert say("adopt", world.path).stdout == f"{world.path}: 3 of 3 shards newly staged\n"
     assert say("adopt", world.path).stdout == f"{world.path}: 0 of 3 shards newly staged\n"
+
+
+def test_clean_keeps_what_the_stores_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    made = World(tmp_path)
+    path = tmp_path / "features" / "mine" / "tiny.zarr"
+    path.parent.mkdir(parents=True)
+    made.write(path=path)
+    made.ids.append("77")
+    made.sha256s.append("new")
+    made.write(path=path)
+    assert say("clean").stdout == "1 staged shards removed, 0.0 MB freed\n"
+    assert say("clean").stdout == "0 staged shards removed, 0.0 MB freed\n"
+    made.computed.clear()
+    made.write(path=path)
+    assert made.computed == []

@@ -1,4 +1,4 @@
-"""`msavqa features`: what is in a store, whether it is whole, handed on as HDF5, taken over."""
+"""`msavqa features`: what is in a store, whether it is whole, handed on as HDF5, taken over, cleaned up."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    help="Look at, check, export and import feature stores.", no_args_is_help=True, rich_markup_mode=None
+    help="Look at, check, export and import feature stores, and clean up behind them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 Place = Annotated[
@@ -24,7 +26,7 @@ LOOK = "the files are whole: look for what changed since then, the code, a libra
 
 @app.callback()
 def group() -> None:
-    """Look at, check, export and import feature stores."""
+    """Look at, check, export and import feature stores, and clean up behind them."""
 
 
 @app.command(
@@ -98,6 +100,19 @@ def adopt(path: Place) -> None:
     found = store.open(path)
     count = publish.adopt(path, staging_root=recompute.staging_root(found))
     print(f"{path}: {count} of {len(found.records.shards)} shards newly staged")
+
+
+@app.command(
+    "clean",
+    help="Remove staged shards that no store below features/ holds: work of unfinished runs and older lists.",
+    epilog="\b\nExample:\n  msavqa features clean",
+)
+def clean() -> None:
+    """Frees what only unfinished runs and older lists of videos would use."""
+    from msavqa.storage import publish
+
+    cleaned = publish.clean(keep=sorted(Path("features").glob("*/*.zarr")))
+    print(f"{cleaned.shards} staged shards removed, {cleaned.bytes / 1e6:.1f} MB freed")
 
 
 @app.command(
