@@ -13,6 +13,7 @@ import torch
 import msavqa
 from msavqa.errors import MsavqaError
 from msavqa.scoring import bundle
+from msavqa.scoring.bundle import BundleError
 from msavqa.scoring.perception import PerceptionError
 from msavqa.scoring.reference import Reference
 from msavqa.scoring.score import STILL, Asked, Scorer, frame_change, load
@@ -243,6 +244,26 @@ def test_a_bundle_whose_settings_make_other_features_is_refused(random_bundle: P
     assert str(refusal.value) == (
         "Frozen network in trunk 'frame': got resize 40, expected 32, as in training; export the model "
         "again, or use the msavqa that exported it."
+    )
+
+
+@pytest.mark.parametrize("part", ["trunk", "branch"])
+def test_a_bundle_with_settings_of_another_msavqa_is_refused(
+    random_bundle: Path, video: Path, part: str
+) -> None:
+    found = bundle.load(random_bundle)
+    if part == "trunk":
+        trunk = {**found.trunks["frame"], "novel": 1}
+        changed = dataclasses.replace(found, trunks={**found.trunks, "frame": trunk})
+    else:
+        facts = found.branches["frame"]
+        branch = {**facts, "settings": {**facts["settings"], "novel": 1}}
+        changed = dataclasses.replace(found, branches={**found.branches, "frame": branch})
+    with Scorer(changed) as other, pytest.raises(BundleError) as refusal:
+        other.score(video, PROMPT)
+    assert str(refusal.value) == (
+        f"Model bundle in the settings of {part} 'frame': got novel: Extra inputs are not permitted, "
+        "expected the settings that this msavqa knows; export the model again, or use the msavqa that exported it."
     )
 
 

@@ -15,12 +15,15 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from msavqa.errors import MsavqaError
 from msavqa.evaluation.calibration import Calibration
 from msavqa.evaluation.ensemble import Ensemble
 from msavqa.networks import weights
+from msavqa.params import Settings
 from msavqa.scoring.reference import Reference
 
 FORMAT = "msavqa-bundle/1"
@@ -29,6 +32,8 @@ CARD = "README.md"
 COPIED = (*weights.SAFETENSORS, *weights.TORCH, ".json")
 """What `trunks.<trunk>` may name that is a file of the user's; the rest is names and our own sources."""
 EXPORT_AGAIN = "export the bundle again with `msavqa export`"
+
+S = TypeVar("S", bound=Settings)
 
 
 class BundleError(MsavqaError):
@@ -144,6 +149,21 @@ def load(path: Path | str) -> Bundle:
         reference=Reference.from_dict(contents["reference"]),
         digest=str(digest),
     )
+
+
+def parsed(kind: type[S], settings: Mapping[str, Any], *, where: str) -> S:
+    """A block of a bundle's settings; raises `BundleError` where this msavqa knows others."""
+    try:
+        return kind.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BundleError(
+            what="Model bundle",
+            where=f"the settings of {where}",
+            got=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+            expected="the settings that this msavqa knows",
+            next_step="export the model again, or use the msavqa that exported it",
+        ) from None
 
 
 def _contents(folder: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from msavqa.errors import MsavqaError
 from msavqa.extraction.network import Network, Video
 from msavqa.networks import preprocess
 from msavqa.params import Settings
+from msavqa.scoring import bundle
 from msavqa.storage.store_format import ArraySpec
 
 TEXT = "clip_text"
@@ -51,7 +52,9 @@ class Trunk:
         """
         module = importlib.import_module(f"msavqa.trunks.{settings['kind']}")
         kind: type[Settings] = module.TrunkSettings
-        now = json.loads(json.dumps(module.fingerprint(kind.model_validate(settings))))
+        now = json.loads(
+            json.dumps(module.fingerprint(bundle.parsed(kind, settings, where=f"trunk {name!r}")))
+        )
         versions = now.pop("versions")
         for key, value in now.items():
             if fingerprint.get(key) != value:

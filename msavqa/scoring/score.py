@@ -232,7 +232,7 @@ def _networks(found: Bundle) -> tuple[Perception, dict[str, Branch]]:
 
 def _branch(found: Bundle, name: str) -> Branch:
     facts, module = found.branches[name], model.branch(name)
-    settings = module.BranchSettings.model_validate(facts["settings"])
+    settings = bundle.parsed(module.BranchSettings, facts["settings"], where=f"branch {name!r}")
     shapes = Shapes.from_dict(facts["shapes"])
     tails = {
         trunk: make(found.trunks[trunk]["weights"], facts["architectures"][trunk])
