@@ -11,7 +11,8 @@ extraction of prompts, frames and statistics.
 (pages that they share count for each), `peak_of` the stage; `dvc_rss_mb` DVC's own process; `stages_s` the
 seconds a stage's process lived. `repro_noop_s` is `dvc repro` again. `add_one_s` is `dvc repro` after one
 more video at the end of the csv: `add_one` says how many rows were computed, and how many shards of each
-store have other bytes than before, over their number.
+store have other bytes than before, over their number. The last line holds the figures of the last size, and
+those of every size as `runs`.
 """
 
 import argparse
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             shards.startswith("1/") for run in runs for shards in run["add_one"]["shards"].values()
         ),
     }
-    print(json.dumps({"runs": runs, "peak_rss_ratio": round(ratio, 3), "reached": reached}))
+    print(json.dumps({**runs[-1], "runs": runs, "peak_rss_ratio": round(ratio, 3), "reached": reached}))
     return 0 if all(reached.values()) else 1
 
 

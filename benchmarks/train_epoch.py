@@ -139,6 +139,7 @@ def measure(folder: Path, given: argparse.Namespace) -> dict[str, float | int | 
         "ratio": round(online_s / cached_s, 1),
         "max_abs_diff": float((ours - theirs).abs().max()),
         "videos": given.videos,
+        "extrapolated": "from batches of measured_* videos to an epoch of `videos`",
         "measured_online_videos_a_batch": given.online,
         "measured_cached_videos_a_batch": given.batch,
         "threads": torch.get_num_threads(),
