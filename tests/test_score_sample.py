@@ -1,5 +1,6 @@
 """The sample world's own model: scores are the pipeline's, and fall when a video or its prompt gets worse."""
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from scipy.ndimage import gaussian_filter
 
-from data.sample import grammar
+from data.sample import film, generators, grammar
 from msavqa import tables
 from msavqa.errors import MsavqaError
 from msavqa.scoring.score import Asked, Scorer, load
 from msavqa.videos import decode
+from msavqa.videos.decode import Decoded
 from tests import media
 from tests.conftest import ROOT, skip_or_fail
 
@@ -61,21 +65,32 @@ def test_the_interval_covers_the_test_videos_as_often_as_it_says() -> None:
     assert metrics["interval_coverage"] == pytest.approx(0.9, abs=0.03)
 
 
-def test_another_prompt_lowers_the_mean_score_of_nearly_every_aligned_video(
+def raw(scorer: Scorer, decoded: Decoded, prompt: str) -> float:
+    return scorer.judge(decoded, video="", prompt=prompt).raw
+
+
+def decoded_of(scorer: Scorer, path: Path) -> Decoded:
+    return decode.decode(path, frames=scorer.bundle.frames, box=scorer.bundle.box)
+
+
+def test_another_prompt_lowers_the_mean_score_of_nearly_every_video(
     scorer: Scorer, tested: pd.DataFrame
 ) -> None:
-    aligned = tested[(tested["misalignment"] == 0) & (tested["mutation"] == 0)]
-    rows = aligned.iloc[:: max(1, len(aligned) // 30)].head(30)
+    """Of all 300 test videos 89% fell (LOG.md): 99% of those that show their prompt, 94% of those that show
+    anything of it, and 26% of the 23 that show nothing of it: their own prompt is as wrong as another."""
     prompts = sorted(set(tested["prompt"]))
-    asked, owners = [], []
+    rows = tested.iloc[::2]
+    lowered = []
     for number, row in enumerate(rows.itertuples()):
         others = [prompt for prompt in prompts if different(str(row.prompt), prompt) >= 2]
-        chosen = np.random.default_rng(number).choice(others, size=4, replace=False)
-        asked += [Asked(VIDEOS / str(row.path), str(prompt)) for prompt in (row.prompt, *chosen)]
-        owners.append(row.video_id)
-    raw = values(scorer, asked).reshape(len(owners), 5)
-    lowered = raw[:, 1:].mean(axis=1) < raw[:, 0]
-    assert lowered.mean() >= 0.9, [owner for owner, good in zip(owners, lowered, strict=True) if not good]
+        chosen = np.random.default_rng(number).choice(others, size=3, replace=False)
+        decoded = decoded_of(scorer, VIDEOS / str(row.path))
+        own, *swapped = (raw(scorer, decoded, str(prompt)) for prompt in (row.prompt, *chosen))
+        lowered.append(np.mean(swapped) < own)
+    found = rows.assign(lowered=lowered)
+    assert found["lowered"].mean() >= 0.85
+    assert found.loc[found["misalignment"] < 1, "lowered"].mean() >= 0.9
+    assert found.loc[found["misalignment"] == 0, "lowered"].mean() >= 0.95
 
 
 def different(first: str, second: str) -> int:
@@ -117,3 +132,30 @@ def test_a_spoilt_copy_scores_lower(
             asked.append(Asked(media.write(copy, pictures, options={"crf": "18"}), str(row.prompt)))
     raw = values(scorer, asked).reshape(len(best), 2)
     assert (raw[:, 1] < raw[:, 0]).all(), raw
+
+
+def test_blur_and_a_mutation_lower_nearly_every_ordinary_video(
+    scorer: Scorer, tested: pd.DataFrame, tmp_path: Path
+) -> None:
+    """Of true quality 50 and more, where 95% fell by the blur and 98% by the mutation (LOG.md); below, one
+    is blurred already or so bad that one more fault is lost in it."""
+    settings = yaml.safe_load((ROOT / "data/sample/params.yaml").read_text(encoding="utf-8"))
+    planned = film.plan("t2v", settings["videos"]["prompts"], seed=settings["seed"])
+    recordings = {one.name: one for one in planned}
+    ordinary = tested[(tested["quality_true"] >= 50) & (tested["mutation"] == 0)]
+    rows = ordinary.iloc[:: max(1, len(ordinary) // 30)]
+    lower: dict[str, list[bool]] = {"blur": [], "mutation": []}
+    for number, row in enumerate(rows.itertuples()):
+        recording = recordings[str(row.video_id)]
+        assert recording.prompt == row.prompt
+        decoded = decoded_of(scorer, VIDEOS / str(row.path))
+        soft = gaussian_filter(decoded.frames.astype(np.float32), (0, 1.5, 1.5, 0)).round().astype(np.uint8)
+        change, _ = generators.draw_change(recording.take.shown, np.random.default_rng(number))
+        take = dataclasses.replace(recording.take, changes=(change,))
+        copy = tmp_path / f"{row.video_id}"
+        copy.write_bytes(film.film(dataclasses.replace(recording, take=take)))
+        own = raw(scorer, decoded, recording.prompt)
+        blurry = dataclasses.replace(decoded, frames=soft)
+        lower["blur"].append(raw(scorer, blurry, recording.prompt) < own)
+        lower["mutation"].append(raw(scorer, decoded_of(scorer, copy), recording.prompt) < own)
+    assert {name: np.mean(found) >= 0.9 for name, found in lower.items()} == {"blur": True, "mutation": True}
