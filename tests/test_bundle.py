@@ -2,12 +2,18 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from msavqa.scoring import bundle
 from msavqa.scoring.bundle import BundleError
+from msavqa.scoring.score import load
+from tests import media, tiny
+from tests.conftest import ROOT
+from tests.test_cli import fresh
 
 
 @pytest.fixture
@@ -113,3 +119,47 @@ def test_a_folder_that_is_no_bundle_says_how_to_make_one(tmp_path: Path, exists:
         f"Model bundle in bundle: got {got}, expected a folder with one; run `dvc repro` to train a model "
         "and export it, or give a bundle's folder with --model."
     )
+
+
+def test_a_fresh_process_gives_the_same_json_whatever_the_threads(
+    random_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    media.write(tmp_path / "a.mp4", media.numbered(8))
+    words = ("score", "a.mp4", "--prompt", "a red ball", "--json", "--model", random_bundle)
+    said = []
+    for threads in ("1", "2"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        said.append(fresh(*words, cwd=tmp_path).stdout)
+    assert said[0] == said[1]
+
+
+ALONE = """
+import sys
+sys.modules |= dict.fromkeys(("dvc", "dvclive", "git"))  # importing one of them fails
+from msavqa.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.pipeline
+def test_an_exported_bundle_scores_without_the_training_data_dvc_or_git(
+    tiny_world: Path, tmp_path: Path
+) -> None:
+    made = tmp_path / "made"
+    said = tiny.run("msavqa", "export", "--out", str(made), cwd=tiny_world)
+    assert said.startswith(f"{made}: model {bundle.load(made).digest[:12]}, ")
+    away = tmp_path / "away"
+    away.mkdir()
+    shutil.move(made, away / "model")
+    source = min((tiny_world / "data/sample/videos/t2v").glob("*.mp4"))
+    shutil.copy(source, away / "some.mp4")
+    words = ("score", "some.mp4", "--prompt", "a red ball rolls left", "--model", "model", "--json")
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, *words],
+        cwd=away, env={"PATH": "", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with load(tiny_world / "runs/sample/bundle") as scorer:
+        known = scorer.score(source, "a red ball rolls left")
+    found = json.loads(done.stdout)
+    assert (found["score"], found["low"], found["high"]) == (known.score, known.low, known.high)

@@ -263,8 +263,8 @@ def test_a_bundle_with_settings_of_another_msavqa_is_refused(
         other.score(video, PROMPT)
     assert str(refusal.value) == (
         f"Model bundle in the settings of {part} 'frame': got novel: Extra inputs are not permitted, "
-        "expected the settings that this msavqa knows; export the model again, or use the msavqa that exported "
-        "it."
+        "expected the settings that this msavqa knows; export the model again, or use the msavqa that "
+        "exported it."
     )
 
 

@@ -75,6 +75,7 @@ def test_a_colleague_pulls_and_no_stage_runs_then_a_new_head_retrains_from_the_f
     first: Path, tmp_path: Path
 ) -> None:
     second = share(first, "/mnt/", folder=str(tmp_path / "remote"))
+    assert tiny.repro(second) == []  # without --allow-missing too: the sample world's videos were pulled
     shutil.rmtree(second / "data/sample/videos")
     assert tiny.repro(second, "--allow-missing") == []
 
