@@ -25,6 +25,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(3):
         media.write(folder / f"v{number}.mp4", media.numbered(number + 6))
     videos.project(place, folder)
+    table = tables.read_manifest(place / "data/mine/manifest.parquet")
+    table["prompt"] = ["a ball", "a ball", "word " * 200]
+    tables.write_manifest(table, place / "data/mine/manifest.parquet")
     data = yaml.safe_load((place / "params.yaml").read_text())
     data["trunks"] = {
         "statistics": {"kind": "statistics", "weights": "msavqa/extraction/frame_statistics.py"},
@@ -57,12 +60,20 @@ def test_rows_compute_to_what_is_stored(project: Path, name: str) -> None:
     assert (verified.rows_compared, verified.max_abs_diff) == (3, 0.0)
 
 
-@pytest.mark.parametrize(("name", "rows"), [("clip_text", 1), ("frame", 2), ("video", 2), ("statistics", 2)])
+@pytest.mark.parametrize(("name", "rows"), [("clip_text", 2), ("frame", 2), ("video", 2), ("statistics", 2)])
 def test_the_command_computes_a_sample_again(project: Path, name: str, rows: int) -> None:
     path = f"features/mine/{name}.zarr"
     said = CliRunner().invoke(app, ["verify", path, "--sample", "2"])
     found = f"{rows} rows computed again, largest difference "
     assert re.fullmatch(rf"{path}: \d+ files whole, {found}[0-9.e-]+\n", said.stdout), said.exception
+
+
+def test_extraction_counts_prompts_that_are_longer_than_the_context(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    extract.main(["mine", "clip_text"])
+    said = "mine clip_text: 2 rows, 0 computed now, 1 longer than the context\n"
+    assert capsys.readouterr().out == said
 
 
 def test_the_command_refuses_a_store_of_other_settings(

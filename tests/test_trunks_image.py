@@ -147,12 +147,41 @@ def test_an_unknown_network_is_refused_with_names_near_it(tmp_path: Path) -> Non
 
 def test_a_network_without_stages_cannot_be_cut(tmp_path: Path) -> None:
     with pytest.raises(backbones.BackboneError) as refusal:
-        backbones.image_shape("vit_tiny_patch16_224", {}, crop=224)
+        backbones.image_stage("vit_tiny_patch16_224", {}, crop=224)
     assert str(refusal.value) == (
         "Network in vit_tiny_patch16_224: got VisionTransformer without stages, expected a network with "
         "stages or layers, such as convnext_tiny or swin_tiny_patch4_window7_224; mend `model` or `kwargs` "
         "in params.yaml."
     )
+
+
+@pytest.mark.parametrize("model", ["resnet10t", "mobilenetv3_small_050"])
+def test_a_network_without_stages_gives_its_pooled_features(tmp_path: Path, model: str) -> None:
+    settings = networks.image_settings(tmp_path, {"model": model, "kwargs": {}})
+    (video,) = clips.videos(1, frames=2, size=64)
+    found = image.load(settings, device="cpu", batch=4)([video])["pooled"]
+    np.testing.assert_allclose(found[0, 0], timm_itself(settings, video.frames), rtol=1e-4, atol=1e-5)
+    assert found.shape[1:] == image.specs(settings, frames=2)[0].shape
+
+
+def test_a_network_whose_last_stage_does_not_continue_what_lies_before_is_refused(tmp_path: Path) -> None:
+    settings = networks.image_settings(tmp_path, {"model": "levit_128s", "kwargs": {}}, crop=224, resize=224)
+    image.load(settings, device="cpu", batch=4)
+    with pytest.raises(backbones.BackboneError) as refusal:
+        image.load(settings.model_copy(update={"cut": "last_stage"}), device="cpu", batch=4)
+    assert str(refusal.value) == (
+        "Network in levit_128s: got LevitDistilled, whose last stage does not continue what lies before it, "
+        "expected a network of nothing but stem, stages, norm and head, or `cut: pooled`; mend `model` or "
+        "`kwargs` in params.yaml."
+    )
+
+
+@pytest.mark.parametrize("model", ["coatnet_nano_rw_224", "convnext_atto", "swin_tiny_patch4_window7_224"])
+def test_the_last_stages_input_has_the_shape_that_was_said(model: str) -> None:
+    network = backbones.image(model, {})
+    with torch.inference_mode():
+        found = backbones.image_before(network, model)(torch.zeros(1, 3, 224, 224))
+    assert tuple(found.shape[1:]) == backbones.image_stage(model, {}, crop=224)[0]
 
 
 @pytest.mark.parametrize(

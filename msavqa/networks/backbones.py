@@ -4,8 +4,8 @@ Both sides of the cut use this file: extraction runs what lies before, training 
 behind. A network is a name and keyword arguments (`trunks.<trunk>.model` and `.kwargs`); weights come apart.
 """
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,17 +19,6 @@ VIDEO_FROM_PARTS = "SwinTransformer3d"
 
 class BackboneError(MsavqaError):
     """A network that does not exist, or that cannot be cut."""
-
-
-@dataclass(frozen=True)
-class ImageShape:
-    """What an image network gives for crops of one size."""
-
-    width: int
-    """Of the pooled features."""
-    stage: tuple[int, int, int]
-    """Of the last stage's input, as `stage_axes` names them."""
-    stage_axes: tuple[str, str, str]
 
 
 def image(model: str, kwargs: Mapping[str, Any]) -> Any:
@@ -48,17 +37,44 @@ def image(model: str, kwargs: Mapping[str, Any]) -> Any:
         ) from error
 
 
-def image_shape(model: str, kwargs: Mapping[str, Any], *, crop: int) -> ImageShape:
-    """Sizes of an image network's features; costs no memory and no forward pass."""
+def image_width(model: str, kwargs: Mapping[str, Any]) -> int:
+    """Width of an image network's pooled features; costs no memory and no forward pass."""
     with torch.device("meta"):
         network = image(model, kwargs)
-    stages = getattr(network, _stages(network, model))
-    before = network.feature_info[len(stages) - 2]
+    return int(getattr(network, "head_hidden_size", None) or network.num_features)
+
+
+def image_stage(
+    model: str, kwargs: Mapping[str, Any], *, crop: int
+) -> tuple[tuple[int, int, int], tuple[str, str, str]]:
+    """Shape and axes of the last stage's input for crops of one size, without a forward pass."""
+    with torch.device("meta"):
+        network = image(model, kwargs)
+    _stages(network, model)
+    before = network.feature_info[-2]
     side = -(-crop // int(before["reduction"]))
     channels = int(before["num_chs"])
     if "NHWC" in str(getattr(network, "output_fmt", "NCHW")):
-        return ImageShape(network.num_features, (side, side, channels), ("height", "width", "channel"))
-    return ImageShape(network.num_features, (channels, side, side), ("channel", "height", "width"))
+        return (side, side, channels), ("height", "width", "channel")
+    return (channels, side, side), ("channel", "height", "width")
+
+
+def check_cut(network: Any, model: str, *, crop: int) -> None:
+    """Raises `BackboneError` where the parts before and behind the cut together are not the network."""
+    pixels = torch.rand((1, 3, crop, crop), generator=torch.Generator().manual_seed(0))
+    try:
+        with torch.inference_mode():
+            whole = network(pixels)
+            stage = image_before(copy.deepcopy(network), model)(pixels)
+            same = torch.allclose(image_behind(copy.deepcopy(network), model)(stage), whole, rtol=1e-4)
+    except (RuntimeError, TypeError, AttributeError):
+        same = False
+    if not same:
+        raise _refused(
+            model,
+            got=f"{type(network).__name__}, whose last stage does not continue what lies before it",
+            expected="a network of nothing but stem, stages, norm and head, or `cut: pooled`",
+        )
 
 
 def image_before(network: Any, model: str) -> nn.Module:

@@ -74,18 +74,19 @@ def specs(settings: TrunkSettings, *, frames: int) -> tuple[ArraySpec, ...]:
     index = ArraySpec("frame_index", axes, lead, "int32")
     if settings.cut == "pixels":
         return (index,)
-    shape = backbones.image_shape(settings.model, settings.kwargs, crop=settings.crop)
     if settings.cut == "pooled":
-        return (ArraySpec("pooled", (*axes, "width"), (*lead, shape.width), settings.dtype), index)
-    return (ArraySpec("stage", (*axes, *shape.stage_axes), (*lead, *shape.stage), settings.dtype), index)
+        width = backbones.image_width(settings.model, settings.kwargs)
+        return (ArraySpec("pooled", (*axes, "width"), (*lead, width), settings.dtype), index)
+    stage, stage_axes = backbones.image_stage(settings.model, settings.kwargs, crop=settings.crop)
+    return (ArraySpec("stage", (*axes, *stage_axes), (*lead, *stage), settings.dtype), index)
 
 
 def attributes(settings: TrunkSettings) -> dict[str, Any]:
     """`architecture`: what is needed to build the network, or its last stage, again."""
     from msavqa.networks import backbones
 
-    shape = backbones.image_shape(settings.model, settings.kwargs, crop=settings.crop)
-    found = {"model": settings.model, "kwargs": settings.kwargs, "width": shape.width}
+    width = backbones.image_width(settings.model, settings.kwargs)
+    found = {"model": settings.model, "kwargs": settings.kwargs, "width": width}
     return {"architecture": found | {"weights_sha256": weights.sha256(settings.weights)}}
 
 
@@ -107,6 +108,7 @@ def load(settings: TrunkSettings, *, device: str, batch: int) -> Network[Video]:
     mean_sd = network.pretrained_cfg["mean"], network.pretrained_cfg["std"]
     array = "pooled" if settings.cut == "pooled" else "stage"
     if settings.cut == "last_stage":
+        backbones.check_cut(network, settings.model, crop=settings.crop)
         network = backbones.image_before(network, settings.model)
     network.to(device)
 
