@@ -34,7 +34,7 @@ repro: $(BIN)/.installed ## run the pipeline of params.yaml (the sample world, u
 	dvc repro
 	@python -m pipeline.report --show
 
-ablation: repro ## Tables III and IV: a DVC experiment a variant over five splits, reports/ablation.csv (SWEEP=file for another)
+ablation: repro ## Tables III and IV: a DVC experiment a variant over eight splits, reports/ablation.csv (SWEEP=file for another)
 	python -m pipeline.ablation $(if $(SWEEP),--sweep $(SWEEP))
 
 table2: $(BIN)/.installed ## Table II: the result beside published ones (docs/published.csv), each with its protocol
