@@ -1,6 +1,7 @@
 """The laws of the house: closures, docstrings, sizes, the map in the README, the presets."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from msavqa.storage import sources
-from tests import closure, readme_map
+from tests import closure, readme_map, tiny
 from tests.conftest import skip_or_fail
 
 ROOT = closure.ROOT
@@ -95,9 +96,11 @@ def test_make_says_what_a_python_without_venv_lacks(tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     bare.write_text(f'#!/bin/sh\ncase "$2" in *ensurepip*) exit 1;; esac\nexec {sys.executable} "$@"\n')
     bare.chmod(0o755)
+    outside = {name: value for name, value in os.environ.items() if name not in tiny.OUTER}
     done = subprocess.run(
-        ["make", f"PYTHON={bare}", "install"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+        ["make", f"PYTHON={bare}", "install"],
+        cwd=tmp_path, env=outside, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 2
     assert done.stdout.splitlines()[-1] == (
         f"{bare} has no venv of its own: install it first (Debian: apt-get install python3-venv)"
