@@ -86,7 +86,7 @@ NOT_RUN = {
     "python -m benchmarks.trunks": TIMED,
     "python -m benchmarks.train_epoch": TIMED,
     "cp presets/sample_paper.yaml params.yaml": "test_presets holds what that preset changes",
-    "make ablation SWEEP=presets/sweeps/ablation_paper.yaml": "the command above with other runs, half an hour; "
+    "make ablation SWEEP=presets/sweeps/ablation_paper.yaml": "another sweep, half an hour; "
     "test_ablation reads that file and runs a smaller one",
     "dvc commit --force train@frame": "it follows a training by several GPUs; test_ranks holds its result",
 }

@@ -21,7 +21,7 @@ from tests import clips
 
 ARCHITECTURES = list(clips.SHRINK)
 FP64, FP32, FP16 = 1e-6, 1e-5, 2e-3
-"""Largest difference allowed, relative to the largest value of the reference; FP64: weights fold in float32."""
+"""Largest difference allowed, relative to the largest value of the reference (weights fold in float32)."""
 
 
 @pytest.fixture(scope="module")
