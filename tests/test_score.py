@@ -14,7 +14,7 @@ import msavqa
 from msavqa.errors import MsavqaError
 from msavqa.scoring import bundle
 from msavqa.scoring.bundle import BundleError
-from msavqa.scoring.perception import PerceptionError
+from msavqa.scoring.perception import Perception, PerceptionError
 from msavqa.scoring.reference import Reference
 from msavqa.scoring.score import STILL, Asked, Scorer, frame_change, load
 from msavqa.scoring.scored import Score
@@ -97,6 +97,17 @@ def test_any_text_is_a_prompt(scorer: Scorer, video: Path, prompt: str) -> None:
     assert json.loads(found.to_json())["prompt"] == prompt
     cut = "prompt cut: longer than the text encoder reads, its end was left out"
     assert (cut in found.warnings) == (len(prompt) > 1000)
+
+
+def test_a_second_prompt_is_judged_without_looking_again(
+    scorer: Scorer, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = [scorer.score(video, prompt) for prompt in (PROMPT, "a dog")]
+    looked, see = [], Perception.see
+    monkeypatch.setattr(Perception, "see", lambda *_, **how: looked.append(1) or see(*_, **how))
+    decoded = scorer.decoded(video)
+    judged = [scorer.judge(decoded, video=str(video), prompt=prompt) for prompt in (PROMPT, "a dog")]
+    assert (judged, len(looked)) == (alone, 1)
 
 
 def test_no_prompt_is_warned_of_and_gives_no_alignment(scorer: Scorer, video: Path) -> None:

@@ -84,6 +84,7 @@ class Scorer(AbstractContextManager["Scorer"]):
         # For who scores one video in one line and keeps nothing: the decoding process goes with the scorer.
         self._end = weakref.finalize(self, _end, self._pool, self._loader)
         self._loading: Future[tuple[Perception, dict[str, Branch]]] | None = None
+        self._seen: tuple[NDArray[np.uint8], Features] | None = None
         # Sums depend on the number of threads in their last bits; the environment must not change a score.
         self._threads = os.cpu_count() or 1
 
@@ -137,19 +138,21 @@ class Scorer(AbstractContextManager["Scorer"]):
                 next_step="look at that file, or allow more memory",
             ) from error
 
-    def forward(
-        self, frames: NDArray[np.uint8], *, prompt: str
-    ) -> tuple[dict[str, dict[str, NDArray[Any]]], bool, dict[str, Output]]:
-        """What all networks say of frames: features by trunk, whether the prompt was cut, branch outputs."""
+    def forward(self, frames: NDArray[np.uint8], *, prompt: str) -> tuple[Features, bool, dict[str, Output]]:
+        """What all networks say of frames: features by trunk, whether the prompt was cut, branch outputs.
+
+        The same array again, for another prompt, is not looked at again.
+        """
         perception, branches = self._networks().result()
         before = torch.get_num_threads()
         torch.set_num_threads(self._threads)
         try:
             with torch.inference_mode():
-                # The fixed view does not depend on the id: a file under another name has the same score.
-                features = perception.see(frames, video_id="")
+                if self._seen is None or self._seen[0] is not frames:
+                    # The fixed view does not depend on the id: a file under another name has the same score.
+                    self._seen = frames, perception.see(frames, video_id="")
                 text, cut = perception.read(prompt)
-                features |= text
+                features = {**self._seen[1], **text}
                 return features, cut, {name: branch(features) for name, branch in branches.items()}
         finally:
             torch.set_num_threads(before)
