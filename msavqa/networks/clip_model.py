@@ -59,8 +59,8 @@ class ClipSettings(Settings):
     cut: Literal["last_block", "cls"]
     """Cache the last block's input for adapters inside CLIP, or the final class embedding only (cheaper)."""
     precision: Literal["fp32", "bf16"]
-    """Of the network. Under bf16 the text tower's sums stay float32; the image tower's are bfloat16, as its
-    patches are."""
+    """Of the network. Under bf16 the text tower's sums stay float32 (autocast); the image tower is bfloat16
+    throughout."""
     dtype: Literal["float16", "float32"]
     """Of the cached tokens."""
 
