@@ -48,6 +48,8 @@ SMALLER: dict[str, Any] = {
     "train.epochs": 1,
     "report.bootstrap.resamples": 100,
 }
+MADE = ("dvc.lock", "data/sample/dvc.lock", "reports/")
+"""What runs have made; the stage `report` reads one file of it."""
 Video = tuple[Path, str, float]
 """File, prompt, MOS on 0-100."""
 
@@ -141,7 +143,7 @@ def checkout(repo: Path) -> None:
         cwd=ROOT, check=True, capture_output=True, text=True,
     ).stdout.splitlines()  # fmt: skip
     for name in listed:
-        if (ROOT / name).is_file() and not name.startswith(("dvc.lock", "reports/")):
+        if (ROOT / name).is_file() and (name == "reports/ablation.csv" or not name.startswith(MADE)):
             (repo / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, repo / name)
     subprocess.run(["git", "init", "--quiet"], cwd=repo, check=True)

@@ -1,6 +1,7 @@
 """DVCLive's files while a model trains: each epoch is there when it ends, and nothing else is touched."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -43,6 +44,13 @@ def test_no_dvc_yaml_is_written_and_no_experiment_made(folder: Path, tmp_path: P
         follow({"epoch": 1, "loss": 1.0})
     assert [path.name for path in tmp_path.iterdir()] == ["dvclive"]
     assert not list(tmp_path.rglob("dvc.yaml"))
+
+
+def test_a_repository_without_a_commit_trains_all_the_same(folder: Path, tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    subprocess.run(["dvc", "init", "--quiet"], cwd=tmp_path, check=True)
+    with live.following(folder) as follow:
+        follow({"epoch": 1, "loss": 1.0})
 
 
 def test_nothing_is_followed_where_dvc_does_not_run_the_stage(monkeypatch: pytest.MonkeyPatch) -> None:

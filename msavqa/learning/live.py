@@ -13,14 +13,21 @@ def following(folder: Path | None) -> Iterator[Follow]:
     """What takes each epoch's record: `metrics.json` with the last one, `plots/metrics/<name>.tsv` with all.
 
     An older run's files in the folder go away. dvc.yaml is left alone and no experiment is made of it: that
-    is `dvc exp run`'s work. None follows nothing.
+    is `dvc exp run`'s work. None follows nothing, nor does a git repository without a commit, in which
+    DVCLive does not open.
     """
     if folder is None:
         yield lambda record: None
         return
     from dvclive.live import Live
+    from scmrepo.exceptions import SCMError
 
-    with Live(str(folder), save_dvc_exp=False, dvcyaml=None) as live:
+    try:
+        opened = Live(str(folder), save_dvc_exp=False, dvcyaml=None)
+    except SCMError:
+        yield lambda record: None
+        return
+    with opened as live:
 
         def follow(record: Mapping[str, int | float]) -> None:
             live.step = int(record["epoch"])
