@@ -76,8 +76,8 @@ def decoded_of(scorer: Scorer, path: Path) -> Decoded:
 def test_another_prompt_lowers_the_mean_score_of_nearly_every_video(
     scorer: Scorer, tested: pd.DataFrame
 ) -> None:
-    """Of all 300 test videos 89% fell (LOG.md): 99% of those that show their prompt, 94% of those that show
-    anything of it, and 26% of the 23 that show nothing of it: their own prompt is as wrong as another."""
+    """Of all 300 test videos 95% fell (LOG.md): all that show their prompt, 98% of those that show anything
+    of it, and 52% of the 23 that show nothing of it: their own prompt is as wrong as another."""
     prompts = sorted(set(tested["prompt"]))
     rows = tested.iloc[::2]
     lowered = []
@@ -88,9 +88,9 @@ def test_another_prompt_lowers_the_mean_score_of_nearly_every_video(
         own, *swapped = (raw(scorer, decoded, str(prompt)) for prompt in (row.prompt, *chosen))
         lowered.append(np.mean(swapped) < own)
     found = rows.assign(lowered=lowered)
-    assert found["lowered"].mean() >= 0.85
-    assert found.loc[found["misalignment"] < 1, "lowered"].mean() >= 0.9
-    assert found.loc[found["misalignment"] == 0, "lowered"].mean() >= 0.95
+    assert found["lowered"].mean() >= 0.9
+    assert found.loc[found["misalignment"] < 1, "lowered"].mean() >= 0.93
+    assert found.loc[found["misalignment"] == 0, "lowered"].mean() >= 0.97
 
 
 def different(first: str, second: str) -> int:
