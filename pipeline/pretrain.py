@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         start=None,
         checkpoints=Path(os.environ.get("DVC_ROOT", ".")) / ".msavqa" / "train",
         live=stage.live_folder("pretrain"),
+        asked=data,
     )
     ranks = Ranks.join(fit.device_of(work.train))
     job = folds.Job(repeat=0, fold=folds.FINAL)

@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         start=PRETRAINED.get(branch),
         checkpoints=Path(os.environ.get("DVC_ROOT", ".")) / ".msavqa" / "train",
         live=stage.live_folder(branch),
+        asked=data,
     )
     ranks = Ranks.join(fit.device_of(work.train))
     todo = folds.jobs(work.splits)

@@ -17,7 +17,17 @@ import torch
 from torch import nn
 
 from msavqa import memory, tables
-from msavqa.learning import checkpoint_file, fit, inputs, live, model, other_prompts, tail, trainable
+from msavqa.learning import (
+    asked_features,
+    checkpoint_file,
+    fit,
+    inputs,
+    live,
+    model,
+    other_prompts,
+    tail,
+    trainable,
+)
 from msavqa.learning.branch_parts import Output, Shapes, standardised
 from msavqa.learning.fit import Labels, Record, TrainSettings
 from msavqa.learning.ranks import Ranks
@@ -46,6 +56,8 @@ class Work:
     """Folder where interrupted jobs are continued from."""
     live: Path | None
     """Folder where DVCLive shows how the final models come along, one folder a repeat; None: nowhere."""
+    asked: Mapping[str, Any] | None = None
+    """All of params.yaml, whose `trunks` and `decode` the stores must follow; None: any stores will do."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +125,7 @@ def jobs(splits: pd.DataFrame) -> list[Job]:
 
 
 def open_work(work: Work) -> Opened:
-    """Opens features and tails in this process."""
+    """Opens features and tails in this process; raises `StoreError` for features that were not asked for."""
     memory.keep_freed()
     torch.set_num_threads(work.train.threads)
     wanted = model.branch(work.branch).inputs(work.settings)
@@ -127,6 +139,7 @@ def open_work(work: Work) -> Opened:
         resident=work.train.resident,
         device=device,
         processes=work.train.processes if device.type == "cpu" else 1,
+        expect=asked_features.expected(work.asked, trunks={trunk for trunk, *_ in wanted.values()}),
     )
     tails = {}
     for trunk, key, make in (

@@ -138,14 +138,18 @@ def open_inputs(
     resident: Resident,
     device: torch.device,
     processes: int = 1,
+    expect: Mapping[str, Mapping[str, object]] | None = None,
 ) -> Inputs:
     """Opens the stores under `features` and loads what the settings want resident.
 
-    `wanted` is batch key -> (trunk, arrays of which the store holds one); ids and prompts are (video,).
-    Raises `StoreError` where a store or an array is missing and `InputsError` where no video is usable.
+    `wanted` is batch key -> (trunk, arrays of which the store holds one); ids and prompts are (video,);
+    `expect` has, by trunk, what its store's fingerprint must hold, see `store.open`. Raises `StoreError`
+    where a store or an array is missing or another's, and `InputsError` where no video is usable.
     """
+    must = expect or {}
     stores = {
-        trunk: store.open(features / f"{trunk}.zarr") for trunk in {names[0] for names in wanted.values()}
+        trunk: store.open(features / f"{trunk}.zarr", expect=must.get(trunk))
+        for trunk in sorted({names[0] for names in wanted.values()})
     }
     keys = {
         trunk: [prompt_id(one) for one in prompts] if trunk == PROMPT_TRUNK else list(ids) for trunk in stores
