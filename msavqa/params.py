@@ -6,7 +6,7 @@ new knob of one stage is not a new cache key of another.
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,7 +83,7 @@ def problems_in(found: Any, dotted: str, kind: type[Settings]) -> list[str]:
     try:
         kind.model_validate(found)
     except ValidationError as error:
-        return [_sentence(dict(item), dotted, kind) for item in error.errors()]
+        return [_sentence(item, dotted, kind) for item in _joined(error.errors(), found)]
     return []
 
 
@@ -91,6 +91,33 @@ def nearest(name: str, known: list[str]) -> str:
     """A hint at the known name nearest to a wrong one: `, did you mean 'epochs'?` or an empty string."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f", did you mean {close[0]!r}?" if close else ""
+
+
+def _joined(errors: Sequence[Mapping[str, Any]], found: Any) -> list[dict[str, Any]]:
+    """One mistake a value: where one of several kinds would do, pydantic names what each kind wants apart."""
+    joined: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for item in errors:
+        loc = tuple(item["loc"])
+        above = loc[:-1]
+        of_a_kind = item["type"] != "missing" and not isinstance(item["input"], Mapping)
+        if of_a_kind and not _holds(found, loc) and _holds(found, above):
+            before = joined.get(above)
+            wants = item["msg"].removeprefix("Input should be ")
+            msg = item["msg"] if before is None else f"{before['msg']} or {wants}"
+            joined[above] = {**item, "loc": above, "msg": msg}
+        else:
+            joined[(*loc, item["type"])] = dict(item)
+    return list(joined.values())
+
+
+def _holds(found: Any, path: Sequence[Any]) -> bool:
+    """Whether a path of keys and places leads to a value."""
+    for part in path:
+        try:
+            found = found[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True
 
 
 def _sentence(item: dict[str, Any], dotted: str, kind: type[Settings]) -> str:
