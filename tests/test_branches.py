@@ -196,7 +196,13 @@ def test_settings_that_no_network_can_be_built_of_are_refused(name: str) -> None
     assert problems(name) == []
     assert problems(name, sma__heads=5) == [f"{here}.sma.heads: got 5, expected a divisor of width 8"]
     for frames in (0, -1):
-        assert f"got {frames}, input should be greater than 0" in problems(name, pss__frames=frames)[-1]
+        assert problems(name, pss__frames=frames) == [
+            f"{here}.pss.frames: got {frames}, input should be 'all' or greater than 0"
+        ]
+    for width, wanted in ((0, "greater than 0"), ("lin", "a valid integer")):
+        assert problems(name, pss__adapter_width=width) == [
+            f"{here}.pss.adapter_width: got {width!r}, input should be {wanted} or 'linear'"
+        ]
 
 
 @pytest.mark.parametrize("name", NAMES)

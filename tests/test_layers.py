@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from msavqa.learning import layers
-from msavqa.learning.layers import Adapter, MutationAttention, ScoreHead, Standardise
+from msavqa.learning.layers import Adapter, AdapterWidth, MutationAttention, ScoreHead, Standardise
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:
@@ -16,8 +16,9 @@ def units(*shape: int, seed: int = 0) -> Tensor:
     return nn.functional.normalize(numbers(*shape, seed=seed), dim=-1)
 
 
-def test_an_untrained_adapter_changes_nothing_and_can_be_trained_at_once() -> None:
-    adapter = Adapter(dim=6, width=3, ratio=0.5)
+@pytest.mark.parametrize("width", [3, "linear"])
+def test_an_untrained_adapter_changes_nothing_and_can_be_trained_at_once(width: AdapterWidth) -> None:
+    adapter = Adapter(dim=6, width=width, ratio=0.5)
     x = numbers(4, 6)
     assert torch.equal(adapter(x), x)
     torch.autograd.backward(adapter(x).square().sum())
@@ -31,6 +32,14 @@ def test_a_trained_adapter_adds_its_ratio_of_a_bottleneck() -> None:
     x = numbers(4, 6)
     inner = nn.functional.gelu(x @ adapter.down.weight.T + adapter.down.bias)
     expected = x + 0.25 * (inner @ adapter.up.weight.T + adapter.up.bias)
+    torch.testing.assert_close(adapter(x), expected)
+
+
+def test_a_trained_linear_adapter_adds_its_ratio_of_one_layer() -> None:
+    adapter = Adapter(dim=6, width="linear", ratio=0.25)
+    nn.init.normal_(adapter.up.weight)
+    x = numbers(4, 6)
+    expected = x + 0.25 * (x @ adapter.up.weight.T + adapter.up.bias)
     torch.testing.assert_close(adapter(x), expected)
 
 

@@ -10,29 +10,32 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+AdapterWidth = int | Literal["linear"]
+"""Of an adapter's bottleneck; `linear`: one layer of full width, and no bottleneck."""
 FusionPart = Literal["text", "image", "product", "cosine"]
 MutationPart = Literal["cls", "difference", "drift", "change", "alignment"]
 
 
 class Adapter(nn.Module):
-    """g of Eqs. 1-2: a residual bottleneck, x + ratio x up(GELU(down(x))).
+    """g of Eqs. 1-2: a residual bottleneck, x + ratio x up(GELU(down(x))), or one layer, x + ratio x up(x).
 
     `up` starts at zero, so an untrained adapter is the identity and the adapted encoder is CLIP itself;
     `down` starts at random, so the first step already has a gradient for `up`. The paper gives neither form
     nor width; a residual ratio is how CLIP-Adapter keeps what CLIP knows.
     """
 
-    def __init__(self, *, dim: int, width: int, ratio: float) -> None:
+    def __init__(self, *, dim: int, width: AdapterWidth, ratio: float) -> None:
         super().__init__()
         self.ratio = ratio
-        self.down = nn.Linear(dim, width)
-        self.up = nn.Linear(width, dim)
+        self.down = None if width == "linear" else nn.Linear(dim, width)
+        self.up = nn.Linear(dim if width == "linear" else width, dim)
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)
 
     def forward(self, x: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         """The adapted vectors, same shape."""
-        change: Tensor = self.up(functional.gelu(self.down(x)))
+        inner = x if self.down is None else functional.gelu(self.down(x))
+        change: Tensor = self.up(inner)
         return x + self.ratio * change
 
 

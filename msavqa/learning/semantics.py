@@ -45,7 +45,8 @@ class PssSettings(Settings):
     last_adapter: Literal["embedding", "token"]
     """Where g2 stands with adapters `tail`: behind CLIP's projection, or before its final norm (Eq. 2 to the
     letter)."""
-    adapter_width: int = Field(gt=0)
+    adapter_width: Annotated[int, Field(gt=0)] | Literal["linear"]
+    """The adapters' form: a bottleneck of this width, or one linear layer."""
     adapter_ratio: float = Field(gt=0, le=1)
     frames: Literal["all"] | Annotated[int, Field(gt=0)]
     """Frames that are adapted and compared with the prompt, evenly spaced: with adapters `tail` most of a
