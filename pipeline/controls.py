@@ -24,11 +24,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = params.block(params.read(), "controls", ControlSettings)
     manifest = tables.read_manifest(Path("data") / dataset / "manifest.parquet")
     splits = tables.read_splits(Path("data") / dataset / "splits.parquet")
-    rows, features = usable(manifest, Path("features") / dataset)
+    rows, features, sharpness = usable(manifest, Path("features") / dataset)
     place = {video: number for number, video in enumerate(rows["video_id"])}
 
     def no_pixel(learned: pd.DataFrame, asked: pd.DataFrame) -> Floats:
         return controls.no_pixel(learned, asked, shrinkage=settings.shrinkage)
+
+    def no_reference(learned: pd.DataFrame, asked: pd.DataFrame) -> Floats:
+        return sharpness[asked["video_id"].map(place)]
 
     def clipsim(learned: pd.DataFrame, asked: pd.DataFrame) -> Floats:
         return features[asked["video_id"].map(place), controls.SCALARS.index("clipsim_mean")]
@@ -37,11 +40,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         known, wanted = features[learned["video_id"].map(place)], features[asked["video_id"].map(place)]
         return controls.trees(known, learned["mos"].to_numpy(), wanted, settings=settings)
 
+    named = {"no_pixel": no_pixel, "no_reference": no_reference, "clipsim": clipsim, "trees": trees}
     facts = rows[["video_id", "prompt", "generator"]]
     todo = [
         (repeat, name, predict)
         for repeat in sorted(int(one) for one in splits["repeat"].unique())
-        for name, predict in (("no_pixel", no_pixel), ("clipsim", clipsim), ("trees", trees))
+        for name, predict in named.items()
     ]
     found = []
     for repeat, name, predict in track(todo, description="controls", total=len(todo), unit="controls"):
@@ -53,8 +57,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"{dataset}: {scores['control'].nunique()} controls on {len(rows)} videos")
 
 
-def usable(manifest: pd.DataFrame, stores: Path) -> tuple[pd.DataFrame, Floats]:
-    """Videos that all three stores hold, and their features (video, feature), CLIP scalars first."""
+def usable(manifest: pd.DataFrame, stores: Path) -> tuple[pd.DataFrame, Floats, Floats]:
+    """Videos that all three stores hold, their features (video, feature), CLIP scalars first, and how sharp
+    they look (video,), which is none of these features."""
     text, image, measured = (
         store.open(stores / f"{trunk}.zarr") for trunk in ("clip_text", "clip_image", "statistics")
     )
@@ -65,7 +70,8 @@ def usable(manifest: pd.DataFrame, stores: Path) -> tuple[pd.DataFrame, Floats]:
     scalars = controls.clip_scalars(text=prompts, frames=frames)
     places = measured.index(list(rows["video_id"]))
     statistics = [measured.read(group, places) for group in ("spatial", "temporal", "change")]
-    return rows, np.concatenate([scalars, *statistics], axis=1)
+    sharpness = measured.read("no_reference", places)[:, 0].astype(np.float64)
+    return rows, np.concatenate([scalars, *statistics], axis=1), sharpness
 
 
 if __name__ == "__main__":

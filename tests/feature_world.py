@@ -75,6 +75,7 @@ def make(
     write_store(features / "video.zarr", ids, pooled=("video view time width", times.astype(np.float16)))
     measures = np.stack([technical, mutation], axis=1) + 0.05 * random.normal(size=(videos, 2))
     groups = {"spatial": measures[:, :1], "temporal": measures, "change": measures[:, 1:]}
+    groups["no_reference"] = technical[:, None]
     write_store(
         features / "statistics.zarr",
         ids,

@@ -69,10 +69,10 @@ def test_the_learning_stages_run_one_after_the_other(project: Path, monkeypatch:
         predictions = tables.read_predictions(runs / name / "predictions.parquet")
         assert set(predictions["video_id"]) == set(splits["video_id"])
     scores = tables.read_controls(runs / "controls" / "predictions.parquet")
-    assert set(scores["control"]) == {"no_pixel", "clipsim", "trees"}
+    assert set(scores["control"]) == {"no_pixel", "no_reference", "clipsim", "trees"}
     assert (scores["control"].value_counts() == len(splits)).all()
     found = collect.read_controls(runs)
-    assert set(found["control"]) == {"no_pixel", "clipsim", "trees", "shuffled_prompts"}
+    assert set(found["control"]) == {"no_pixel", "no_reference", "clipsim", "trees", "shuffled_prompts"}
     shuffled = found[found["control"] == "shuffled_prompts"].merge(splits, on=["repeat", "video_id"])
     assert (shuffled["role_x"] == shuffled["role_y"]).all()
     assert len(shuffled) == (splits["role"] != "train").sum()

@@ -1,6 +1,8 @@
 """What a model must beat: predictors that see no pixel, no time, or no training of ours.
 
     no_pixel      mean MOS of the prompt + mean MOS of the generator, of training rows: nothing is looked at
+    no_reference  how sharp the frames look by scikit-image's perceptual blur (Crete et al. 2007): no opinion,
+                  no training, no prompt; cached beside the handcrafted statistics, see `perceptual_blur`
     clipsim       mean cosine of prompt and frames by CLIP, untrained
     trees         extra-trees on handcrafted statistics and zero-shot CLIP scalars
 

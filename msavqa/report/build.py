@@ -23,6 +23,7 @@ STORES = ("frames", "clip_text", "clip_image")
 """What the report itself looks into; they are dependencies of its stage."""
 CONTROL_NOTES = {
     "no_pixel": "mean of the prompt + mean of the generator: reads no pixel",
+    "no_reference": "sharpness of single frames by scikit-image's perceptual blur: no opinions, untrained",
     "clipsim": "cosine of prompt and frames by CLIP, untrained",
     "trees": "extra-trees on handcrafted statistics and zero-shot CLIP scalars",
     "shuffled_prompts": "the ensemble with every test video given another one's prompt",

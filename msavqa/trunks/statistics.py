@@ -1,11 +1,11 @@
-"""Handcrafted no-reference measures of a video, in the place of a network: no weights, numpy alone."""
+"""Handcrafted no-reference measures of a video, in the place of a network: no weights, nothing trained."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from msavqa.extraction import frame_statistics
+from msavqa.extraction import frame_statistics, perceptual_blur
 from msavqa.extraction.network import Arrays, Network, Video, versions
 from msavqa.networks import weights
 from msavqa.params import Settings
@@ -16,9 +16,12 @@ AXIS = "video"
 SOURCES = (
     "msavqa/extraction/frame_statistics.py",
     "msavqa/extraction/motion_statistics.py",
+    "msavqa/extraction/perceptual_blur.py",
     "msavqa/extraction/texture_statistics.py",
 )
 """Where the measures are written down."""
+NO_REFERENCE = "no_reference"
+"""The array that the control of that name reads, and no branch and no other control does."""
 
 
 class TrunkSettings(Settings):
@@ -30,16 +33,20 @@ class TrunkSettings(Settings):
 
 
 def specs(settings: TrunkSettings, *, frames: int) -> tuple[ArraySpec, ...]:
-    """One array (video, statistic) a group of measures: `spatial`, `temporal`, `change`."""
+    """One array (video, statistic) a group of measures: `spatial`, `temporal`, `change`; `no_reference`."""
+    groups = {**frame_statistics.GROUPS, NO_REFERENCE: perceptual_blur.NAMES}
     return tuple(
-        ArraySpec(group, (AXIS, "statistic"), (len(names),), "float32")
-        for group, names in frame_statistics.GROUPS.items()
+        ArraySpec(group, (AXIS, "statistic"), (len(names),), "float32") for group, names in groups.items()
     )
 
 
 def attributes(settings: TrunkSettings) -> dict[str, Any]:
-    """`statistics`: the measures' names by group; what each means is said in `frame_statistics`."""
-    return {"statistics": {group: list(names) for group, names in frame_statistics.GROUPS.items()}}
+    """`statistics`: the measures' names by group; what each means is said in `frame_statistics`.
+    `no_reference`: what that array holds, see `perceptual_blur`."""
+    return {
+        "statistics": {group: list(names) for group, names in frame_statistics.GROUPS.items()},
+        NO_REFERENCE: list(perceptual_blur.NAMES),
+    }
 
 
 def fingerprint(settings: TrunkSettings) -> dict[str, Any]:
@@ -48,7 +55,7 @@ def fingerprint(settings: TrunkSettings) -> dict[str, Any]:
         "kind": settings.kind,
         **attributes(settings),
         "source_sha256": {name: weights.sha256(sources.ROOT / name) for name in SOURCES},
-        "versions": versions("numpy", "scipy"),
+        "versions": versions("numpy", "scikit-image", "scipy"),
     }
 
 
@@ -57,14 +64,16 @@ def load(settings: TrunkSettings, *, device: str, batch: int) -> Network[Video]:
 
     order = {name: place for place, name in enumerate(frame_statistics.NAMES)}
     columns = {group: [order[name] for name in names] for group, names in frame_statistics.GROUPS.items()}
+    columns[NO_REFERENCE] = [len(order)]
 
     def forward(rows: Sequence[Any]) -> Arrays:
-        measures = np.stack(rows)
-        return {group: measures[:, places] for group, places in columns.items()}
+        found = np.stack(rows)
+        return {group: found[:, places] for group, places in columns.items()}
 
     return Network(measures, forward, prepares_apart=True)
 
 
 def measures(video: Video) -> frame_statistics.Floats:
-    """All measures of a video, in the order of `frame_statistics.NAMES`."""
-    return frame_statistics.measure(video.frames)
+    """All measures of a video, in the order of `frame_statistics.NAMES`, and `perceptual_blur`'s behind."""
+    sharpness = np.float32(perceptual_blur.sharpness(video.frames))
+    return np.append(frame_statistics.measure(video.frames), sharpness)
