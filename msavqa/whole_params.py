@@ -86,7 +86,7 @@ def _problems(data: Mapping[str, Any]) -> Iterator[str]:
             yield f"fetch.{entry}: no such trunk{nearest(str(entry), [str(name) for name in trunks])}"
         yield from params.problems_in(block, f"fetch.{entry}", settings_class(FETCH))
     yield from _branches(data)
-    yield from _nothing_cached(data)
+    yield from _frames_not_stored(data)
 
 
 def _datasets_named(data: Mapping[str, Any]) -> Iterator[str]:
@@ -177,21 +177,14 @@ def _tokens_not_cached(branch: Any, where: str, trunks: Mapping[str, Any]) -> It
             )
 
 
-def _nothing_cached(data: Mapping[str, Any]) -> Iterator[str]:
-    """What a trunk with cut `pixels` cannot give, because it caches no features."""
-    pixels = [name for name, block in _named(data, "trunks").items() if _at(block, "cut") == "pixels"]
+def _frames_not_stored(data: Mapping[str, Any]) -> Iterator[str]:
+    """Whole networks (cut `pixels`) learn from frames, which `decode.store: none` does not keep."""
     if _at(data.get("decode"), "store") == "none":
         yield from (
             f"trunks.{name}.cut: got 'pixels' beside decode.store 'none', expected decode.store 'frames': "
             "training reads the frames"
-            for name in pixels
-        )
-    segment = _at(data.get("branches"), "segment")
-    source = _at(segment, "motion_trunk")
-    if _at(segment, "motion") == "trunk" and source in pixels:
-        yield (
-            f"branches.segment.motion: got 'trunk', but trunks.{source} with cut 'pixels' caches no "
-            "features, expected difference or none"
+            for name, block in _named(data, "trunks").items()
+            if _at(block, "cut") == "pixels"
         )
 
 

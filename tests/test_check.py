@@ -218,14 +218,10 @@ def test_whole_networks_learn_from_frames_that_are_stored(data: Data) -> None:
     assert problems(data) == []
 
 
-def test_motion_is_not_read_from_a_trunk_that_caches_nothing(data: Data) -> None:
+def test_motion_is_read_from_a_trunk_of_which_all_is_trained(data: Data) -> None:
     data["decode"]["store"] = "frames"
     data["trunks"]["video"]["cut"] = "pixels"
-    assert problems(data) == [
-        "branches.segment.motion: got 'trunk', but trunks.video with cut 'pixels' caches no features, "
-        "expected difference or none"
-    ]
-    data["branches"]["segment"]["motion"] = "difference"
+    assert data["branches"]["segment"]["motion"] == "trunk"
     assert problems(data) == []
 
 

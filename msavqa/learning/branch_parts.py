@@ -113,8 +113,11 @@ def head_of(settings: HeadSettings, *, technical: int, semantics: Semantics | No
 
 
 def technical_reads(*, trunk: str, statistics: Sequence[Statistics]) -> dict[str, tuple[str, ...]]:
-    """Batch key -> (trunk, arrays of which its store holds one) of the branch's own features."""
-    found: dict[str, tuple[str, ...]] = {"features": (trunk, "stage", "pooled")}
+    """Batch key -> (trunk, arrays of which its store holds one) of the branch's own features.
+
+    `pixels` stands for frames instead of features, where the trunk's cut is `pixels`.
+    """
+    found: dict[str, tuple[str, ...]] = {"features": (trunk, "pixels", "stage", "pooled")}
     return found | {group: (STATISTICS_TRUNK, group) for group in statistics}
 
 

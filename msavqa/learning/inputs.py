@@ -142,7 +142,8 @@ def open_inputs(
 ) -> Inputs:
     """Opens the stores under `features` and loads what the settings want resident.
 
-    `wanted` is batch key -> (trunk, arrays of which the store holds one); ids and prompts are (video,);
+    `wanted` is batch key -> (trunk, arrays of which the store holds one), `pixels` among them for who learns
+    from frames where the trunk's cut says so; ids and prompts are (video,);
     `expect` has, by trunk, what its store's fingerprint must hold, see `store.open`. Raises `StoreError`
     where a store or an array is missing or another's, and `InputsError` where no video is usable.
     """
@@ -170,14 +171,14 @@ def open_inputs(
     sources: dict[str, Source | PixelSource] = {}
     for key, (trunk, *arrays) in wanted.items():
         opened = stores[trunk]
-        if opened.fingerprint.get("cut") == "pixels":
+        if _from_pixels(opened, arrays):
             frames = store.open(features / "frames.zarr")
             kept = frames.index([one for one, good in zip(ids, usable, strict=True) if good])
             sources[key] = PixelSource(
                 opened, frames, kept, ThreadPoolExecutor(max(1, torch.get_num_threads()))
             )
             continue
-        array = next((name for name in arrays if name in opened.specs), arrays[0])
+        array = next((name for name in arrays if name in opened.specs), arrays[-1])
         sources[key] = _source(key, opened, array, rows[trunk][usable], place, device)
     return Inputs(
         ids=[one for one, good in zip(ids, usable, strict=True) if good],
@@ -186,6 +187,11 @@ def open_inputs(
         device=device,
         resident=place,
     )
+
+
+def _from_pixels(opened: store.Store, arrays: Sequence[str]) -> bool:
+    """Whether these are frames; the same trunk's pooled features, the segment's motion, stay an array."""
+    return "pixels" in arrays and opened.fingerprint.get("cut") == "pixels"
 
 
 def _source(
@@ -214,7 +220,10 @@ def _place(
     if resident != "auto":
         return resident
     arrays = {
-        (trunk, name) for trunk, *names in wanted.values() for name in names if name in stores[trunk].specs
+        (trunk, name)
+        for trunk, *names in wanted.values()
+        for name in names
+        if name in stores[trunk].specs and not _from_pixels(stores[trunk], names)
     }
     need = 2 * sum(stores[trunk].nbytes(array) for trunk, array in arrays)
     if device.type == "cuda" and need <= torch.cuda.mem_get_info(device)[0]:

@@ -1,4 +1,4 @@
-"""Nothing cached (`cut: pixels`): crops of the stored frames, made when needed, for training end to end."""
+"""Frames in place of features (`cut: pixels`): crops made when needed, for training a whole network."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ class PixelSource:
     """A network's input for each video, from frames.zarr."""
 
     store: Store
-    """The trunk's own, which holds no features: its fingerprint says how frames are prepared."""
+    """The trunk's own: its fingerprint says how frames are prepared."""
     frames: Store
     rows: Rows
     """Row of `frames` for each video."""

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from msavqa.errors import MsavqaError
 from msavqa.extraction.network import Network, Video
-from msavqa.networks import preprocess
 from msavqa.params import Settings
 from msavqa.scoring import bundle
 from msavqa.storage.store_format import ArraySpec
@@ -73,9 +72,9 @@ class Trunk:
         parsed = kind.model_validate({**settings, **only_fixed})
         return cls(parsed, module, module.load(parsed, device=device, batch=BATCH_FRAMES), other)
 
-    def row(self, one: Any, *, specs: Sequence[ArraySpec]) -> dict[str, NDArray[Any]]:
-        """What the network says of one input, in the dtypes the store would have."""
-        found = self.network([one])
+    def row(self, prepared: Any, *, specs: Sequence[ArraySpec]) -> dict[str, NDArray[Any]]:
+        """What the network says of one prepared input, in the dtypes the store would have."""
+        found = self.network.forward([prepared])
         dtypes = {spec.name: spec for spec in specs}
         rows = {}
         for name, values in found.items():
@@ -84,16 +83,18 @@ class Trunk:
             rows[name] = row[:, 0] if "view" in spec.axes else row
         return rows
 
-    def pixels(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The network's input, uint8 (1, ...), where training trained all of it and cached nothing."""
-        how = self.settings
-        sizes = {"resize": how.resize, "crop": how.crop, "interpolation": how.interpolation}
-        if how.kind == "image":
-            found, _ = preprocess.image_views(frames, looks=[preprocess.CENTRE], key=how.frames, **sizes)
-        else:
-            found = preprocess.video_views(frames, looks=[preprocess.CENTRE], sampling=how.sampling, **sizes)
-        array: NDArray[np.uint8] = found.numpy()
-        return array
+    def video(self, one: Video) -> dict[str, NDArray[Any]]:
+        """What the frozen network says of one video; with cut `pixels` also what it was shown.
+
+        `pixels`, uint8 (1, ...), is what the branch's own, trained network reads; the frozen one's features
+        stay the motion of the segment branch, which learned from them.
+        """
+        prepared = self.network.prepare(one)
+        found = self.row(prepared, specs=self.module.specs(self.settings, frames=len(one.frames)))
+        if getattr(self.settings, "cut", "") == "pixels":
+            shown = prepared.pixels if self.settings.kind == "image" else prepared
+            found["pixels"] = shown.numpy()
+        return found
 
 
 @dataclass(frozen=True)
@@ -123,14 +124,8 @@ class Perception:
 
     def see(self, frames: NDArray[np.uint8], *, video_id: str) -> dict[str, dict[str, NDArray[Any]]]:
         """Features of sampled frames (frame, height, width, 3) by every trunk that looks at videos."""
-        video = Video(video_id, frames)
-        found = {}
-        for name, trunk in self.trunks.items():
-            if getattr(trunk.settings, "cut", "") == "pixels":
-                found[name] = {"pixels": trunk.pixels(frames)}
-            elif trunk.module.AXIS == "video":
-                found[name] = trunk.row(video, specs=trunk.module.specs(trunk.settings, frames=len(frames)))
-        return found
+        one = Video(video_id, frames)
+        return {name: trunk.video(one) for name, trunk in self.trunks.items() if trunk.module.AXIS == "video"}
 
     def read(self, prompt: str) -> tuple[dict[str, dict[str, NDArray[Any]]], bool]:
         """Features of a prompt by the text trunk (none without one), and whether it was cut to fit."""
@@ -139,4 +134,4 @@ class Perception:
         trunk = self.trunks[TEXT]
         tokens = trunk.network.prepare(prompt)
         specs = trunk.module.specs(trunk.settings, tokens=len(tokens.ids))
-        return {TEXT: trunk.row(prompt, specs=specs)}, tokens.count > len(tokens.ids)
+        return {TEXT: trunk.row(tokens, specs=specs)}, tokens.count > len(tokens.ids)

@@ -64,7 +64,7 @@ class Branch:
         """What it says of one video."""
         batch: dict[str, Tensor] = {}
         for key, (trunk, *arrays) in self.reads.items():
-            name = next((name for name in arrays if name in features[trunk]), "pixels")
+            name = next(name for name in arrays if name in features[trunk])
             batch[key] = torch.from_numpy(features[trunk][name])
         found: Output = self.network(batch)
         return found

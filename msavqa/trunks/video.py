@@ -34,6 +34,7 @@ class TrunkSettings(Settings):
     views: int = Field(ge=1)
     """Cached views: 0 is fixed (evaluation), the others are crops or patches and flips for training."""
     cut: Literal["pooled", "last_stage", "pixels"]
+    """From where the video branch trains on; pooled features are cached at every cut."""
     precision: Literal["fp32", "bf16"]
     dtype: Literal["float16", "float32"]
 
@@ -47,19 +48,15 @@ class TrunkSettings(Settings):
 
 
 def specs(settings: TrunkSettings, *, frames: int) -> tuple[ArraySpec, ...]:
-    """`pooled` (video, view, time, width); with cut `last_stage` also `stage` (video, view, time, height,
-    width, channel): the video branch trains on from it, the segment branch reads `pooled` as motion.
-
-    With cut `pixels` there is nothing to cache but that the video is usable: `seen` (video, view).
+    """`pooled` (video, view, time, width), which the segment branch reads as motion at every cut; with cut
+    `last_stage` also `stage` (video, view, time, height, width, channel): the video branch trains on from it.
     """
     from msavqa.networks import backbones
 
     axes, lead = (AXIS, "view"), (settings.views,)
-    if settings.cut == "pixels":
-        return (ArraySpec("seen", axes, lead, "bool"),)
     shape = backbones.video_shape(settings.model, settings.kwargs, frames=frames, crop=settings.crop)
     pooled = ArraySpec("pooled", (*axes, "time", "width"), (*lead, shape[0], shape[-1]), settings.dtype)
-    if settings.cut == "pooled":
+    if settings.cut != "last_stage":
         return (pooled,)
     names = (*axes, "time", "height", "width", "channel")
     return (ArraySpec("stage", names, (*lead, *shape), settings.dtype), pooled)
@@ -95,8 +92,6 @@ def load(settings: TrunkSettings, *, device: str, batch: int) -> Network[Video]:
 
     @torch.inference_mode()
     def forward(videos: "Sequence[Tensor]") -> Arrays:
-        if settings.cut == "pixels":
-            return {"seen": np.ones((len(videos), settings.views), dtype=bool)}
         pixels = torch.cat(list(videos))
         found: dict[str, list[Any]] = {"pooled": []} | ({"stage": []} if settings.cut == "last_stage" else {})
         for part in torch.split(pixels, max(1, batch // pixels.shape[2])):
