@@ -13,11 +13,15 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
+from msavqa.networks import weights
 from msavqa.prompts import prompt_id
 from msavqa.storage import shards
 from msavqa.storage.store_format import ArraySpec
 
 DIM, WIDTH, TOKENS, FRAMES, FEATURES, TIMES = 16, 32, 5, 8, 12, 4
+KINDS = {"frame": "image", "segment": "image"}
+"""Kinds of the trunks that are not named as their kind is."""
+DECODE = {"frames": FRAMES, "box": None}
 ARCHITECTURE = {"layers": 1, "heads": 2, "activation": "gelu", "eps": 1e-5, "width": WIDTH, "dim": DIM}
 
 
@@ -63,7 +67,7 @@ def make(
     pooled = technical[:, None, None, None] * direction + 0.1 * random.normal(
         size=(videos, views, FRAMES, FEATURES)
     )
-    features = root / "features"
+    features, clip = root / "features", _clip_weights(root)
     write_store(features / "frame.zarr", ids, pooled=("video view frame width", pooled.astype(np.float16)))
     write_store(
         features / "segment.zarr",
@@ -86,6 +90,7 @@ def make(
     write_store(
         features / "clip_image.zarr",
         ids,
+        fingerprint=_fingerprint("clip_image") | _made_by(clip["clip_image"]),
         tokens=("video frame token width", tokens.astype(np.float16)),
         cls=("video frame dim", cls.astype(np.float32)),
     )
@@ -97,14 +102,30 @@ def make(
     write_store(
         features / "clip_text.zarr",
         [prompt_id(prompt) for prompt in unique],
+        fingerprint=_fingerprint("clip_text") | _made_by(clip["clip_text"]),
         tokens=("prompt token width", text_tokens.astype(np.float16)),
         length=("prompt", length),
         cls=("prompt dim", np.stack([text[prompt] for prompt in unique]).astype(np.float32)),
     )
     manifest = pd.DataFrame({"video_id": ids, "prompt": prompts, "mos": quality, "weight": 1.0})
     manifest["generator"] = [f"g{number % 3}" for number in range(videos)]
-    weights = _clip_weights(root) | dict.fromkeys(("frame", "segment", "video"), Path("unused"))
-    return World(features, weights, manifest, _splits(ids, repeats))
+    files = clip | dict.fromkeys(("frame", "segment", "video", "statistics"), Path("unused"))
+    return World(features, files, manifest, _splits(ids, repeats))
+
+
+def trunks(world: World) -> dict[str, dict[str, str]]:
+    """The block `trunks` of the params.yaml that the stores follow."""
+    return {
+        name: {"kind": KINDS.get(name, name), "weights": str(path)} for name, path in world.weights.items()
+    }
+
+
+def _fingerprint(trunk: str) -> dict[str, object]:
+    return {"kind": KINDS.get(trunk, trunk), "decoded": DECODE}
+
+
+def _made_by(weights_file: Path) -> dict[str, object]:
+    return {"architecture": {"weights_sha256": weights.sha256(weights_file)}}
 
 
 def _splits(ids: list[str], repeats: int) -> pd.DataFrame:
@@ -125,6 +146,7 @@ def _clip_weights(root: Path) -> dict[str, Path]:
         return scale * torch.randn(shape, generator=generator)
 
     paths = {}
+    root.mkdir(parents=True, exist_ok=True)
     for trunk, prefix, norm, projection in (
         ("clip_text", "", "ln_final", "text_projection"),
         ("clip_image", "visual.", "visual.ln_post", "visual.proj"),
@@ -173,7 +195,7 @@ def write_store(
         ids=ids,
         sha256s=["0" * 64] * len(ids),
         specs=specs,
-        fingerprint=fingerprint or {"world": path.name},
+        fingerprint=fingerprint or _fingerprint(path.stem),
         attributes=attributes or {"architecture": ARCHITECTURE},
         compute=compute,
         shard_mb=1,

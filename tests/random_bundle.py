@@ -1,7 +1,7 @@
 """A bundle of tiny networks with random weights: everything that scoring needs, made in a second."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -86,10 +86,14 @@ def _clip_shapes() -> ClipShapes:
     )
 
 
-def make(folder: Path, *, seed: int = 0) -> Bundle:
-    """Writes random weights and a bundle of them under `folder`."""
+def make(folder: Path, *, seed: int = 0, torch_files: Collection[str] = ()) -> Bundle:
+    """Writes random weights and a bundle of them under `folder`; `torch_files` are trunks with a .pt file."""
     torch.manual_seed(seed)
     trunks = {name: {**settings, **_weights(folder, name, settings)} for name, settings in TRUNKS.items()}
+    for name in torch_files:
+        source = Path(trunks[name]["weights"])
+        trunks[name]["weights"] = str(source.with_suffix(".pt"))
+        torch.save({"state_dict": weights.read(source)}, source.with_suffix(".pt"))
     architectures = {
         f"clip_{tower}": clip_model.architecture(CLIP["model"], tower)  # type: ignore[arg-type]
         | {"weights_sha256": weights.sha256(trunks[f"clip_{tower}"]["weights"])}

@@ -51,17 +51,15 @@ def test_weights_that_are_not_here_are_not_asked_for(tmp_path: Path) -> None:
 
 def test_training_refuses_features_of_other_settings(tmp_path: Path) -> None:
     world = feature_world.make(tmp_path, videos=20)
-    trunks = {
-        "frame": {"kind": "image", "crop": 96, "weights": "none"},
-        "statistics": {"kind": "statistics", "weights": "none"},
-    }
+    trunks = feature_world.trunks(world)
+    trunks["frame"] |= {"kind": "video", "crop": "96"}
     asked = {"trunks": trunks, "decode": {"frames": 16, "box": None}}
     todo = work(world, pss__enabled=False, sma__enabled=False)
     with pytest.raises(StoreError) as caught:
         folds.open_work(dataclasses.replace(todo, asked=asked))
     assert str(caught.value) == (
         f"Another fingerprint in {world.features / 'frame.zarr'}: "
-        "got crop '(absent)', decoded.box '(absent)', decoded.frames '(absent)', kind '(absent)', "
-        "expected crop 96, decoded.box None, decoded.frames 16, kind 'image'; "
+        "got crop '(absent)', decoded.frames 8, kind 'image', "
+        "expected crop '96', decoded.frames 16, kind 'video'; "
         "run `dvc repro` to make the store that the settings ask for."
     )

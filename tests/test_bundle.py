@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from msavqa.networks import weights
 from msavqa.scoring import bundle
 from msavqa.scoring.bundle import BundleError
 from msavqa.scoring.score import load
 from tests import media, tiny
+from tests import random_bundle as random_model
 from tests.conftest import ROOT
 from tests.test_cli import fresh
 
@@ -44,6 +46,23 @@ def test_nothing_in_a_bundle_names_where_it_was_made(random_bundle: Path) -> Non
     text = (random_bundle / "bundle.json").read_text(encoding="utf-8")
     assert str(random_bundle.parent) not in text
     assert str(random_bundle.anchor) + "tmp" not in text
+
+
+def test_weights_in_torch_files_become_safetensors_and_score_the_same(
+    random_bundle: Path, tmp_path: Path
+) -> None:
+    made = random_model.make(tmp_path, torch_files=("clip_text", "frame"))
+    files = sorted(file.name for file in (made.path / "trunks").iterdir())
+    assert files == sorted(file.name for file in (random_bundle / "trunks").iterdir())
+    assert not [file for file in made.path.rglob("*") if file.suffix in weights.TORCH]
+    contents = json.loads((made.path / "bundle.json").read_text(encoding="utf-8"))
+    text = json.dumps({name: value for name, value in contents.items() if name != "converted"})
+    assert len(contents["converted"]) == 2
+    assert not [old for old in contents["converted"] if old in text]
+    assert all(new in text for new in contents["converted"].values())
+    video = media.write(tmp_path / "a.mp4", media.numbered(12))
+    with load(made.path) as one, load(random_bundle) as other:
+        assert one.score(video, "a red ball").score == other.score(video, "a red ball").score
 
 
 def test_one_flipped_bit_of_a_weight_is_refused(copy: Path) -> None:

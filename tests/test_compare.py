@@ -1,6 +1,7 @@
 """`msavqa compare`: two runs, or a run and a control, on the test rows that both have."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,11 @@ def test_compare_takes_a_control_and_says_what_is_not_in_common(made: Path, tmp_
         "error: Control in runs/made/controls/predictions.parquet: got wood, expected one of no_pixel, "
         "trees; write runs/made/controls:<control>.\n"
     )
+    said = msavqa(*words, "runs/made/frame:no_pixel", cwd=made, code=2).stderr
+    assert said == (
+        "error: Control in runs/made/frame/predictions.parquet: got no_pixel, expected a run of several "
+        "controls; write runs/made/frame alone, or runs/made/controls:<control>.\n"
+    )
     fewer = tables.read_predictions(made / "runs/made/frame/predictions.parquet")
     fewer = fewer.drop(fewer.index[fewer["role"] == "test"][:7])
     tables.write_predictions(fewer, tmp_path / "fewer.parquet")
@@ -45,6 +51,17 @@ def test_compare_takes_a_control_and_says_what_is_not_in_common(made: Path, tmp_
         f"{left} test videos; {left} of a's {whole} and b's {left} rows are in common: "
         "their splits or features differ"
     )
+
+
+def test_compare_knows_the_ensemble_with_others_prompts_as_a_control(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "made")
+    runs = tmp_path / "made/runs/made"
+    scores = tables.read_predictions(runs / "ensemble" / "predictions.parquet")
+    turned = scores.assign(control="shuffled_prompts", score=-scores["score"])
+    tables.write_controls(turned, runs / "ensemble" / "controls.parquet")
+    words = ["compare", "runs/made/ensemble", "runs/made/controls:shuffled_prompts", "--json"]
+    own, other = json.loads(msavqa(*words, cwd=tmp_path / "made").stdout)["values"]["SRCC"]
+    assert own == -other
 
 
 def test_compare_without_a_dataset_asks_for_one(tmp_path: Path) -> None:

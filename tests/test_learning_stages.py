@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 from msavqa import tables
 from msavqa.report import collect
+from msavqa.storage.store import StoreError
 from pipeline import controls, ensemble, pretrain, train
 from tests import branch_settings, feature_world
 
@@ -35,7 +36,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params = {
         "dataset": "world",
         "pretrain_dataset": "ugc",
-        "trunks": {name: {"weights": str(path)} for name, path in world.weights.items()},
+        "decode": feature_world.DECODE,
+        "trunks": feature_world.trunks(world),
         "branches": settings,
         "train": branch_settings.train(processes=1).model_dump(mode="json"),
         "pretrain": {"epochs": 2, "optimiser": optimiser},
@@ -92,6 +94,27 @@ def test_the_learning_stages_run_one_after_the_other(project: Path, monkeypatch:
     fitted = json.loads((runs / "ensemble" / "ensemble.json").read_text())
     assert sum(fitted["repeat0"]["weights"]) == pytest.approx(1.0)
     assert not list((project / ".msavqa").rglob("*.pt"))
+
+
+def test_a_stage_refuses_features_of_other_settings(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("data", "features"):
+        (tmp_path / name).symlink_to(project / name)
+    params = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    params["decode"]["frames"] = 4
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    for stage, words, store in (
+        (pretrain, [], "features/ugc/segment.zarr"),
+        (train, ["world", "frame"], "features/world/clip_image.zarr"),
+    ):
+        with pytest.raises(StoreError) as caught:
+            stage.main(words)
+        assert str(caught.value) == (
+            f"Another fingerprint in {store}: got decoded.frames {feature_world.FRAMES}, expected "
+            "decoded.frames 4; run `dvc repro` to make the store that the settings ask for."
+        )
 
 
 def test_a_stage_run_again_writes_the_same_bytes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

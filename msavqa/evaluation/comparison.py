@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from msavqa import tables
 from msavqa.errors import MsavqaError
@@ -127,7 +128,17 @@ def _read(root: Path, run: str, dataset: str) -> pd.DataFrame:
 
 
 def _read_control(path: Path, control: str) -> pd.DataFrame:
-    found = tables.read_controls(path)
+    """A control's predictions: of the stage `controls`, or of the ensemble with others' prompts beside it."""
+    if "control" not in pq.read_schema(path).names:
+        raise CompareError(
+            what="Control",
+            where=path,
+            got=control,
+            expected="a run of several controls",
+            next_step=f"write {path.parent} alone, or {path.parent.parent / 'controls'}:<control>",
+        )
+    files = [path, path.parent.parent / "ensemble" / "controls.parquet"]
+    found = pd.concat([tables.read_controls(file) for file in files if file.is_file()], ignore_index=True)
     if control not in set(found["control"]):
         raise CompareError(
             what="Control",

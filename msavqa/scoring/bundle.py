@@ -1,7 +1,7 @@
 """A model bundle: one folder that scores videos without the training data, DVC or git.
 
     bundle.json             settings, ensemble, calibration, fingerprints, sha256 of every file
-    trunks/<trunk>.*        the frozen networks' weights as training used them, and CLIP's own configuration
+    trunks/<trunk>.*        the frozen networks' weights (safetensors), and CLIP's own configuration
     branches/<branch>.safetensors
     README.md               the model card
 
@@ -29,8 +29,8 @@ from msavqa.scoring.reference import Reference
 FORMAT = "msavqa-bundle/1"
 CONTENTS = "bundle.json"
 CARD = "README.md"
-COPIED = (*weights.SAFETENSORS, *weights.TORCH, ".json")
-"""What `trunks.<trunk>` may name that is a file of the user's; the rest is names and our own sources."""
+COPIED = (*weights.SAFETENSORS, ".json")
+"""What `trunks.<trunk>` may name that is copied as it is; the rest is names and our own sources."""
 EXPORT_AGAIN = "export the bundle again with `msavqa export`"
 
 S = TypeVar("S", bound=Settings)
@@ -85,13 +85,19 @@ def write(
     """Makes the folder, whole or not at all; what stood at `path` is replaced. Same input, same bytes.
 
     `trunks` are settings whose `weights` (and `model`, where it is a JSON file) are copied from where they
-    say.
+    say. Weights in a torch file become safetensors: the same tensors under another SHA-256, which takes the
+    old one's place wherever the bundle names it (`converted` tells both).
     """
     partial = path.with_name(f"{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "trunks").mkdir(parents=True)
     (partial / "branches").mkdir()
     moved = {name: _copied(partial, name, settings) for name, settings in trunks.items()}
+    converted = {
+        weights.sha256(old): _sha256(partial / str(moved[name]["weights"]))
+        for name, settings in trunks.items()
+        if (old := Path(str(settings.get("weights", "")))).suffix in weights.TORCH
+    }
     for name, source in branch_weights.items():
         shutil.copyfile(source, partial / "branches" / f"{name}.safetensors")
     (partial / CARD).write_text(card, encoding="utf-8")
@@ -101,8 +107,9 @@ def write(
         "dataset": dataset,
         "decode": {"frames": frames, "box": box},
         "trunks": moved,
-        "branches": {name: dict(facts) for name, facts in branches.items()},
-        "fingerprints": {name: dict(facts) for name, facts in fingerprints.items()},
+        "branches": {name: _renamed(facts, converted) for name, facts in branches.items()},
+        "fingerprints": {name: _renamed(facts, converted) for name, facts in fingerprints.items()},
+        "converted": converted,
         "ensemble": ensemble.to_dict(),
         "calibration": calibration.as_dict(),
         "reference": asdict(reference),
@@ -188,10 +195,24 @@ def _copied(folder: Path, name: str, settings: Mapping[str, Any]) -> dict[str, A
     moved = dict(settings)
     for key in ("weights", "model"):
         source = Path(str(settings.get(key, "")))
-        if source.suffix in COPIED:
+        if source.suffix in weights.TORCH:
+            moved[key] = f"trunks/{name}.safetensors"
+            # Clones: tensors of a torch file may share memory, which safetensors does not know.
+            tensors = {name: tensor.clone() for name, tensor in weights.read(source).items()}
+            weights.save(tensors, folder / moved[key])
+        elif source.suffix in COPIED:
             moved[key] = f"trunks/{name}{source.suffix}"
             shutil.copyfile(source, folder / moved[key])
     return moved
+
+
+def _renamed(facts: Any, names: Mapping[str, str]) -> Any:
+    """The same facts with some of their texts under other names."""
+    if isinstance(facts, Mapping):
+        return {key: _renamed(value, names) for key, value in facts.items()}
+    if isinstance(facts, list):
+        return [_renamed(value, names) for value in facts]
+    return names.get(facts, facts) if isinstance(facts, str) else facts
 
 
 def _placed(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
