@@ -5,6 +5,7 @@ A reader turns each line into a `Row` or a problem (one sentence that begins wit
 leave the root, videos that are not there. Nothing is decoded before all of that is right.
 """
 
+import codecs
 import math
 import os
 import posixpath
@@ -95,6 +96,12 @@ def read_text(path: Path) -> tuple[str, list[str]]:
         raise LabelsError(where=path, problems=[problem], next_step="mend `labels` of this dataset")
     data = path.read_bytes()
     problems = []
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or data[:200].count(b"\0") > 20:
+        raise LabelsError(
+            where=path,
+            problems=["the file looks like UTF-16, not UTF-8"],
+            next_step="save it as UTF-8; nothing else of it was read",
+        )
     for number, line in enumerate(data.split(b"\n"), start=1):
         try:
             line.decode("utf-8")
@@ -204,7 +211,12 @@ def _missing(rows: Sequence[Row], root: Path) -> list[str]:
         if _bad_path(row.video_id):
             continue
         file = root / row.path
-        if not file.is_file():
+        try:
+            there = file.is_file()
+        except OSError as error:  # a name that no file system takes
+            problems.append(f"{row.where}: no video {str(file)[:80]!r}...: {error.strerror}")
+            continue
+        if not there:
             missing += 1
             problems.append(f"{row.where}: no video {str(file)!r}")
         elif not os.access(file, os.R_OK):

@@ -106,6 +106,17 @@ def test_a_file_name_that_leaves_the_folder_is_refused(copy: Path) -> None:
     )
 
 
+def test_a_bundle_of_links_into_a_cache_elsewhere_loads(
+    copy: Path, random_bundle: Path, tmp_path: Path
+) -> None:
+    for file in [one for one in copy.rglob("*") if one.is_file()]:  # as DVC checks out by symlinks
+        kept = tmp_path / "cache" / file.relative_to(copy)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(kept)
+        file.symlink_to(kept)
+    assert bundle.load(copy).digest == bundle.load(random_bundle).digest
+
+
 @pytest.mark.parametrize(
     ("content", "got"),
     [

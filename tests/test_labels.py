@@ -62,6 +62,18 @@ def test_another_encoding_is_named_with_each_of_its_lines(tmp_path: Path) -> Non
     ]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_of_utf_16_is_one_problem(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "labels.txt"
+    file.write_bytes("a.mp4|a red ball rolls left|4.5\n".encode(encoding))
+    with pytest.raises(LabelsError) as refused:
+        labels.read_text(file)
+    assert str(refused.value) == (
+        f"1 problem in {file}; save it as UTF-8; nothing else of it was read:\n"
+        "  - the file looks like UTF-16, not UTF-8"
+    )
+
+
 def test_a_label_file_that_is_missing_empty_or_a_folder_is_refused(tmp_path: Path) -> None:
     for make, sentence in [
         (lambda file: None, "no such file"),
@@ -143,6 +155,16 @@ def test_missing_videos_are_all_named(tmp_path: Path) -> None:
         f"line 2: no video '{tmp_path}/b.mp4'",
         f"line 3: no video '{tmp_path}/c/c.mp4'",
         f"line 4: no video '{tmp_path}/d.mp4'",
+    )
+
+
+def test_a_name_that_no_file_system_takes_hides_no_other_problem(tmp_path: Path) -> None:
+    (tmp_path / "here.mp4").touch()
+    long = "x" * 300 + ".mp4"
+    found = problems_of(rows("here.mp4", long, "gone.mp4"), tmp_path, check_files=True)
+    assert found == (
+        f"line 2: no video {str(tmp_path / long)[:80]!r}...: File name too long",
+        f"line 3: no video {str(tmp_path / 'gone.mp4')!r}",
     )
 
 

@@ -73,6 +73,14 @@ def test_the_rows_that_give_the_trap_away_are_where_they_should_be(shared_data: 
     assert {name: found[name] for name in lsvq.KNOWN_ROWS} == lsvq.KNOWN_ROWS
 
 
+@pytest.mark.parametrize("before", ["./", "LSVQ/", "a/b/"])
+def test_the_trap_is_seen_under_another_spelling_of_the_paths(tmp_path: Path, before: str) -> None:
+    file = tmp_path / "mine.txt"
+    file.write_text(f"{before}yfcc-batch1/747.mp4,-1,-1,50\n{before}other.mp4,-1,-1,40\n", encoding="utf-8")
+    (problem,) = problems_of(str(file))
+    assert problem.startswith("mine.txt: read as train but it holds the rows of test (")
+
+
 def test_text_lines_are_cut_from_the_right_and_mistakes_named(tmp_path: Path) -> None:
     good, bad = tmp_path / "train_labels.txt", tmp_path / "labels_test.txt"
     good.write_bytes(b"\xef\xbb\xbfa/-one, two.mp4, -1, -1, 67.75\r\nb.mp4,-1,-1,1")

@@ -82,6 +82,15 @@ def test_a_killed_csv_run_goes_on_where_it_was(random_bundle: Path, listed: Path
     assert not (listed / "scores.csv.partial").exists()
 
 
+def test_a_name_with_a_nul_byte_fails_alone(random_bundle: Path, listed: Path) -> None:
+    text = 'prompt,video\nx,"good one.mp4"\ny,go\0od.mp4\n'
+    (listed / "videos.csv").write_text(text, encoding="utf-8")
+    assert run_csv(random_bundle, listed) == (1, 1)
+    good, bad = rows_of(listed / "scores.csv")
+    assert (good["error"], bad["score"]) == ("", "")
+    assert "NUL" in bad["error"] or "null byte" in bad["error"]
+
+
 def test_a_failed_row_is_tried_again(random_bundle: Path, listed: Path, video: Path) -> None:
     run_csv(random_bundle, listed)
     shutil.copy(video, listed / "bad.mp4")

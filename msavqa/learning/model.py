@@ -134,4 +134,5 @@ def _load(
             expected=f"exactly the {len(expected)} tensors of this branch's settings",
             next_step="run `dvc repro` so that weights and params.yaml belong together",
         )
-    model.load_state_dict(dict(tensors), strict=False)  # what should be there was checked above
+    # Frozen parts are not in the file: they stay as they are.
+    model.load_state_dict({**model.state_dict(), **tensors}, strict=True)

@@ -72,7 +72,7 @@ def read(settings: ReaderSettings, *, check_files: bool) -> list[Row]:
 
 
 def _parse(file: Path, split: Split) -> tuple[list[Row], list[str]]:
-    rows, problems = (_csv_rows if file.suffix == ".csv" else _text_rows)(file, split)
+    rows, problems = (_csv_rows if file.suffix.lower() == ".csv" else _text_rows)(file, split)
     return rows, problems + _trap(rows, split, file)
 
 
@@ -154,11 +154,15 @@ def _is_test(cell: str) -> Split:
     return roles[cell.strip().lower()]
 
 
+def _published(path: str) -> str:
+    """A path as LSVQ's own files spell it: the last folder and the file."""
+    return "/".join(path.split("/")[-2:])
+
+
 def _trap(rows: list[Row], split: Split, file: Path) -> list[str]:
     """One sentence where a file holds rows that are published as another split's test rows."""
-    strangers = {
-        KNOWN_ROWS[r.video_id] for r in rows if KNOWN_ROWS.get(r.video_id, r.given_split) != r.given_split
-    }
+    known = [(KNOWN_ROWS.get(_published(row.path), row.given_split), row.given_split) for row in rows]
+    strangers = {published for published, given in known if published != given}
     if not strangers:
         return []
     names = " and ".join(sorted(strangers))

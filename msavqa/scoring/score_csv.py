@@ -132,7 +132,7 @@ def _sha256(video: Path) -> str:
     try:
         with video.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+    except (OSError, ValueError):  # a NUL byte in a name is a ValueError
         return ""
 
 
