@@ -107,7 +107,8 @@ NO_COMMANDS = {
 
 PREDICTORS = {
     "ensemble": "ensemble", "frame": "frame", "segment": "segment", "video": "video", "extra-trees": "trees",
-    "CLIPSim": "clipsim", "no pixel": "no pixel", "the ensemble with": "shuffled prompts",
+    "CLIPSim": "clipsim", "no pixel": "no pixel", "no reference": "no reference",
+    "the ensemble with": "shuffled prompts",
 }  # fmt: skip
 """How a row of the README's results begins -> its predictor in reports/plots/comparison.csv."""
 
