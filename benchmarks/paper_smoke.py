@@ -1,8 +1,9 @@
 """The paper at full size on 12 videos: every stage once with random weights, its seconds and peak memory.
 
-    python -m benchmarks.paper_smoke [--videos 12] [--keep folder] [--set train.precision=fp32 ...]
+    python -m benchmarks.paper_smoke [--videos 12] [--keep folder] [--preset presets/paper.yaml]
+        [--set train.precision=fp32 ...]
 
-A checkout of this tree in a temporary folder, presets/paper.yaml as its params.yaml, FETV's videos (beside
+A checkout of this tree in a temporary folder, the preset as its params.yaml, FETV's videos (beside
 the checkout in ../shared/data, or $MSAVQA_SHARED_DATA) or the sample world's in the layouts of T2VQA-DB and
 LSVQ, then `dvc repro`. Networks, sizes, views, cuts and batches are the preset's. Smaller are data, epochs
 (1), repeats (1), folds (2) and worker processes; the split is by prompt, so that enough videos are tested on.
@@ -94,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--videos", type=int, default=12)
     parser.add_argument("--keep", type=Path, help="work in this folder, and leave it")
+    parser.add_argument("--preset", type=Path, default=PRESET)
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a key of params.yaml"
     )
@@ -103,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         videos, source = find_videos(given.videos)
         checkout(repo)
         place(repo, videos)
-        write_params(repo, dict(one.split("=", 1) for one in given.set))
+        write_params(repo, dict(one.split("=", 1) for one in given.set), preset=given.preset)
         found = measure(repo)
         found |= {"videos": len(videos), "source": source, "bytes_a_video": bytes_a_video(repo, len(videos))}
     show(found)
@@ -167,9 +169,9 @@ def place(repo: Path, videos: Sequence[Video]) -> None:
     (lsvq / "labels/LSVQ/labels_test.txt").write_text("".join(ratings[:third]), encoding="utf-8")
 
 
-def write_params(repo: Path, more: dict[str, str]) -> None:
-    """The paper's preset with random weights and what 12 videos need."""
-    data = yaml.safe_load(PRESET.read_text(encoding="utf-8"))
+def write_params(repo: Path, more: dict[str, str], *, preset: Path = PRESET) -> None:
+    """A full-size preset with random weights and what 12 videos need."""
+    data = yaml.safe_load(preset.read_text(encoding="utf-8"))
     data["fetch"] = {trunk: {"source": "random", "name": "0"} for trunk in data["fetch"]}
     for dotted, value in {**SMALLER, **{key: yaml.safe_load(one) for key, one in more.items()}}.items():
         *above, last = dotted.split(".")
@@ -177,7 +179,7 @@ def write_params(repo: Path, more: dict[str, str]) -> None:
         for key in above:
             block = block[key]
         if last not in block:
-            sys.exit(f"presets/paper.yaml has no {dotted}")
+            sys.exit(f"presets/{preset.name} has no {dotted}")
         block[last] = value
     (repo / "params.yaml").write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
 

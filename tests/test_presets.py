@@ -13,11 +13,14 @@ import torch
 import yaml
 from dvc.repo import Repo
 
-from msavqa import params
+from benchmarks import cost
+from msavqa import params, whole_params
 from msavqa.networks import backbones, hub, weights
 from tests.conftest import ROOT
 
 BRANCHES = ("frame", "segment", "video")
+SMALL = (*BRANCHES, "statistics")
+"""Trunks of which whole networks leave little to cache."""
 MODEL_OF_THE_PAPER = {
     **{f"branches.{branch}.pss.fusion": ["text"] for branch in BRANCHES},
     **{f"branches.{branch}.pss.adapters": "tail" for branch in BRANCHES},
@@ -52,8 +55,39 @@ def test_both_full_size_presets_read_the_same_data_through_the_same_networks() -
         assert {**trunk, "cut": None} == {**ours["trunks"][name], "cut": None}
 
 
-def test_the_papers_sizes_rates_and_batches_are_those_of_its_table_1() -> None:
-    paper = preset("paper")
+def test_the_papers_model_trained_whole_differs_in_what_learns_and_in_how_it_fits_a_gpu() -> None:
+    """`train.accumulate` and `evaluation_batch` change no step, `resident` no value."""
+    cached, whole = flat(preset("paper")), flat(preset("paper_pixels"))
+    assert cached.keys() == whole.keys()
+    assert {key: value for key, value in whole.items() if cached[key] != value} == {
+        **{f"trunks.{branch}.cut": "pixels" for branch in BRANCHES},
+        "decode.store": "frames",
+        "train.accumulate": 32,
+        "train.resident": "ram",
+        "train.evaluation_batch": 8,
+    }
+    assert whole["train.precision"] == "bf16"
+
+
+@pytest.mark.parametrize("name", ["paper", "paper_pixels", "t2vqa_db", "csv", "sample", "sample_paper"])
+def test_no_preset_has_a_mistake(name: str) -> None:
+    assert whole_params.problems(preset(name)) == []
+
+
+def test_the_disk_that_the_header_names_is_what_its_shapes_take() -> None:
+    found = cost.measure(preset("paper_pixels"), cost.PUBLISHED, prompts=1000)
+    stores = {dataset: one["stores"] for dataset, one in found.items()}
+    frames = {dataset: one["frames"] for dataset, one in stores.items()}
+    assert [round(frames["t2vqa_db"]["row_mb"]), round(frames["t2vqa_db"]["gb"], -1)] == [44, 440]
+    assert round(frames["lsvq"]["gb"], -2) == 1700
+    assert round(stores["t2vqa_db"]["clip_image"]["gb"] + stores["t2vqa_db"]["clip_text"]["gb"]) == 13
+    rest = sum(one["gb"] for kept in stores.values() for name, one in kept.items() if name in SMALL)
+    assert round(rest, 1) == 1.2
+
+
+@pytest.mark.parametrize("name", ["paper", "paper_pixels"])
+def test_the_papers_sizes_rates_and_batches_are_those_of_its_table_1(name: str) -> None:
+    paper = preset(name)
     trunks = paper["trunks"]
     assert (trunks["frame"]["model"], trunks["frame"]["crop"]) == ("convnext_tiny", 320)
     assert (trunks["segment"]["model"], trunks["segment"]["crop"]) == ("swin_tiny_patch4_window7_224", 448)
@@ -67,7 +101,7 @@ def test_the_papers_sizes_rates_and_batches_are_those_of_its_table_1() -> None:
 
 
 def test_every_network_of_a_full_size_preset_is_fetched_to_where_its_trunk_reads_it() -> None:
-    for name in ("paper", "t2vqa_db"):
+    for name in ("paper", "paper_pixels", "t2vqa_db"):
         data = preset(name)
         learned = {trunk: block for trunk, block in data["trunks"].items() if block["kind"] != "statistics"}
         assert data["fetch"].keys() == learned.keys()
@@ -102,7 +136,7 @@ def test_weights_of_224_pixels_fit_the_segment_network_of_448(tmp_path: Path) ->
 
 
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # in DVC's own code
-@pytest.mark.parametrize("name", ["paper", "t2vqa_db"])
+@pytest.mark.parametrize("name", ["paper", "paper_pixels", "t2vqa_db"])
 def test_a_full_size_preset_needs_its_own_data_and_weights_and_nothing_of_the_sample(
     name: str, tmp_path: Path
 ) -> None:

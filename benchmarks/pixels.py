@@ -1,0 +1,285 @@
+"""Training steps a second of a whole network on stored frames (`cut: pixels`), in float32 and in bfloat16.
+
+    python -m benchmarks.pixels [--branch frame|segment|video] [--videos 64] [--steps 10]
+        [--preset presets/paper_pixels.yaml] [--size 512] [--device auto]
+
+One branch of the preset with random weights, in the shapes, batch and parts of a batch that the preset has: a
+step reads frames from a store, crops them, runs the whole network with CLIP's tail and adapters, forward and
+backward, clips and steps, as the stage `train` does. Frames of `--size` pixels are made up, and so is what is
+cached: CLIP's tokens and, for the segment branch, the motion. Both precisions train the same network in
+turns; figures are medians of `--steps` steps each, those at the top of the preset's `train.precision`.
+
+`seconds_per_video` counts each video of a step once, though a batch in parts is run forward twice;
+`read_share` is the share of the step in which frames are read and cropped. `activations_gb` is what one
+part's forward pass keeps for the backward pass (counted tensor by tensor, without the weights) and the same
+on every device; `peak_gb` is what a GPU's allocator held, on a CPU the process at its largest.
+
+On a GPU a step has the branch's own batch and ten steps are measured. On a CPU `--videos 2 --steps 2` are the
+default: a batch of two, in parts as large as the preset's; that takes 1 to 2 minutes on 2 cores with AMX.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import yaml
+from torch import Tensor, nn
+
+from msavqa import params, prompts
+from msavqa.extraction import feature_rows
+from msavqa.learning import fit, folds, gradients, inputs, model, optimise, tail, trainable
+from msavqa.learning.branch_parts import Output
+from msavqa.learning.fit import TrainSettings
+from msavqa.learning.inputs import Inputs
+from msavqa.learning.ranks import Ranks
+from msavqa.networks import hub, weights
+from msavqa.networks.hub import FetchSettings
+from msavqa.storage import shards
+from msavqa.videos import frames
+from msavqa.videos.frames import DecodeSettings
+
+BRANCHES = ("frame", "segment", "video")
+PRECISIONS = ("fp32", "bf16")
+STORED = 4
+"""Different videos; more of a step are these again."""
+TOKENS = 16
+"""Of a prompt, start and end included."""
+TAILS = (
+    ("clip_text", "text_tokens", tail.clip_text_tail),
+    ("clip_image", "image_tokens", tail.clip_image_tail),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--branch", choices=BRANCHES, default="frame")
+    parser.add_argument("--videos", type=int, help="of a step: the branch's batch on a GPU, 2 on a CPU")
+    parser.add_argument("--steps", type=int, help="measured in each precision: 10 on a GPU, 2 on a CPU")
+    parser.add_argument("--preset", type=Path, default=Path("presets/paper_pixels.yaml"))
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    given = parser.parse_args(argv)
+    data = yaml.safe_load(given.preset.read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory(prefix="pixels-") as folder:
+        print(json.dumps(measure(data, given, Path(folder))))
+    return 0
+
+
+def measure(data: dict[str, Any], given: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Steps of one branch in both precisions, in turns."""
+    settings: Any = params.block(data, f"branches.{given.branch}", model.branch(given.branch).BranchSettings)
+    train = params.block({**data, "train": {**data["train"], "device": given.device}}, "train", TrainSettings)
+    device = fit.device_of(train)
+    batch, slow = settings.optimiser.batch, device.type == "cpu"
+    videos, steps = given.videos or (2 if slow else batch), given.steps or (2 if slow else 10)
+    parts = parts_of(videos, batch=batch, accumulate=train.accumulate)
+    opened = write_and_open(data, settings, given, folder, device=device)
+    net = build(data, settings, opened, given.branch)
+    learner = optimise.optimiser(net, settings.optimiser)
+    loss = partial(loss_of, model.branch(given.branch), settings, videos)
+    numbers = np.arange(videos) % len(opened.ids)
+    found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in PRECISIONS}
+    first = numbers[: -(-videos // parts)]
+    kept = {name: activations(lambda name=name: forward(net, opened, first, name, [])) for name in PRECISIONS}
+    for number in range(steps):
+        for name in PRECISIONS:
+            read: list[float] = []
+            if not slow:
+                torch.cuda.reset_peak_memory_stats(device)
+            started = time.perf_counter()
+            learner.zero_grad(set_to_none=True)
+            gradients.add(
+                net,
+                forward=lambda places, name=name, read=read: forward(
+                    net, opened, numbers[places], name, read
+                ),
+                videos=videos,
+                loss=loss,
+                parts=parts,
+                seed=(0, number),
+                device=device,
+                ranks=Ranks(0, 1),
+            )
+            torch.nn.utils.clip_grad_norm_(net.parameters(), train.gradient_clip)
+            learner.step()
+            if not slow:
+                torch.cuda.synchronize(device)
+            found[name]["step_s"].append(time.perf_counter() - started)
+            found[name]["read_share"].append(sum(read) / found[name]["step_s"][-1])
+            if not slow:
+                found[name]["peak_gb"].append(torch.cuda.max_memory_allocated(device) / 1e9)
+    ways = {name: figures(found[name], videos, kept[name]) for name in PRECISIONS}
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    top = {"peak_gb": round(largest, 2)} | ways[train.precision]
+    return {
+        "branch": given.branch,
+        **{name: top[name] for name in ("steps_per_s", "seconds_per_video", "peak_gb")},
+        "precision": train.precision,
+        "bf16_over_fp32": round(ways["fp32"]["step_s"] / ways["bf16"]["step_s"], 2),
+        "ways": ways,
+        "measured_videos": videos,
+        "measured_steps": steps,
+        "parts": parts,
+        "preset_batch": batch,
+        "preset_accumulate": train.accumulate,
+        "frames": data["decode"]["frames"],
+        "size": given.size,
+        "crop": data["trunks"][settings.trunk]["crop"],
+        "threads": torch.get_num_threads(),
+        "load_average": round(os.getloadavg()[0], 2),
+        "device": "cpu" if slow else torch.cuda.get_device_name(device),
+    }
+
+
+def parts_of(videos: int, *, batch: int, accumulate: int) -> int:
+    """Parts of a step of so many videos, each as large as a part of the preset's batch."""
+    return max(1, -(-videos // -(-batch // min(batch, accumulate))))
+
+
+def figures(found: Mapping[str, list[float]], videos: int, kept: float) -> dict[str, float]:
+    """Medians of one precision."""
+    middle = {name: statistics.median(values) for name, values in found.items()}
+    return {
+        **{name: round(value, 3) for name, value in middle.items()},
+        "steps_per_s": round(1 / middle["step_s"], 4),
+        "seconds_per_video": round(middle["step_s"] / videos, 4),
+        "activations_gb": round(kept, 3),
+    }
+
+
+def write_and_open(
+    data: dict[str, Any], settings: Any, given: argparse.Namespace, folder: Path, *, device: torch.device
+) -> Inputs:
+    """Weights and stores of what the branch reads, made up in that folder, and opened."""
+    ids, said = (
+        [f"{number}.mp4" for number in range(STORED)],
+        [f"prompt {number}" for number in range(STORED)],
+    )
+    reads = model.branch(given.branch).inputs(settings)
+    random = FetchSettings.model_validate({"source": "random", "name": "0"})
+    decode = params.block(data, "decode", DecodeSettings).model_copy(update={"store": "frames"})
+    write = partial(
+        shards.write, sha256s=["0" * 64] * STORED, shard_mb=data["store"]["shard_mb"],
+        staging_root=folder / "staging",
+    )  # fmt: skip
+    for name in sorted({trunk for trunk, *_ in reads.values()}):
+        block = data["trunks"][name]
+        if block["kind"] in hub.KINDS:
+            block["weights"] = str(folder / f"{name}.safetensors")
+        trunk: Any = feature_rows.trunk(block["kind"])
+        chosen = trunk.TrunkSettings.model_validate(block)
+        if block["kind"] in hub.KINDS:
+            weights.save(hub.fetch(chosen, random), Path(chosen.weights))
+        prompted = trunk.AXIS == "prompt"
+        specs = trunk.specs(chosen, **({"tokens": TOKENS} if prompted else {"frames": decode.frames}))
+        write(
+            folder / f"{name}.zarr",
+            ids=[prompts.prompt_id(one) for one in said] if prompted else ids,
+            specs=specs,
+            fingerprint=trunk.fingerprint(chosen),
+            attributes=trunk.attributes(chosen),
+            compute=partial(made_up, specs, {}),
+        )
+    write(
+        folder / "frames.zarr",
+        ids=ids,
+        specs=frames.specs(decode),
+        fingerprint=frames.fingerprint(decode),
+        attributes={},
+        compute=partial(made_up, frames.specs(decode), {"height": given.size, "width": given.size}),
+    )
+    return inputs.open_inputs(reads, features=folder, ids=ids, prompts=said, resident="ram", device=device)
+
+
+def made_up(
+    specs: Sequence[shards.ArraySpec], extra: Mapping[str, int], rows: Sequence[int]
+) -> shards.ShardResult:
+    """Random rows of a store; pictures are squares with a little noise, padded as stored ones are."""
+    found = {spec.name: np.stack([_row(spec, extra, row) for row in rows]) for spec in specs}
+    return shards.ShardResult(found, [shards.RowResult(extra=dict(extra)) for _ in rows])
+
+
+def _row(spec: shards.ArraySpec, extra: Mapping[str, int], row: int) -> npt.NDArray[Any]:
+    random = np.random.default_rng(row)
+    if spec.name == "frames":
+        found = np.zeros(spec.shape, dtype=np.uint8)
+        size = min(extra["height"], spec.shape[1])
+        coarse = random.integers(20, 236, (spec.shape[0], 16, 16, 3), dtype=np.uint8)
+        squares = coarse.repeat(-(-size // 16), 1).repeat(-(-size // 16), 2)[:, :size, :size]
+        found[:, :size, :size] = squares + random.integers(0, 5, squares.shape, dtype=np.uint8)
+        return found
+    if spec.dtype.startswith("float"):
+        return random.standard_normal(spec.shape, dtype=np.float32).astype(spec.dtype)
+    return np.full(spec.shape, TOKENS if spec.name == "length" else 0, dtype=spec.dtype)
+
+
+def build(data: Mapping[str, Any], settings: Any, opened: Inputs, branch: str) -> nn.Module:
+    """The branch with all of its network, on the device and learning."""
+    files, stores = folds.weights_of(data["trunks"]), {key: one.store for key, one in opened.sources.items()}
+    tails = {
+        key: make(files[trunk], stores[key].attributes["architecture"])
+        for trunk, key, make in TAILS
+        if key in stores
+    }
+    torch.manual_seed(0)
+    net = model.assemble(
+        branch,
+        settings,
+        shapes=opened.shapes(statistics=settings.statistics),
+        backbone=trainable.backbone(stores["features"], files[settings.trunk]),
+        text_tail=tails.get("text_tokens"),
+        image_tail=tails.get("image_tokens"),
+    )
+    return net.to(opened.device).train()
+
+
+def forward(
+    net: nn.Module, opened: Inputs, videos: npt.NDArray[np.int64], precision: str, read: list[float]
+) -> Output:
+    """What the branch says of these videos in that precision; `read` gets the seconds before the network."""
+    started = time.perf_counter()
+    batch = opened.batch(videos)
+    read.append(time.perf_counter() - started)
+    with torch.autocast(opened.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        found: Output = net(batch)
+    return found
+
+
+def loss_of(module: Any, settings: Any, videos: int, output: Output) -> Tensor:
+    """The branch's own loss against made-up labels."""
+    mos = torch.linspace(-1, 1, videos, device=output.score.device)
+    loss: Tensor = module.loss(settings, output=output, mos=mos, weight=torch.ones_like(mos))
+    return loss
+
+
+def activations(run: Callable[[], Output]) -> float:
+    """GB that a forward pass keeps for its backward pass, beside leaves such as weights; runs both, once."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        if not tensor.is_leaf or not tensor.requires_grad:
+            storage = tensor.untyped_storage()
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = run()
+    torch.autograd.backward(output.score.sum())
+    return sum(kept.values()) / 1e9
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
