@@ -42,7 +42,7 @@ from msavqa.extraction import feature_rows
 from msavqa.learning import fit, folds, gradients, inputs, model, optimise, tail, trainable
 from msavqa.learning.branch_parts import Output
 from msavqa.learning.fit import TrainSettings
-from msavqa.learning.inputs import Inputs
+from msavqa.learning.inputs import Inputs, Rows
 from msavqa.learning.ranks import Ranks
 from msavqa.networks import hub, weights
 from msavqa.networks.hub import FetchSettings
@@ -92,8 +92,8 @@ def measure(data: dict[str, Any], given: argparse.Namespace, folder: Path) -> di
     loss = partial(loss_of, model.branch(given.branch), settings, videos)
     numbers = np.arange(videos) % len(opened.ids)
     found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in PRECISIONS}
-    first = numbers[: -(-videos // parts)]
-    kept = {name: activations(lambda name=name: forward(net, opened, first, name, [])) for name in PRECISIONS}
+    part = np.arange(-(-videos // parts))
+    kept = {name: activations(partial(forward, net, opened, numbers, name, [], part)) for name in PRECISIONS}
     for number in range(steps):
         for name in PRECISIONS:
             read: list[float] = []
@@ -103,9 +103,7 @@ def measure(data: dict[str, Any], given: argparse.Namespace, folder: Path) -> di
             learner.zero_grad(set_to_none=True)
             gradients.add(
                 net,
-                forward=lambda places, name=name, read=read: forward(
-                    net, opened, numbers[places], name, read
-                ),
+                forward=partial(forward, net, opened, numbers, name, read),
                 videos=videos,
                 loss=loss,
                 parts=parts,
@@ -247,11 +245,11 @@ def build(data: Mapping[str, Any], settings: Any, opened: Inputs, branch: str) -
 
 
 def forward(
-    net: nn.Module, opened: Inputs, videos: npt.NDArray[np.int64], precision: str, read: list[float]
+    net: nn.Module, opened: Inputs, videos: Rows, precision: str, read: list[float], places: Rows
 ) -> Output:
-    """What the branch says of these videos in that precision; `read` gets the seconds before the network."""
+    """What the branch says of the videos at these places; `read` gets the seconds before the network."""
     started = time.perf_counter()
-    batch = opened.batch(videos)
+    batch = opened.batch(videos[places])
     read.append(time.perf_counter() - started)
     with torch.autocast(opened.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
         found: Output = net(batch)
