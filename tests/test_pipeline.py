@@ -26,7 +26,7 @@ def test_every_stage_completes_and_the_metrics_are_flat_and_whole(tiny_world: Pa
     }  # fmt: skip
     assert wanted <= metrics.keys()
     assert all(isinstance(value, int | float) for value in metrics.values())
-    assert metrics["videos_quarantined"] == 0
+    assert (metrics["videos"], metrics["videos_quarantined"]) == (12, 0)
     trained = [metrics[f"seconds_train_{branch}"] for branch in ("frame", "segment", "video")]
     assert metrics["seconds"] == pytest.approx(sum(trained), abs=0.01)
     assert min(trained) > 0
@@ -99,8 +99,11 @@ def test_dvc_shows_the_stages_and_the_metrics(tiny_world: Path) -> None:
     assert all(f'"{name}"' in drawn for name in ("check", "train@frame", "export"))
     shown = tiny.run("dvc", "metrics", "show", "--md", cwd=tiny_world).splitlines()
     names = [cell.strip() for cell in shown[0].strip("|").split("|")]
-    assert {"Path", "srcc", "plcc", "control_no_pixel_srcc"} <= set(names)
-    assert [line.strip("|").split("|")[0].strip() for line in shown[2:] if line] == ["reports/metrics.json"]
+    assert {"Path", "srcc", "plcc", "control_no_pixel_srcc", "retrieval_r1_image_to_text"} <= set(names)
+    assert {line.strip("|").split("|")[0].strip() for line in shown[2:] if line} == {
+        "data/sample/clip_metrics.json",
+        "reports/metrics.json",
+    }
 
 
 def test_dvc_plots_draws_the_reports_curves(tiny_world: Path) -> None:

@@ -2,8 +2,8 @@
 
 import csv
 import hashlib
+import itertools
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -16,9 +16,11 @@ from data.sample.generators import GENERATORS, Take, draw_change
 from data.sample.grammar import COLOURS, Scene, Thing, misalignment, parse
 from data.sample.quality import Causes
 from data.sample.scene import FRAMES, PIXELS, RGB, SHAPE_DISTANCE, draw_look, render
+from msavqa import params
+from msavqa.errors import ProblemsError
 
 SEED = 2501
-TINY = videos.VideosSettings(prompts=2, ugc=3, practice=2, workers=1)
+TINY = videos.VideosSettings(prompts=2, generators=6, ugc=3, practice=2, workers=1)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,27 @@ def test_a_small_world_is_the_beginning_of_the_large_one(name: str) -> None:
     assert plan(name, 8, seed=SEED)[: len(small)] == small
 
 
-def test_the_csv_names_every_video_and_the_tiny_world_is_a_dozen(world: Path) -> None:
+@pytest.mark.parametrize("count", range(1, len(GENERATORS) + 1))
+def test_fewer_generators_take_turns_and_film_as_they_do_among_all(count: int) -> None:
+    some = plan("t2v", 7, seed=SEED, generators=count)
+    assert set(some) <= set(plan("t2v", 7, seed=SEED))
+    turns = [[one.generator for one in some if one.group == f"{prompt:04d}"] for prompt in range(7)]
+    endless = itertools.cycle(GENERATORS)
+    for filmed in turns:
+        taken = [next(endless) for _ in range(count)]
+        assert filmed == sorted(taken, key=GENERATORS.index)
+
+
+@pytest.mark.parametrize("count", [0, len(GENERATORS) + 1])
+def test_a_number_of_generators_that_there_are_not_is_refused(count: int) -> None:
+    block = {"prompts": 2, "generators": count, "ugc": 3, "practice": 2, "workers": 1}
+    bound = "greater than or equal to 1" if count == 0 else "less than or equal to 6"
+    with pytest.raises(ProblemsError) as refused:
+        params.block({"videos": block}, "videos", videos.VideosSettings, where=Path("params.yaml"))
+    assert refused.value.problems == (f"videos.generators: got {count}, input should be {bound}",)
+
+
+def test_the_csv_names_every_video_of_every_prompt(world: Path) -> None:
     rows = rows_of(world / "t2v.csv")
     assert [row["video"] for row in rows] == sorted(path.name for path in (world / "t2v").iterdir())
     assert len(rows) == 2 * len(GENERATORS)
@@ -154,7 +176,7 @@ def test_each_cause_does_to_the_frames_what_it_is_called() -> None:
     brightness = with_cause(flicker=0.8).mean(axis=(1, 2, 3))
     assert np.std(np.diff(brightness)) > 5 * np.std(np.diff(original.mean(axis=(1, 2, 3))))
     frozen = with_cause(frozen=1.0)
-    assert sum(np.array_equal(a, b) for a, b in pairwise(frozen)) >= 11
+    assert sum(np.array_equal(a, b) for a, b in itertools.pairwise(frozen)) >= 11
     moved = [with_cause(judder=1.0)[t] for t in range(FRAMES)]
     assert any(not np.array_equal(a, b) for a, b in zip(moved, original))
 

@@ -1,4 +1,4 @@
-"""A tiny world in a clone of its own: the whole project, 96 videos, networks trained for seconds."""
+"""A tiny world in a clone of its own: the whole project, a dozen rated videos, small networks."""
 
 import os
 import re
@@ -14,9 +14,10 @@ from tests.conftest import ROOT
 
 # What makes the sample world tiny. Keys are dotted paths into the two params files.
 TINY_WORLD: dict[str, object] = {
-    "videos.prompts": 8,
-    "videos.ugc": 24,
-    "videos.practice": 24,
+    "videos.prompts": 12,
+    "videos.generators": 1,
+    "videos.ugc": 12,
+    "videos.practice": 12,
     "clip.pairs": 64,
     "clip.warm_up_steps": 1,
     "clip.steps": 1,

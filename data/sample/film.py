@@ -27,13 +27,14 @@ class Recording:
     noise_key: tuple[int, int, int]  # seed, set and number: draws the distortions
 
 
-def plan(name: str, count: int, *, seed: int) -> list[Recording]:
-    """The recordings of a set of `SETS`: `count` prompts (times six generators) or `count` videos.
+def plan(name: str, count: int, *, seed: int, generators: int = len(GENERATORS)) -> list[Recording]:
+    """The recordings of a set of `SETS`: `count` prompts (times `generators`) or `count` videos.
 
-    A smaller count gives the beginning of the larger one.
+    A smaller count gives the beginning of the larger one. Fewer generators give some of the recordings that
+    all of them would, and take turns: prompt i is filmed by those at i * generators and on, round and round.
     """
     if name == "t2v":
-        return _plan_prompted(count, seed)
+        return _plan_prompted(count, generators, seed)
     source = {"ugc": CAMERA, "practice": PRACTICE}[name]
     recordings = []
     for number in range(count):
@@ -46,7 +47,7 @@ def plan(name: str, count: int, *, seed: int) -> list[Recording]:
     return recordings
 
 
-def _plan_prompted(count: int, seed: int) -> list[Recording]:
+def _plan_prompted(count: int, generators: int, seed: int) -> list[Recording]:
     rng = streams.generator(seed, "prompt")
     scenes: dict[Scene, str] = {}
     while len(scenes) < count:  # no two prompts ask for the same scene
@@ -54,7 +55,9 @@ def _plan_prompted(count: int, seed: int) -> list[Recording]:
         scenes.setdefault(scene, draw_prompt(scene, rng))
     recordings = []
     for number, (scene, prompt) in enumerate(scenes.items()):
-        for place, source in enumerate(GENERATORS):
+        turn = range(number * generators, (number + 1) * generators)
+        for place in sorted(one % len(GENERATORS) for one in turn):
+            source = GENERATORS[place]
             rng = streams.generator(seed, "t2v", number, place)
             look, take = draw_look(len(scene.things), rng), draw_take(scene, source, rng)
             label = f"{number:04d}"

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 
 from data.sample import streams
 from data.sample.film import SETS, Recording, film, plan
+from data.sample.generators import GENERATORS
 from data.sample.grammar import draw_prompt
 from data.sample.quality import CAUSES, noise_ceiling, quality, rate
 from msavqa import outs, params
@@ -29,6 +31,7 @@ class VideosSettings(Settings):
     """Sizes of the three sets, and how many processes make them."""
 
     prompts: int
+    generators: int = Field(ge=1, le=len(GENERATORS))  # that film a prompt
     ugc: int
     practice: int
     workers: int
@@ -37,7 +40,7 @@ class VideosSettings(Settings):
 def make(name: str, folder: Path, settings: VideosSettings, *, seed: int) -> None:
     """Writes one set below `folder`: `<name>/*.mp4`, `<name>.csv` and `<name>_causes.csv`."""
     count = {"t2v": settings.prompts, "ugc": settings.ugc, "practice": settings.practice}[name]
-    recordings = plan(name, count, seed=seed)
+    recordings = plan(name, count, seed=seed, generators=settings.generators)
     videos = folder / name
     shutil.rmtree(videos, ignore_errors=True)
     videos.mkdir(parents=True)
