@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import extract, pixels, scale, store_read, tail_step, train_epoch
+from benchmarks import extract, scale, store_read, tail_step, train_epoch
 
 PROMISED = [
     (tail_step.main, "--videos 2 --frames 2 --rounds 1", "online_ms cached_ms speedup max_abs_diff"),
@@ -25,11 +25,6 @@ PROMISED = [
         train_epoch.main,
         "--videos 4 --cached 4 --online 1 --batch 2 --rounds 1",
         "online_epoch_s cached_epoch_s ratio extrapolated",
-    ),
-    (
-        pixels.main,
-        "--branch video --videos 1 --steps 1 --size 64 --device cpu",
-        "steps_per_s seconds_per_video peak_gb precision bf16_over_fp32 ways device",
     ),
 ]
 

@@ -39,6 +39,8 @@ def test_every_branch_is_measured_in_both_precisions(
     assert pixels.main([*words, "--device", "cpu"]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert set(found["ways"]) == {"fp32", "bf16"}
+    promised = {"steps_per_s", "seconds_per_video", "peak_gb", "bf16_over_fp32", "precision", "device"}
+    assert promised <= found.keys()
     assert found["steps_per_s"] == found["ways"]["bf16"]["steps_per_s"]
     assert found["parts"] == (3 if branch == "segment" else 2)
     for way in found["ways"].values():
