@@ -1,0 +1,277 @@
+"""Seconds of a whole training epoch of each branch at the paper's sizes: heads alone, and last stages too.
+
+    python -m benchmarks.epochs [--branch frame segment video pretrain] [--cut pooled last_stage]
+        [--videos 64] [--rounds 1] [--preset presets/paper.yaml] [--precision bf16] [--device cpu]
+
+Every branch of the preset with random weights over stores of random features in the shapes of its trunks,
+by the code of the stage `train` (`folds.run_job` of a final model): reading, forward, backward, clipping,
+optimiser, and the validation that ends an epoch, of one video for nine trained on. `pretrain` is the segment
+branch without prompts, as the stage `pretrain` has it. `cut` is that of the branch's own trunk and of its
+motion; CLIP's tail is in both. `--videos` are trained on: fewer than a batch of the preset make a smaller
+batch. An epoch that is not measured goes first; seconds are medians of `--rounds` more, and `epoch_s`
+extrapolates them to the training rows (T2VQA-DB's 10,000 or LSVQ's 28,056 for training, less the test tenth
+of the former, less a tenth of the rest for validation). `stage_h` is the whole stage by the clock: all
+repeats, folds and epochs. Features reside where `train.resident` would put those of the whole set; streamed
+ones come from the page cache here, so `read_mb_per_video` says what a disk has to give. `peak_gb` is memory
+of the process's own, sampled: without the mapped features, on a GPU what its allocator held. Each measurement
+is a process of its own.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+import torch
+import yaml
+
+from benchmarks.cost import PUBLISHED
+from msavqa import params, prompts
+from msavqa.branches import segment
+from msavqa.extraction import feature_rows
+from msavqa.learning import fit, folds, inputs, model
+from msavqa.learning.fit import TrainSettings
+from msavqa.learning.pretrain_settings import PretrainSettings
+from msavqa.learning.ranks import Ranks
+from msavqa.networks import hub, weights
+from msavqa.networks.hub import FetchSettings
+from msavqa.storage import shards
+
+BRANCHES = ("frame", "segment", "video", "pretrain")
+CUTS = ("pooled", "last_stage")
+TRAINING = {"t2vqa_db": 8_100, "lsvq": 25_250}
+TO_VALIDATION = 9
+"""Videos trained on for one of validation: a tenth of the rows is held for it."""
+A_PROMPT = 10
+"""Videos of one prompt, as T2VQA-DB has them."""
+TOKENS = 16
+"""Of a prompt, start and end included."""
+DRAWN = 4
+"""Different rows of an array; more repeat them."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints one JSON object; each measurement as it comes to stderr."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--branch", nargs="+", choices=BRANCHES, default=BRANCHES)
+    parser.add_argument("--cut", nargs="+", choices=CUTS, default=CUTS)
+    parser.add_argument("--videos", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--preset", type=Path, default=Path("presets/paper.yaml"))
+    parser.add_argument("--precision", choices=("fp32", "bf16"), help="that of the preset if not given")
+    parser.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda"))
+    given = parser.parse_args(argv)
+    runs = []
+    for branch in given.branch:
+        for cut in given.cut:
+            # A process keeps what it has freed: the next measurement's peak would be this one's.
+            spawn = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(1, mp_context=spawn) as alone:
+                runs.append(alone.submit(measure, branch, cut, given).result())
+            print(json.dumps(runs[-1]), file=sys.stderr, flush=True)
+    print(json.dumps({"runs": runs, "last_stage_over_pooled": ratios(runs)}))
+    return 0
+
+
+def ratios(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """By branch: seconds with the last stage trained along over those of heads alone."""
+    seconds = {(run["branch"], run["cut"]): run["seconds_per_video"] for run in runs}
+    return {
+        branch: round(seconds[branch, "last_stage"] / seconds[branch, "pooled"], 1)
+        for branch in BRANCHES
+        if {(branch, cut) for cut in CUTS} <= seconds.keys()
+    }
+
+
+def measure(branch: str, cut: str, given: argparse.Namespace) -> dict[str, Any]:
+    """One branch at one cut: what an epoch takes, and the whole stage."""
+    with tempfile.TemporaryDirectory(prefix="epochs-") as name:
+        data = at_cut(yaml.safe_load(given.preset.read_text(encoding="utf-8")), cut, weights=Path(name))
+        data["train"] |= {"device": given.device, "precision": given.precision or data["train"]["precision"]}
+        work = work_of(data, branch, videos=given.videos, features=Path(name), epochs=1 + given.rounds)
+        specs = write_stores(work, data)
+        dataset = "lsvq" if branch == "pretrain" else "t2vqa_db"
+        work = in_place(work, PUBLISHED[dataset] * sum(one.row_bytes for one in specs))
+        opened = folds.open_work(work)
+        wall, cpu = list[float](), list[float]()
+
+        def ended() -> None:
+            wall.append(time.perf_counter())
+            cpu.append(time.process_time())
+
+        ranks = Ranks.join(opened.inputs.device)
+        with peak_memory(opened.inputs.device) as peak:
+            folds.run_job(opened, folds.Job(repeat=0, fold=folds.FINAL), ranks=ranks, epoch=ended)
+        read = sum(
+            one.store.spec(one.array).row_bytes
+            for one in opened.inputs.sources.values()
+            if isinstance(one, inputs.Source)
+        )
+    seconds, cpu_seconds = (statistics.median(np.diff(clock)) / given.videos for clock in (wall, cpu))
+    batches = max(1, round(given.videos / work.settings.optimiser.batch))
+    epochs = epochs_of_stage(data, branch)
+    return {
+        "branch": branch,
+        "cut": cut,
+        "seconds_per_video": round(seconds, 5),
+        "cpu_seconds_per_video": round(cpu_seconds, 5),
+        "dataset": dataset,
+        "training_videos": TRAINING[dataset],
+        "epoch_s": round(seconds * TRAINING[dataset], 1),
+        "stage_epochs": epochs,
+        "stage_h": round(seconds * TRAINING[dataset] * epochs / 3600, 1),
+        "peak_gb": round(peak[0] / 1e9, 2),
+        "read_mb_per_video": round(read / 1e6, 3),
+        "resident": opened.inputs.resident,
+        "measured_videos": given.videos,
+        "measured_batch": -(-given.videos // batches),
+        "preset_batch": work.settings.optimiser.batch,
+        "precision": work.train.precision,
+        "threads": torch.get_num_threads(),
+        "load_average": round(os.getloadavg()[0], 2),
+        "device": "cpu" if opened.inputs.device.type == "cpu" else torch.cuda.get_device_name(),
+    }
+
+
+def at_cut(data: dict[str, Any], cut: str, *, weights: Path) -> dict[str, Any]:
+    """The preset with that cut of image and video networks, and all weights in that folder."""
+    for name, block in data["trunks"].items():
+        if block["kind"] in ("image", "video"):
+            block["cut"] = cut
+        if block["kind"] in hub.KINDS:
+            block["weights"] = str(weights / f"{name}.safetensors")
+    return data
+
+
+def work_of(data: dict[str, Any], branch: str, *, videos: int, features: Path, epochs: int) -> folds.Work:
+    """What the stage would train on, with videos that are only named."""
+    module = "segment" if branch == "pretrain" else branch
+    settings: Any = params.block(data, f"branches.{module}", model.branch(module).BranchSettings)
+    if branch == "pretrain":
+        learner = params.block(data, "pretrain", PretrainSettings).optimiser
+        settings = segment.without_prompts(settings).model_copy(update={"optimiser": learner})
+    held = max(3, round(videos / TO_VALIDATION))
+    ids = [f"{number:05d}.mp4" for number in range(videos + held)]
+    said = ["" if branch == "pretrain" else f"prompt {number // A_PROMPT}" for number in range(len(ids))]
+    roles = ["train"] * videos + ["val"] * held
+    mos = np.random.default_rng(0).uniform(0, 100, len(ids))
+    train = params.block(data, "train", TrainSettings)
+    return folds.Work(
+        branch=module,
+        settings=settings,
+        train=train.model_copy(update={"epochs": epochs}),
+        manifest=pd.DataFrame({"video_id": ids, "prompt": said, "mos": mos, "weight": 1.0}),
+        splits=pd.DataFrame({"repeat": 0, "video_id": ids, "role": roles, "fold": -1}).assign(
+            fold=[0 if role == "train" else -1 for role in roles]
+        ),
+        features=features,
+        weights=folds.weights_of(data["trunks"]),
+        start=None,
+        checkpoints=None,
+        live=None,
+    )
+
+
+def write_stores(work: folds.Work, data: dict[str, Any]) -> list[shards.ArraySpec]:
+    """Weights and store of every trunk that the branch reads; the arrays that it may read."""
+    wanted: dict[str, set[str]] = {}
+    for trunk, *names in model.branch(work.branch).inputs(work.settings).values():
+        wanted.setdefault(trunk, set()).update(names)
+    random, written = FetchSettings.model_validate({"source": "random", "name": "0"}), []
+    for trunk, arrays in wanted.items():
+        settings = feature_rows.settings_of(data, trunk)
+        module: Any = feature_rows.trunk(settings.kind)
+        if settings.kind in hub.KINDS:
+            weights.save(hub.fetch(settings, random), Path(settings.weights))
+        ids: list[str] = work.manifest["video_id"].tolist()
+        sizes = {"frames": data["decode"]["frames"]}
+        if module.AXIS == "prompt":
+            ids = list(dict.fromkeys(map(prompts.prompt_id, work.manifest["prompt"])))
+            sizes = {"tokens": TOKENS}
+        specs = [spec for spec in module.specs(settings, **sizes) if spec.name in arrays]
+        shards.write(
+            work.features / f"{trunk}.zarr",
+            ids=ids,
+            sha256s=["0" * 64] * len(ids),
+            specs=specs,
+            fingerprint=module.fingerprint(settings),
+            attributes=module.attributes(settings),
+            compute=partial(made_up, {spec.name: drawn(spec) for spec in specs}),
+            shard_mb=data["store"]["shard_mb"],
+            staging_root=work.features / "staging",
+        )
+        written += specs
+    return written
+
+
+def drawn(spec: shards.ArraySpec) -> np.ndarray[Any, Any]:
+    """Some rows of an array: random where it has fractions, a prompt's length where it counts tokens."""
+    if not spec.dtype.startswith("float"):
+        return np.full((DRAWN, *spec.shape), TOKENS if spec.name == "length" else 0, dtype=spec.dtype)
+    random = np.random.default_rng(0).standard_normal((DRAWN, *spec.shape), dtype=np.float32)
+    return random.astype(spec.dtype)
+
+
+def made_up(values: Mapping[str, np.ndarray[Any, Any]], rows: Sequence[int]) -> shards.ShardResult:
+    """The drawn rows again and again."""
+    found = {name: array[np.asarray(rows) % DRAWN] for name, array in values.items()}
+    return shards.ShardResult(found, [shards.RowResult() for _ in rows])
+
+
+def in_place(work: folds.Work, whole: int) -> folds.Work:
+    """The same work with its features where `train.resident: auto` has those of the whole set, in bytes."""
+    if work.train.resident != "auto":
+        return work
+    device = fit.device_of(work.train)
+    place = "ram" if 2 * whole <= inputs.free_memory() else "stream"
+    if device.type == "cuda" and 2 * whole <= torch.cuda.mem_get_info(device)[0]:
+        place = "device"
+    train = work.train.model_copy(update={"resident": place})
+    return folds.Work(**{**vars(work), "train": train})
+
+
+def epochs_of_stage(data: Mapping[str, Any], branch: str) -> int:
+    """Epochs over all training rows that the stage takes: a final model a repeat, and its folds' parts."""
+    if branch == "pretrain":
+        return int(data["pretrain"]["epochs"])
+    parts = data["split"]["folds"] - 1  # as many models, each without its own part
+    return int(len(data["split"]["seeds"]) * data["train"]["epochs"] * (1 + parts))
+
+
+@contextmanager
+def peak_memory(device: torch.device) -> Iterator[list[int]]:
+    """Most bytes that this process held meanwhile: a list of one number, filled at the end."""
+    found, done, me = [0], threading.Event(), psutil.Process()
+
+    def watch() -> None:
+        while not done.wait(0.02):
+            now = me.memory_info()
+            found[0] = max(found[0], now.rss - now.shared)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield found
+    finally:
+        done.set()
+        thread.join()
+    if device.type == "cuda":
+        found[0] = torch.cuda.max_memory_allocated(device)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
