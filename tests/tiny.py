@@ -30,6 +30,7 @@ TINY_PARAMS: dict[str, object] = {
     "split.test_fraction": 0.4,
     "split.validation_fraction": 0.3,
     "split.folds": 2,
+    "pretrain_split.test_fraction": 0.4,
     "pretrain_split.folds": 2,
     "pretrain.epochs": 1,
     "train.epochs": 2,
