@@ -266,7 +266,8 @@ def test_own_data_goes_from_a_csv_to_a_report_by_the_readmes_commands(
     smaller = {**tiny.TINY_PARAMS, "split.seeds": [0], "decode.box": 96}
     tiny.edit(repo / "params.yaml", smaller)
     said = tiny.run("bash", "-c", check, cwd=repo)
-    assert said.startswith(f"mine: {len(sample)} videos, 12 prompts, 0 generators, {len(sample)} with a MOS, ")
+    count = len(sample)
+    assert said.startswith(f"mine: {count} videos, 12 prompts, 0 generators, {count} with a MOS, ")
     ran = tiny.stages_run(tiny.run("bash", "-c", repro, cwd=repo))
     assert {"decode@mine", "train@frame", "export"} <= set(ran)
     assert "pretrain" not in ran
