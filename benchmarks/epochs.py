@@ -1,14 +1,16 @@
 """Seconds of a whole training epoch of each branch at the paper's sizes: heads alone, and last stages too.
 
     python -m benchmarks.epochs [--branch frame segment video pretrain] [--cut pooled last_stage]
-        [--videos 64] [--rounds 1] [--preset presets/paper.yaml] [--precision bf16] [--device cpu]
+        [--videos 16] [--rounds 2] [--accumulate 1] [--precision bf16] [--device cpu]
+        [--preset presets/paper.yaml]
 
 Every branch of the preset with random weights over stores of random features in the shapes of its trunks,
 by the code of the stage `train` (`folds.run_job` of a final model): reading, forward, backward, clipping,
-optimiser, and the validation that ends an epoch, of one video for nine trained on. `pretrain` is the segment
-branch without prompts, as the stage `pretrain` has it. `cut` is that of the branch's own trunk and of its
-motion; CLIP's tail is in both. `--videos` are trained on: fewer than a batch of the preset make a smaller
-batch. An epoch that is not measured goes first; seconds are medians of `--rounds` more, and `epoch_s`
+optimiser, and the validation that ends an epoch, of one video for nine trained on, at least three. `pretrain`
+is the segment branch without prompts, as the stage `pretrain` has it. `cut` is that of the branch's own trunk
+and of its motion; CLIP's tail is in both. `--videos` are trained on: fewer than a batch of the preset make a
+smaller batch, which takes less memory. `--accumulate` is `train.accumulate`: a forward pass more where it is
+not 1. An epoch that is not measured goes first; seconds are medians of `--rounds` more, and `epoch_s`
 extrapolates them to the training rows (T2VQA-DB's 10,000 or LSVQ's 28,056 for training, less the test tenth
 of the former, less a tenth of the rest for validation). `stage_h` is the whole stage by the clock: all
 repeats, folds and epochs. Features reside where `train.resident` would put those of the whole set; streamed
@@ -69,8 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--branch", nargs="+", choices=BRANCHES, default=BRANCHES)
     parser.add_argument("--cut", nargs="+", choices=CUTS, default=CUTS)
-    parser.add_argument("--videos", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--videos", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--accumulate", type=int, help="that of the preset if not given")
     parser.add_argument("--preset", type=Path, default=Path("presets/paper.yaml"))
     parser.add_argument("--precision", choices=("fp32", "bf16"), help="that of the preset if not given")
     parser.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda"))
@@ -101,7 +104,8 @@ def measure(branch: str, cut: str, given: argparse.Namespace) -> dict[str, Any]:
     """One branch at one cut: what an epoch takes, and the whole stage."""
     with tempfile.TemporaryDirectory(prefix="epochs-") as name:
         data = at_cut(yaml.safe_load(given.preset.read_text(encoding="utf-8")), cut, weights=Path(name))
-        data["train"] |= {"device": given.device, "precision": given.precision or data["train"]["precision"]}
+        asked = {"precision": given.precision, "accumulate": given.accumulate, "device": given.device}
+        data["train"] |= {key: value for key, value in asked.items() if value is not None}
         work = work_of(data, branch, videos=given.videos, features=Path(name), epochs=1 + given.rounds)
         specs = write_stores(work, data)
         dataset = "lsvq" if branch == "pretrain" else "t2vqa_db"
@@ -140,6 +144,7 @@ def measure(branch: str, cut: str, given: argparse.Namespace) -> dict[str, Any]:
         "measured_videos": given.videos,
         "measured_batch": -(-given.videos // batches),
         "preset_batch": work.settings.optimiser.batch,
+        "accumulate": work.train.accumulate,
         "precision": work.train.precision,
         "threads": torch.get_num_threads(),
         "load_average": round(os.getloadavg()[0], 2),

@@ -36,11 +36,13 @@ def test_it_measures_both_cuts_of_a_branch(capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize("branch", ["frame", "segment", "video"])
 def test_every_branch_trains_its_last_stage_from_made_up_stores(branch: str) -> None:
-    given = Namespace(preset=Path("presets/sample.yaml"), device="cpu", precision=None, videos=3, rounds=2)
+    given = Namespace(
+        preset=Path("presets/sample.yaml"), device="cpu", precision=None, accumulate=3, videos=3, rounds=2
+    )
     found = epochs.measure(branch, "last_stage", given)
     assert found["branch"] == branch
     assert (found["measured_videos"], found["measured_batch"], found["preset_batch"]) == (3, 3, 64)
-    assert found["training_videos"] == 8100
+    assert (found["accumulate"], found["training_videos"]) == (3, 8100)
     assert found["seconds_per_video"] > 0
 
 
