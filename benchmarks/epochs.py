@@ -31,6 +31,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ A_PROMPT = 10
 """Videos of one prompt, as T2VQA-DB has them."""
 TOKENS = 16
 """Of a prompt, start and end included."""
+FRAME_INDEX = "frame_index"
+"""The array that a store of images has at every cut."""
 DRAWN = 4
 """Different rows of an array; more repeat them."""
 
@@ -103,7 +106,7 @@ def ratios(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 def measure(branch: str, cut: str, given: argparse.Namespace) -> dict[str, Any]:
     """One branch at one cut: what an epoch takes, and the whole stage."""
     with tempfile.TemporaryDirectory(prefix="epochs-") as name:
-        data = at_cut(yaml.safe_load(given.preset.read_text(encoding="utf-8")), cut, weights=Path(name))
+        data = at_cut(yaml.safe_load(given.preset.read_text(encoding="utf-8")), cut, folder=Path(name))
         asked = {"precision": given.precision, "accumulate": given.accumulate, "device": given.device}
         data["train"] |= {key: value for key, value in asked.items() if value is not None}
         work = work_of(data, branch, videos=given.videos, features=Path(name), epochs=1 + given.rounds)
@@ -152,13 +155,13 @@ def measure(branch: str, cut: str, given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def at_cut(data: dict[str, Any], cut: str, *, weights: Path) -> dict[str, Any]:
+def at_cut(data: dict[str, Any], cut: str, *, folder: Path) -> dict[str, Any]:
     """The preset with that cut of image and video networks, and all weights in that folder."""
     for name, block in data["trunks"].items():
         if block["kind"] in ("image", "video"):
             block["cut"] = cut
         if block["kind"] in hub.KINDS:
-            block["weights"] = str(weights / f"{name}.safetensors")
+            block["weights"] = str(folder / f"{name}.safetensors")
     return data
 
 
@@ -172,7 +175,7 @@ def work_of(data: dict[str, Any], branch: str, *, videos: int, features: Path, e
     held = max(3, round(videos / TO_VALIDATION))
     ids = [f"{number:05d}.mp4" for number in range(videos + held)]
     said = ["" if branch == "pretrain" else f"prompt {number // A_PROMPT}" for number in range(len(ids))]
-    roles = ["train"] * videos + ["val"] * held
+    roles, folded = ["train"] * videos + ["val"] * held, [0] * videos + [-1] * held
     mos = np.random.default_rng(0).uniform(0, 100, len(ids))
     train = params.block(data, "train", TrainSettings)
     return folds.Work(
@@ -180,9 +183,7 @@ def work_of(data: dict[str, Any], branch: str, *, videos: int, features: Path, e
         settings=settings,
         train=train.model_copy(update={"epochs": epochs}),
         manifest=pd.DataFrame({"video_id": ids, "prompt": said, "mos": mos, "weight": 1.0}),
-        splits=pd.DataFrame({"repeat": 0, "video_id": ids, "role": roles, "fold": -1}).assign(
-            fold=[0 if role == "train" else -1 for role in roles]
-        ),
+        splits=pd.DataFrame({"repeat": 0, "video_id": ids, "role": roles, "fold": folded}),
         features=features,
         weights=folds.weights_of(data["trunks"]),
         start=None,
@@ -207,7 +208,7 @@ def write_stores(work: folds.Work, data: dict[str, Any]) -> list[shards.ArraySpe
         if module.AXIS == "prompt":
             ids = list(dict.fromkeys(map(prompts.prompt_id, work.manifest["prompt"])))
             sizes = {"tokens": TOKENS}
-        specs = [spec for spec in module.specs(settings, **sizes) if spec.name in arrays]
+        specs = [spec for spec in module.specs(settings, **sizes) if spec.name in arrays | {FRAME_INDEX}]
         shards.write(
             work.features / f"{trunk}.zarr",
             ids=ids,
@@ -241,12 +242,8 @@ def in_place(work: folds.Work, whole: int) -> folds.Work:
     """The same work with its features where `train.resident: auto` has those of the whole set, in bytes."""
     if work.train.resident != "auto":
         return work
-    device = fit.device_of(work.train)
-    place = "ram" if 2 * whole <= inputs.free_memory() else "stream"
-    if device.type == "cuda" and 2 * whole <= torch.cuda.mem_get_info(device)[0]:
-        place = "device"
-    train = work.train.model_copy(update={"resident": place})
-    return folds.Work(**{**vars(work), "train": train})
+    place = inputs.place_for(whole, device=fit.device_of(work.train), processes=1)
+    return replace(work, train=work.train.model_copy(update={"resident": place}))
 
 
 def epochs_of_stage(data: Mapping[str, Any], branch: str) -> int:

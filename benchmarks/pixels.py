@@ -37,15 +37,12 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from msavqa import params, prompts
-from msavqa.extraction import feature_rows
-from msavqa.learning import fit, folds, gradients, inputs, model, optimise, tail, trainable
+from benchmarks import epochs
+from msavqa import params
+from msavqa.learning import folds, gradients, model, optimise
 from msavqa.learning.branch_parts import Output
-from msavqa.learning.fit import TrainSettings
 from msavqa.learning.inputs import Inputs, Rows
 from msavqa.learning.ranks import Ranks
-from msavqa.networks import hub, weights
-from msavqa.networks.hub import FetchSettings
 from msavqa.storage import shards
 from msavqa.videos import frames
 from msavqa.videos.frames import DecodeSettings
@@ -53,13 +50,7 @@ from msavqa.videos.frames import DecodeSettings
 BRANCHES = ("frame", "segment", "video")
 PRECISIONS = ("fp32", "bf16")
 STORED = 4
-"""Different videos; more of a step are these again."""
-TOKENS = 16
-"""Of a prompt, start and end included."""
-TAILS = (
-    ("clip_text", "text_tokens", tail.clip_text_tail),
-    ("clip_image", "image_tokens", tail.clip_image_tail),
-)
+"""Different videos, beside three for validation; more of a step are these again."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,14 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def measure(data: dict[str, Any], given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Steps of one branch in both precisions, in turns."""
-    settings: Any = params.block(data, f"branches.{given.branch}", model.branch(given.branch).BranchSettings)
-    train = params.block({**data, "train": {**data["train"], "device": given.device}}, "train", TrainSettings)
-    device = fit.device_of(train)
+    work, ready = open_branch(data, given.branch, folder, size=given.size, device=given.device)
+    settings, train, opened, device = work.settings, work.train, ready.inputs, ready.inputs.device
     batch, slow = settings.optimiser.batch, device.type == "cpu"
     videos, steps = given.videos or (2 if slow else batch), given.steps or (2 if slow else 10)
     parts = parts_of(videos, batch=batch, accumulate=train.accumulate)
-    opened = write_and_open(data, settings, given, folder, device=device)
-    net = build(data, settings, opened, given.branch)
+    torch.manual_seed(0)
+    net = ready.model().train()
     learner = optimise.optimiser(net, settings.optimiser)
     loss = partial(loss_of, model.branch(given.branch), settings, videos)
     numbers = np.arange(videos) % len(opened.ids)
@@ -158,90 +148,45 @@ def figures(found: Mapping[str, list[float]], videos: int, kept: float) -> dict[
     }
 
 
-def write_and_open(
-    data: dict[str, Any], settings: Any, given: argparse.Namespace, folder: Path, *, device: torch.device
-) -> Inputs:
-    """Weights and stores of what the branch reads, made up in that folder, and opened."""
-    ids, said = (
-        [f"{number}.mp4" for number in range(STORED)],
-        [f"prompt {number}" for number in range(STORED)],
-    )
-    reads = model.branch(given.branch).inputs(settings)
-    random = FetchSettings.model_validate({"source": "random", "name": "0"})
+def open_branch(
+    data: dict[str, Any], branch: str, folder: Path, *, size: int, device: str
+) -> tuple[folds.Work, folds.Opened]:
+    """Weights and stores of what the branch reads, made up in that folder, and opened as for training."""
+    train = {**data["train"], "device": device, "resident": "ram"}
+    data = epochs.at_cut({**data, "train": train}, "pixels", folder=folder)
+    work = epochs.work_of(data, branch, videos=STORED, features=folder, epochs=1)
+    epochs.write_stores(work, data)
     decode = params.block(data, "decode", DecodeSettings).model_copy(update={"store": "frames"})
-    write = partial(
-        shards.write, sha256s=["0" * 64] * STORED, shard_mb=data["store"]["shard_mb"],
-        staging_root=folder / "staging",
-    )  # fmt: skip
-    for name in sorted({trunk for trunk, *_ in reads.values()}):
-        block = data["trunks"][name]
-        if block["kind"] in hub.KINDS:
-            block["weights"] = str(folder / f"{name}.safetensors")
-        trunk: Any = feature_rows.trunk(block["kind"])
-        chosen = trunk.TrunkSettings.model_validate(block)
-        if block["kind"] in hub.KINDS:
-            weights.save(hub.fetch(chosen, random), Path(chosen.weights))
-        prompted = trunk.AXIS == "prompt"
-        specs = trunk.specs(chosen, **({"tokens": TOKENS} if prompted else {"frames": decode.frames}))
-        write(
-            folder / f"{name}.zarr",
-            ids=[prompts.prompt_id(one) for one in said] if prompted else ids,
-            specs=specs,
-            fingerprint=trunk.fingerprint(chosen),
-            attributes=trunk.attributes(chosen),
-            compute=partial(made_up, specs, {}),
-        )
-    write(
+    ids = work.manifest["video_id"].tolist()
+    shards.write(
         folder / "frames.zarr",
         ids=ids,
+        sha256s=["0" * 64] * len(ids),
         specs=frames.specs(decode),
         fingerprint=frames.fingerprint(decode),
         attributes={},
-        compute=partial(made_up, frames.specs(decode), {"height": given.size, "width": given.size}),
+        compute=partial(made_up, frames.specs(decode), size),
+        shard_mb=data["store"]["shard_mb"],
+        staging_root=folder / "staging",
     )
-    return inputs.open_inputs(reads, features=folder, ids=ids, prompts=said, resident="ram", device=device)
+    return work, folds.open_work(work)
 
 
-def made_up(
-    specs: Sequence[shards.ArraySpec], extra: Mapping[str, int], rows: Sequence[int]
-) -> shards.ShardResult:
-    """Random rows of a store; pictures are squares with a little noise, padded as stored ones are."""
-    found = {spec.name: np.stack([_row(spec, extra, row) for row in rows]) for spec in specs}
-    return shards.ShardResult(found, [shards.RowResult(extra=dict(extra)) for _ in rows])
+def made_up(specs: Sequence[shards.ArraySpec], size: int, rows: Sequence[int]) -> shards.ShardResult:
+    """Rows of frames.zarr: squares with a little noise, padded as stored pictures are."""
+    found = {spec.name: np.stack([_row(spec, size, row) for row in rows]) for spec in specs}
+    return shards.ShardResult(found, [shards.RowResult(extra={"height": size, "width": size}) for _ in rows])
 
 
-def _row(spec: shards.ArraySpec, extra: Mapping[str, int], row: int) -> npt.NDArray[Any]:
-    random = np.random.default_rng(row)
+def _row(spec: shards.ArraySpec, size: int, row: int) -> npt.NDArray[Any]:
+    found = np.zeros(spec.shape, dtype=spec.dtype)
     if spec.name == "frames":
-        found = np.zeros(spec.shape, dtype=np.uint8)
-        size = min(extra["height"], spec.shape[1])
+        random = np.random.default_rng(row)
+        shown = min(size, spec.shape[1])
         coarse = random.integers(20, 236, (spec.shape[0], 16, 16, 3), dtype=np.uint8)
-        squares = coarse.repeat(-(-size // 16), 1).repeat(-(-size // 16), 2)[:, :size, :size]
-        found[:, :size, :size] = squares + random.integers(0, 5, squares.shape, dtype=np.uint8)
-        return found
-    if spec.dtype.startswith("float"):
-        return random.standard_normal(spec.shape, dtype=np.float32).astype(spec.dtype)
-    return np.full(spec.shape, TOKENS if spec.name == "length" else 0, dtype=spec.dtype)
-
-
-def build(data: Mapping[str, Any], settings: Any, opened: Inputs, branch: str) -> nn.Module:
-    """The branch with all of its network, on the device and learning."""
-    files, stores = folds.weights_of(data["trunks"]), {key: one.store for key, one in opened.sources.items()}
-    tails = {
-        key: make(files[trunk], stores[key].attributes["architecture"])
-        for trunk, key, make in TAILS
-        if key in stores
-    }
-    torch.manual_seed(0)
-    net = model.assemble(
-        branch,
-        settings,
-        shapes=opened.shapes(statistics=settings.statistics),
-        backbone=trainable.backbone(stores["features"], files[settings.trunk]),
-        text_tail=tails.get("text_tokens"),
-        image_tail=tails.get("image_tokens"),
-    )
-    return net.to(opened.device).train()
+        squares = coarse.repeat(-(-shown // 16), 1).repeat(-(-shown // 16), 2)[:, :shown, :shown]
+        found[:, :shown, :shown] = squares + random.integers(0, 5, squares.shape, dtype=np.uint8)
+    return found
 
 
 def forward(

@@ -89,19 +89,16 @@ def read_text(path: Path) -> tuple[str, list[str]]:
     """The whole of a label file as text, UTF-8 with or without a byte order mark, and what of it is not.
 
     One problem a line; bad bytes are replaced, so that all else that is wrong can be found as well.
-    Raises `LabelsError` where there is no such file or it is empty.
+    Raises `LabelsError` where there is no such file, or it is empty or UTF-16.
     """
     if not path.is_file():
         problem = "a folder, not a file" if path.is_dir() else "no such file"
         raise LabelsError(where=path, problems=[problem], next_step="mend `labels` of this dataset")
     data = path.read_bytes()
     problems = []
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or data[:200].count(b"\0") > 20:
-        raise LabelsError(
-            where=path,
-            problems=["the file looks like UTF-16, not UTF-8"],
-            next_step="save it as UTF-8; nothing else of it was read",
-        )
+    if _looks_like_utf_16(data):
+        problem = "the file looks like UTF-16, save it as UTF-8; nothing else of it was read"
+        raise LabelsError(where=path, problems=[problem], next_step="mend `labels` of this dataset")
     for number, line in enumerate(data.split(b"\n"), start=1):
         try:
             line.decode("utf-8")
@@ -114,6 +111,13 @@ def read_text(path: Path) -> tuple[str, list[str]]:
             where=path, problems=["the file is empty"], next_step="mend `labels` of this dataset"
         )
     return text, problems
+
+
+def _looks_like_utf_16(data: bytes) -> bool:
+    """By its mark, or by many NUL bytes at the beginning, every one at an odd place or every one at an even."""
+    nul = [place for place, byte in enumerate(data[:200]) if byte == 0]
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return marked or (len(nul) > 10 and len({place % 2 for place in nul}) == 1)
 
 
 def read_lines(path: Path) -> tuple[list[tuple[int, str]], list[str]]:

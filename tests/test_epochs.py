@@ -53,7 +53,7 @@ def test_the_paper_trains_so_many_epochs() -> None:
 
 
 def test_a_measured_epoch_learns_and_validates_in_the_share_of_the_papers_split(tmp_path: Path) -> None:
-    paper: dict[str, Any] = epochs.at_cut(preset("paper"), "pooled", weights=tmp_path)
+    paper: dict[str, Any] = epochs.at_cut(preset("paper"), "pooled", folder=tmp_path)
     work = epochs.work_of(paper, "frame", videos=36, features=tmp_path, epochs=2)
     assert work.train.epochs == 2
     known = tables.learning_labels(work.manifest, work.splits, repeat=0)
@@ -65,7 +65,7 @@ def test_a_measured_epoch_learns_and_validates_in_the_share_of_the_papers_split(
 
 
 def test_features_lie_where_those_of_the_whole_set_would(tmp_path: Path) -> None:
-    paper: dict[str, Any] = epochs.at_cut(preset("paper"), "pooled", weights=tmp_path)
+    paper: dict[str, Any] = epochs.at_cut(preset("paper"), "pooled", folder=tmp_path)
     paper["train"] |= {"device": "cpu"}
     work = epochs.work_of(paper, "frame", videos=9, features=tmp_path, epochs=1)
     assert epochs.in_place(work, 1000).train.resident == "ram"

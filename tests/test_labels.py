@@ -69,8 +69,8 @@ def test_a_file_of_utf_16_is_one_problem(tmp_path: Path, encoding: str) -> None:
     with pytest.raises(LabelsError) as refused:
         labels.read_text(file)
     assert str(refused.value) == (
-        f"1 problem in {file}; save it as UTF-8; nothing else of it was read:\n"
-        "  - the file looks like UTF-16, not UTF-8"
+        f"1 problem in {file}; mend `labels` of this dataset:\n"
+        "  - the file looks like UTF-16, save it as UTF-8; nothing else of it was read"
     )
 
 

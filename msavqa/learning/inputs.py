@@ -225,10 +225,15 @@ def _place(
         for name in names
         if name in stores[trunk].specs and not _from_pixels(stores[trunk], names)
     }
-    need = 2 * sum(stores[trunk].nbytes(array) for trunk, array in arrays)
-    if device.type == "cuda" and need <= torch.cuda.mem_get_info(device)[0]:
+    need = sum(stores[trunk].nbytes(array) for trunk, array in arrays)
+    return place_for(need, device=device, processes=processes)
+
+
+def place_for(need: int, *, device: torch.device, processes: int) -> Resident:
+    """Where `auto` has features of so many bytes, each of the processes its own."""
+    if device.type == "cuda" and 2 * need <= torch.cuda.mem_get_info(device)[0]:
         return "device"
-    return "ram" if need * processes <= free_memory() else "stream"
+    return "ram" if 2 * need * processes <= free_memory() else "stream"
 
 
 def free_memory() -> int:

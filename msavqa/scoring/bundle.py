@@ -198,8 +198,8 @@ def _copied(folder: Path, name: str, settings: Mapping[str, Any]) -> dict[str, A
         if source.suffix in weights.TORCH:
             moved[key] = f"trunks/{name}.safetensors"
             # Clones: tensors of a torch file may share memory, which safetensors does not know.
-            tensors = {name: tensor.clone() for name, tensor in weights.read(source).items()}
-            weights.save(tensors, folder / moved[key])
+            state = {tensor: values.clone() for tensor, values in weights.read(source).items()}
+            weights.save(state, folder / moved[key])
         elif source.suffix in COPIED:
             moved[key] = f"trunks/{name}{source.suffix}"
             shutil.copyfile(source, folder / moved[key])
