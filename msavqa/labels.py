@@ -114,7 +114,7 @@ def read_text(path: Path) -> tuple[str, list[str]]:
 
 
 def _looks_like_utf_16(data: bytes) -> bool:
-    """By its mark, or by many NUL bytes at the beginning, every one at an odd place or every one at an even."""
+    """By its mark, or by many NUL bytes at the beginning, all at odd places or all at even ones."""
     nul = [place for place, byte in enumerate(data[:200]) if byte == 0]
     marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return marked or (len(nul) > 10 and len({place % 2 for place in nul}) == 1)
