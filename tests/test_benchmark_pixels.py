@@ -60,6 +60,11 @@ def test_a_part_is_as_large_as_one_of_the_presets_batch(
 
 
 def test_activations_are_what_the_backward_pass_needs_and_no_weights() -> None:
-    given, weight = torch.randn(8, 4), torch.nn.Parameter(torch.randn(4, 4))
-    kept = pixels.activations(lambda: pixels.Output(torch.tanh(given @ weight).sum(dim=1), None, None, None))
-    assert kept == (8 * 4 * 4 + 8 * 4 * 4) / 1e9, "the input, for the weight's gradient, and tanh's output"
+    given = torch.randn(8, 4)
+    first, second = torch.nn.Parameter(torch.randn(4, 4)), torch.nn.Parameter(torch.randn(4, 4))
+
+    def run() -> pixels.Output:
+        return pixels.Output((torch.tanh(given @ first) @ second).sum(dim=1), None, None, None)
+
+    # The input, for the first weight's gradient, and tanh's output; the second weight is kept too, uncounted.
+    assert pixels.activations(run) == (8 * 4 * 4 + 8 * 4 * 4) / 1e9
