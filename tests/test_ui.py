@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -146,19 +147,24 @@ def test_a_prompt_that_is_too_long_is_told(address: str, video: Path) -> None:
     )  # fmt: skip
 
 
+def hang(path: Path) -> None:
+    time.sleep(600)
+
+
 def test_an_upload_that_hangs_the_prober_or_has_no_length_is_refused(
     random_bundle: Path, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with load(random_bundle) as scorer:
         with monkeypatch.context() as patch:
-            patch.setattr(server, "PROBE_SECONDS", 1e-6)
+            patch.setattr(server, "probe", hang)
+            patch.setattr(server, "PROBE_SECONDS", 0.5)
             with (
                 server.Desk(scorer, max_mb=1.0, max_seconds=10.0) as desk,
                 pytest.raises(server._Told) as told,
             ):
                 desk.judge(video, name="a.mp4", prompts=["x"])
         assert str(told.value) == (
-            "Video in a.mp4: got no answer within 1e-06 s, twice, expected a result; look at that file, or "
+            "Video in a.mp4: got no answer within 0.5 s, twice, expected a result; look at that file, or "
             "allow it more seconds and memory."
         )
         endless = dataclasses.replace(probe(video), duration_seconds=float("nan"))

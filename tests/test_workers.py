@@ -55,13 +55,13 @@ def process_id(_: object) -> int:
         ("crash", "a worker process that ended with SIGSEGV"),
         ("killed", "a worker process that ended with SIGKILL"),
         ("exit", "a worker process that ended with exit code 3"),
-        ("hang", "no answer within 0.5 s"),
-        ("hang holding the lock", "no answer within 0.5 s"),
+        ("hang", "no answer within 3 s"),
+        ("hang holding the lock", "no answer within 3 s"),
     ],
 )
 def test_one_lost_worker_costs_one_item_and_says_why(bad: str, got: str) -> None:
     items = ["a", "b", bad, "c", "d", "e"]
-    with Pool(act, workers=2, timeout_seconds=0.5, what="Video") as pool:
+    with Pool(act, workers=2, timeout_seconds=3, what="Video") as pool:
         outcomes = list(pool.map(items))
     assert [outcome.value for outcome in outcomes] == ["A", "B", None, "C", "D", "E"]
     assert isinstance(outcomes[2].error, LostError)
@@ -136,7 +136,7 @@ def test_workers_leave_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     script.write_text(
         "from msavqa.workers import Pool\n"
         "from tests.test_workers import process_id, act\n"
-        "pool = Pool(process_id, workers=1, timeout_seconds=1)\n"  # no `if __name__` needed
+        "pool = Pool(process_id, workers=1, timeout_seconds=10)\n"  # no `if __name__` needed
         "print(next(pool.map([0])).value, flush=True)\n"
         "import time; time.sleep(600)\n",
         encoding="utf-8",
@@ -148,7 +148,7 @@ def test_workers_leave_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         assert psutil.pid_exists(worker)
         parent.kill()
         parent.wait()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 40
         while psutil.pid_exists(worker) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not psutil.pid_exists(worker)
