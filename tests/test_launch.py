@@ -23,8 +23,11 @@ def fail_at_two(number: int) -> int:
     return number
 
 
-def own_process(_: int) -> int:
-    time.sleep(0.2)
+def meet(folder: Path) -> int:
+    """Comes back when two processes are in here."""
+    (folder / str(os.getpid())).touch()
+    while len(list(folder.iterdir())) < 2:
+        time.sleep(0.01)
     return os.getpid()
 
 
@@ -45,8 +48,8 @@ def test_in_turn_runs_a_task_when_its_result_is_asked_for() -> None:
     assert seen == [1]
 
 
-def test_processes_run_side_by_side_outside_this_one() -> None:
-    used = set(processes(2)(own_process, range(4)))
+def test_processes_run_side_by_side_outside_this_one(tmp_path: Path) -> None:
+    used = set(processes(2)(meet, [tmp_path] * 2))
     assert len(used) == 2
     assert os.getpid() not in used
 
