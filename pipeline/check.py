@@ -1,9 +1,9 @@
-"""Stage `check`: every mistake in params.yaml at once, before anything starts -> runs/params.checked."""
+"""Stage `check`: every mistake in params.yaml, then in what it points to, at once -> runs/params.checked."""
 
 import argparse
 from collections.abc import Sequence
 
-from msavqa import outs, params
+from msavqa import inputs_check, outs, params
 from msavqa.errors import ProblemsError
 from msavqa.whole_params import problems
 from pipeline import stage
@@ -12,7 +12,9 @@ OUT = "runs/params.checked"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Refuses a params.yaml with any mistake; the file that it writes is always the same.
+    """Refuses a params.yaml with any mistake, or with labels, videos or weights that are not in order.
+
+    The file that it writes is always the same.
 
     `make` asks with --only before DVC starts: DVC itself needs some of the keys to read dvc.yaml, and names
     one that is missing, and no other mistake.
@@ -20,9 +22,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="store_true", help="check, and write nothing")
     only = parser.parse_args(argv).only
-    found = problems(params.read())
-    if found:
+    data = params.read()
+    if found := problems(data):
         raise ProblemsError(where=params.PARAMS_FILE, problems=found, next_step="mend them and run again")
+    if found := inputs_check.problems(data):
+        raise ProblemsError(
+            where="what params.yaml points to",
+            problems=found,
+            next_step="mend them and run again, nothing was started",
+        )
     if not only:
         outs.fresh(OUT).write_text("params.yaml has no mistakes\n", encoding="utf-8")
 

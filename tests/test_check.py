@@ -27,6 +27,14 @@ def sample() -> Data:
     return found
 
 
+def settle(data: Data) -> None:
+    """A folder of its own with this params.yaml and the one file that it names and no stage makes."""
+    Path("params.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    statistics = Path(data["trunks"]["statistics"]["weights"])
+    statistics.parent.mkdir(parents=True)
+    statistics.touch()
+
+
 def put(dotted: str, value: object) -> Callable[[Data], None]:
     """A change of one dotted key; None for `value` is YAML's null."""
 
@@ -235,7 +243,7 @@ def test_the_stage_leaves_dvcs_cached_copy_as_it_was_and_with_only_writes_nothin
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample: Data
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text(yaml.safe_dump(sample), encoding="utf-8")
+    settle(sample)
     check.main(["--only"])
     assert not Path("runs").exists()
     Path("runs").mkdir()

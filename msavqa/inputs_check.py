@@ -1,0 +1,61 @@
+"""What params.yaml points to: labels, videos and weights, all mistakes at once, before anything starts.
+
+Asked of what no stage has read yet and no stage makes. Who pulled a colleague's features has neither the
+videos nor the weights and needs none: dvc.lock names the files that stages have read.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from msavqa import datasets
+from msavqa.errors import ProblemsError
+
+LOCK = Path("dvc.lock")
+MADE = Path("data/sample")
+"""What lies below is made by the stages of its own dvc.yaml."""
+
+
+def problems(data: Mapping[str, Any]) -> list[str]:
+    """One sentence for each mistake in what a params file, right in itself, points to."""
+    return list(_problems(data))
+
+
+def _problems(data: Mapping[str, Any]) -> Iterator[str]:
+    read = _read_by_stages()
+    for name, block in data["datasets"].items():
+        if all(_made(path) or _name(path) in read for path in (block["labels"], block["root"])):
+            continue
+        try:
+            datasets.read(data, name, check_files=True)
+        except ProblemsError as error:
+            yield from (f"datasets.{name}: {error.where}: {problem}" for problem in error.problems)
+    fetched = {f"weights/{entry}.safetensors" for entry in data["fetch"]}
+    for name, block in data["trunks"].items():
+        file = block["weights"]
+        if not (_made(file) or _name(file) in read | fetched or Path(file).is_file()):
+            yield (
+                f"trunks.{name}.weights: no such file {file!r}; put it there, or let an entry under `fetch` "
+                f"make it (fetch.{name} makes weights/{name}.safetensors, see presets/paper.yaml)"
+            )
+
+
+def _read_by_stages() -> frozenset[str]:
+    """Paths of everything that a stage which ran depends on, as dvc.lock has them."""
+    if not LOCK.is_file():
+        return frozenset()
+    found = yaml.safe_load(LOCK.read_text(encoding="utf-8"))
+    return frozenset(dep["path"] for stage in found["stages"].values() for dep in stage.get("deps", ()))
+
+
+def _name(path: str) -> str:
+    return Path(path).as_posix()
+
+
+def _made(path: str) -> bool:
+    """Is it another stage's out, or a file that DVC tracks and can pull (`videos.dvc`)?"""
+    place = Path(path)
+    tracked = [one.with_name(f"{one.name}.dvc") for one in (place, *place.parents) if one.name]
+    return place.is_relative_to(MADE) or (not place.exists() and any(file.is_file() for file in tracked))

@@ -1,0 +1,102 @@
+"""Stage `check`: labels, videos and weights that nobody has are named at once, before anything starts."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from msavqa.errors import ProblemsError
+from pipeline import check
+from tests.conftest import ROOT
+
+Data = dict[str, Any]
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Data:
+    """presets/csv.yaml with labels and a video, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    found: Data = yaml.safe_load((ROOT / "presets/csv.yaml").read_text(encoding="utf-8"))
+    statistics = Path(found["trunks"]["statistics"]["weights"])
+    statistics.parent.mkdir(parents=True)
+    statistics.touch()
+    Path("videos").mkdir()
+    Path("videos/a.mp4").touch()
+    Path("videos.csv").write_text("video,prompt,mos\na.mp4,x,3\n", encoding="utf-8")
+    return found
+
+
+def refusal(data: Data) -> str:
+    Path("params.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    with pytest.raises(ProblemsError) as refused:
+        check.main([])
+    assert not Path("runs").exists()
+    return str(refused.value)
+
+
+def passes(data: Data) -> None:
+    Path("params.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    check.main([])
+    check.main(["--only"])
+
+
+def test_labels_and_weights_that_are_there_pass(data: Data) -> None:
+    passes(data)
+
+
+def test_all_that_is_wrong_with_labels_and_weights_is_one_message(data: Data) -> None:
+    Path("videos.csv").write_text("video,prompt,mos\na.mp4,x,high\nb.mp4,y,9\n", encoding="utf-8")
+    data["trunks"]["video"]["weights"] = "weights/nope.safetensors"
+    data["datasets"]["other"] = {**data["datasets"]["mine"], "labels": "nowhere.csv"}
+    assert refusal(data) == (
+        "5 problems in what params.yaml points to; mend them and run again, nothing was started:\n"
+        "  - datasets.mine: videos.csv: line 2: mos is 'high', not a finite number\n"
+        "  - datasets.mine: videos.csv: line 3: mos 9 lies outside mos_range [1, 5]\n"
+        "  - datasets.mine: videos.csv: line 3: no video 'videos/b.mp4'\n"
+        "  - datasets.other: nowhere.csv: no such file\n"
+        "  - trunks.video.weights: no such file 'weights/nope.safetensors'; put it there, or let an entry "
+        "under `fetch` make it (fetch.video makes weights/video.safetensors, see presets/paper.yaml)"
+    )
+
+
+def test_a_folder_of_videos_that_is_not_there_is_named(data: Data) -> None:
+    data["datasets"]["mine"]["root"] = "elsewhere"
+    assert refusal(data) == (
+        "1 problem in what params.yaml points to; mend them and run again, nothing was started:\n"
+        "  - datasets.mine: videos.csv: root 'elsewhere' is not a folder"
+    )
+
+
+def test_weights_that_fetch_makes_need_not_be_there(data: Data) -> None:
+    data["trunks"]["video"]["weights"] = "./weights/video.safetensors"
+    assert "trunks.video.weights" in refusal(data)
+    data["fetch"] = {"video": {"source": "random", "name": "7"}}
+    passes(data)
+
+
+def test_what_stages_have_read_and_what_dvc_can_pull_need_not_be_there(data: Data) -> None:
+    data["trunks"]["video"]["weights"] = "weights/mine.safetensors"
+    Path("videos.csv").unlink()
+    refused = refusal(data)
+    assert "datasets.mine: videos.csv: no such file" in refused
+    assert "trunks.video.weights" in refused
+    lock = {
+        "index@mine": {"cmd": "c", "deps": [{"path": "videos.csv"}, {"path": "videos"}], "outs": []},
+        "extract@video": {"cmd": "c", "deps": [{"path": "weights/mine.safetensors"}]},
+        "plain": {"cmd": "c"},
+    }
+    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": lock}), encoding="utf-8")
+    passes(data)
+    Path("runs/params.checked").unlink()
+    Path("runs").rmdir()
+    data["datasets"]["mine"]["labels"] = "another.csv"
+    assert "datasets.mine: another.csv: no such file" in refusal(data), "what ran had read another file"
+    Path("dvc.lock").unlink()
+    Path("weights").mkdir()
+    for tracked in ("another.csv.dvc", "videos.dvc", "weights.dvc"):
+        Path(tracked).touch()
+    assert "datasets.mine: another.csv: no such file" in refusal(data), "the videos are here to be looked for"
+    Path("videos/a.mp4").unlink()
+    Path("videos").rmdir()
+    passes(data)
