@@ -96,7 +96,7 @@ def read_text(path: Path) -> tuple[str, list[str]]:
         raise LabelsError(where=path, problems=[problem], next_step="mend `labels` of this dataset")
     data = path.read_bytes()
     problems = []
-    if _looks_like_utf_16(data):
+    if looks_like_utf_16(data):
         problem = "the file looks like UTF-16, save it as UTF-8; nothing else of it was read"
         raise LabelsError(where=path, problems=[problem], next_step="mend `labels` of this dataset")
     for number, line in enumerate(data.split(b"\n"), start=1):
@@ -113,7 +113,7 @@ def read_text(path: Path) -> tuple[str, list[str]]:
     return text, problems
 
 
-def _looks_like_utf_16(data: bytes) -> bool:
+def looks_like_utf_16(data: bytes) -> bool:
     """By its mark, or by many NUL bytes at the beginning, all at odd places or all at even ones."""
     nul = [place for place, byte in enumerate(data[:200]) if byte == 0]
     marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))

@@ -4,12 +4,14 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from msavqa.networks import weights
-from msavqa.scoring import bundle
+from msavqa.scoring import bundle, bundle_contents
 from msavqa.scoring.bundle import BundleError
 from msavqa.scoring.score import load
 from tests import media, tiny
@@ -94,12 +96,101 @@ def test_changed_settings_are_refused(copy: Path) -> None:
     )
 
 
-def test_a_file_name_that_leaves_the_folder_is_refused(copy: Path) -> None:
-    file = copy / "bundle.json"
+def forge(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Changes the contents and gives them the digest that they then have."""
+    file = folder / "bundle.json"
     contents = json.loads(file.read_text(encoding="utf-8"))
-    contents["files"]["../outside"] = "0" * 64
-    contents["digest"] = bundle._digest({key: value for key, value in contents.items() if key != "digest"})
+    del contents["digest"]
+    change(contents)
+    contents["digest"] = bundle_contents.digest(contents)
     file.write_text(json.dumps(contents), encoding="utf-8")
+
+
+def put(*keys: str | int, value: object) -> Callable[[dict[str, Any]], None]:
+    def change(contents: Any) -> None:
+        for key in keys[:-1]:
+            contents = contents[key]
+        contents[keys[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda data: data.pop("files"), "files: Field required, expected a bundle's contents"),
+        (
+            put("ensemble", "weights", value=["x", 0, 1]),
+            "ensemble.weights.0: Input should be a valid number, unable to parse string as a number, "
+            "expected a bundle's contents",
+        ),
+        (
+            put("ensemble", "weights", value=[1.0]),
+            "an ensemble of 3 branches with other numbers of constants, expected contents that go together",
+        ),
+        (
+            put("ensemble", "branches", 0, value="../../frame"),
+            "an ensemble of branch '../../frame' without its settings or weights, expected contents that go "
+            "together",
+        ),
+        (put("calibration", value={}), "calibration.logistic: Field required, expected a bundle's contents"),
+        (put("trunks", value=[]), "trunks: Input should be a valid dictionary, expected a bundle's contents"),
+        (
+            put("trunks", "frame", "weights", value="/etc/frame.safetensors"),
+            "trunk 'frame' of file '/etc/frame.safetensors', which `files` does not list, expected contents "
+            "that go together",
+        ),
+        (
+            put("trunks", "clip_text", "model", value="elsewhere.json"),
+            "trunk 'clip_text' of file 'elsewhere.json', which `files` does not list, expected contents that "
+            "go together",
+        ),
+        (
+            lambda data: data["fingerprints"].pop("video"),
+            "trunk 'video' without a fingerprint, expected contents that go together",
+        ),
+    ],
+)
+def test_contents_that_were_forged_with_their_digest_are_refused(
+    copy: Path, change: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    forge(copy, change)
+    assert refusal_of(copy) == (
+        f"Model bundle in bundle/bundle.json: got {said}; export the bundle again with `msavqa export`."
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "got"),
+    [
+        (lambda data: data["branches"]["frame"].pop("shapes"), "KeyError: 'shapes'"),
+        (
+            put("trunks", "frame", "kind", value="none"),
+            "ModuleNotFoundError: No module named 'msavqa.trunks.none'",
+        ),
+    ],
+)
+def test_settings_that_make_no_networks_are_refused(
+    copy: Path, change: Callable[[dict[str, Any]], object], got: str
+) -> None:
+    forge(copy, change)
+    with load(copy) as scorer, pytest.raises(BundleError) as refusal:
+        scorer.ready()
+    assert str(refusal.value).replace(str(copy), "bundle") == (
+        f"Model bundle in bundle/bundle.json: got contents that make no networks ({got}), expected those "
+        "that an export writes; export the bundle again with `msavqa export`."
+    )
+
+
+def test_contents_nested_without_end_are_refused(copy: Path) -> None:
+    (copy / "bundle.json").write_text("[" * 100_000, encoding="utf-8")
+    said = refusal_of(copy)
+    assert said.startswith("Model bundle in bundle/bundle.json: got broken JSON (")
+    assert said.endswith("), expected a bundle's contents; export the bundle again with `msavqa export`.")
+
+
+def test_a_file_name_that_leaves_the_folder_is_refused(copy: Path) -> None:
+    forge(copy, put("files", "../outside", value="0" * 64))
     assert refusal_of(copy) == (
         "Model bundle in bundle/bundle.json: got the file name '../outside', expected a file inside the "
         "bundle; export the bundle again with `msavqa export`."

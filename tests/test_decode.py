@@ -17,16 +17,16 @@ from tests import media
 REFUSED = {
     "decord_corrupted.mp4": (
         "ffmpeg's h264: Invalid NAL unit size (-1 > 551)",
-        "replace the file or leave its row out",
+        "replace the file or leave it out",
     ),
     "lvdm_t2v-001_lfs_pointer.gif": ("a git-LFS pointer", "run `git lfs pull` where it came from"),
-    "moviepy_result.webm": ("0 bytes", "download it again or leave its row out"),
-    "streamio_broken.mp4": ("ffmpeg's mov: moov atom not found", "replace the file or leave its row out"),
+    "moviepy_result.webm": ("0 bytes", "download it again or leave it out"),
+    "streamio_broken.mp4": ("ffmpeg's mov: moov atom not found", "replace the file or leave it out"),
     "streamio_empty.flv": (
         "nothing that ffmpeg can read (Invalid data found when processing input)",
-        "replace the file or leave its row out",
+        "replace the file or leave it out",
     ),
-    "torchcodec_nasa_audio.mp3": ("no video stream, only audio", "replace the file or leave its row out"),
+    "torchcodec_nasa_audio.mp3": ("no video stream, only audio", "replace the file or leave it out"),
 }
 BACKENDS = {
     "decord_unordered.mov": "decord",

@@ -108,7 +108,7 @@ def test_too_many_bad_videos_stop_the_run_with_their_reasons_and_keep_the_rest(
         "Quarantined videos in decode: got 1 of 8 that do not decode, expected at most 5.0% "
         "(decode.max_quarantined_fraction); mend or remove them, or raise the fraction (what is decoded is "
         f'kept); first: "Video in {copies}/v03.mp4: got 0 bytes, expected a video file that decodes from its '
-        'first frame to its last; download it again or leave its row out.".'
+        'first frame to its last; download it again or leave it out.".'
     )
     for _ in range(2):  # decoded now, or staged by the run before
         with pytest.raises(QuarantineError) as refusal:

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 import warnings
 from pathlib import Path
 
@@ -58,13 +59,17 @@ def test_what_is_no_media_file_is_told_apart(tmp_path: Path) -> None:
     table, text = tmp_path / "table.csv", tmp_path / "text.mp4"
     for path in (table, text):
         path.write_text("file,prompt\n", encoding="utf-8")
+    pipe = tmp_path / "pipe.mp4"
+    os.mkfifo(pipe)
     whole = "a video file that decodes from its first frame to its last"
     nothing = "nothing that ffmpeg can read (Invalid data found when processing input)"
     cases = {
         tmp_path / "absent.mp4": ("no such file", "a video file", "check name and folder"),
         tmp_path: ("a folder", "a video file", "name one file"),
-        text: ("ffmpeg's mov: moov atom not found", whole, "replace the file or leave its row out"),
-        table: (nothing, whole, "replace the file or leave its row out"),
+        pipe: ("no regular file", "a video file", "name one file"),
+        tmp_path / f"{'x' * 300}.mp4": ("File name too long", "a video file", "check its name and rights"),
+        text: ("ffmpeg's mov: moov atom not found", whole, "replace the file or leave it out"),
+        table: (nothing, whole, "replace the file or leave it out"),
     }
     for path, (got, expected, next_step) in cases.items():
         with pytest.raises(DecodeError) as refusal:

@@ -116,24 +116,41 @@ def test_a_blank_line_in_place_of_the_header_is_called_that(tmp_path: Path) -> N
 def test_missing_columns_are_all_named_beside_those_found(tmp_path: Path) -> None:
     columns: dict[str, object] = {"video": "vido", "prompt": "prompt", "mos": ["mos", "mos2"]}
     assert refusal(tmp_path, "video,promt,mos\na.mp4,x,3\n", columns) == (
-        "4 problems in HERE/my.csv; mend them or `columns`:\n"
+        "3 problems in HERE/my.csv; mend them or `columns`:\n"
         "  - no column 'vido' (columns.video, did you mean 'video'?)\n"
         "  - no column 'prompt' (columns.prompt, did you mean 'promt'?)\n"
-        "  - no column 'mos2' (columns.mos, did you mean 'mos'?)\n"
-        "  - the columns are 'video', 'promt', 'mos'"
+        "  - no column 'mos2' (columns.mos, did you mean 'mos'?); "
+        "the columns are 'video', 'promt', 'mos'"
     )
 
 
 def test_a_column_that_stands_twice_is_refused_where_it_is_asked_for(tmp_path: Path) -> None:
     assert len(read(tmp_path, "video,prompt,mos,,,x,x\na.mp4,x,3,,,,\n")) == 1
     assert refusal(tmp_path, "video,prompt,mos,mos\na.mp4,x,3,4\n") == (
-        "1 problem in HERE/my.csv; mend them or `columns`:\n  - column 'mos' stands 2 times"
+        "1 problem in HERE/my.csv; mend them and run again, nothing was started:\n"
+        "  - column 'mos' stands 2 times"
+    )
+
+
+def test_a_missing_column_or_a_bad_quote_hides_no_mistake_elsewhere(tmp_path: Path) -> None:
+    columns: dict[str, object] = {"video": "video", "prompt": "text", "mos": "mos", "weight": "w"}
+    content = 'video,prompt,mos,w\na.mp4,"x"y,3,1\n../b.mp4,y,9,1\nc.mp4,z,3,none\nd.mp4,z\n'
+    assert refusal(tmp_path, content, columns) == (
+        "6 problems in HERE/my.csv; mend them and run again, nothing was started:\n"
+        "  - no column 'text' (columns.prompt); the columns are 'video', 'prompt', 'mos', 'w'\n"
+        "  - line 2: ',' expected after '\"'\n"
+        "  - line 4: w is 'none', not a finite number\n"
+        "  - line 5: 2 fields, the header has 4\n"
+        "  - line 3: mos 9 lies outside mos_range [1, 5]\n"
+        "  - line 3: path '../b.mp4' leads out of root"
     )
 
 
 def test_a_csv_with_another_separator_shows_what_its_header_was_taken_for(tmp_path: Path) -> None:
-    assert refusal(tmp_path, "video;prompt;mos\na.mp4;x;3\n").splitlines()[-1] == (
-        "  - the columns are 'video;prompt;mos' (the fields must be separated by commas)"
+    assert (
+        refusal(tmp_path, "video;prompt;mos\na.mp4;x;3\n")
+        .splitlines()[-1]
+        .endswith("; the columns are 'video;prompt;mos' (the fields must be separated by commas)")
     )
 
 

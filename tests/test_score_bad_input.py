@@ -12,11 +12,11 @@ from tests import media
 from tests.test_cli import msavqa
 
 WHOLE = "a video file that decodes from its first frame to its last"
-LEAVE = "replace the file or leave its row out"
+LEAVE = "replace the file or leave it out"
 REFUSED = {
     "text.mp4": f"got ffmpeg's mov: moov atom not found, expected {WHOLE}; {LEAVE}.",
     "sound.wav": f"got no video stream, only audio, expected {WHOLE}; {LEAVE}.",
-    "empty.mp4": f"got 0 bytes, expected {WHOLE}; download it again or leave its row out.",
+    "empty.mp4": f"got 0 bytes, expected {WHOLE}; download it again or leave it out.",
     "missing.mp4": "got no such file, expected a video file; check name and folder.",
 }
 PROMPTS = {
@@ -97,7 +97,7 @@ def test_a_csv_without_a_column_ends_with_its_name_and_2(random_bundle: Path, tm
     words = ("score", "--csv", "videos.csv", "--out", "scores.csv", "--model", random_bundle)
     assert msavqa(*words, cwd=tmp_path, code=2).stderr == (
         "error: 1 problem in videos.csv; mend them or name the columns, and run again:\n"
-        "  - column 'prompt' is missing; the columns are 'video', 'text'\n"
+        "  - no column 'prompt' (--prompt-column); the columns are 'video', 'text'\n"
     )
     assert not (tmp_path / "scores.csv").exists()
 

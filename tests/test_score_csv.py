@@ -176,50 +176,100 @@ def test_an_out_that_is_something_else_is_refused_and_left_as_it_is(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "problems"),
     [
         (
-            b"video,prompt\na.mp4\nb.mp4,a ball, red\nc.mp4,\n",
-            "2 problems in videos.csv; mend them or name the columns, and run again:\n"
-            "  - row 2: ends before column 'prompt'\n"
-            "  - row 3: more fields than columns; a prompt with a comma needs quotes",
-        ),
-        (
             b"file,text\na,b\n",
-            "2 problems in videos.csv; mend them or name the columns, and run again:\n"
-            "  - column 'video' is missing; the columns are 'file', 'text'\n"
-            "  - column 'prompt' is missing; the columns are 'file', 'text'",
+            [
+                "no column 'video' (--video-column)",
+                "no column 'prompt' (--prompt-column); the columns are 'file', 'text'",
+            ],
         ),
         (
-            b"",
-            "2 problems in videos.csv; mend them or name the columns, and run again:\n"
-            "  - column 'video' is missing; the columns are none\n"
-            "  - column 'prompt' is missing; the columns are none",
+            b"video;mos\na;b\n",
+            [
+                "no column 'video' (--video-column, did you mean 'video;mos'?)",
+                "no column 'prompt' (--prompt-column); the columns are 'video;mos' "
+                "(the fields must be separated by commas)",
+            ],
         ),
+        (b"video,prompt,video\na,b,c\n", ["column 'video' stands 2 times"]),
+        (b"", ["line 1: no names of columns"]),
+        (b"\nvideo,prompt\na,b\n", ["line 1: no names of columns"]),
         (
-            b"video,prompt\n\xff,b\n",
-            "1 problem in videos.csv; mend them or name the columns, and run again:\n"
-            "  - byte 13 is not UTF-8: save it as UTF-8",
+            b'"video,prompt\na,b\n',
+            ["line 1: unexpected end of data, the lines after it were not read"],
         ),
-        (
-            b"video,prompt\n,b\nx,y\n,c\n",
-            "2 problems in videos.csv; mend them or name the columns, and run again:\n"
-            "  - row 2: no video\n"
-            "  - row 4: no video",
-        ),
-        (
-            b"video,prompt\n",
-            "1 problem in videos.csv; mend them or name the columns, and run again:\n  - no rows",
-        ),
+        ("video,prompt\na,b\n".encode("utf-16"), ["the file looks like UTF-16: save it as UTF-8"]),
+        (b"video,prompt\n\n", ["no rows"]),
     ],
 )
 def test_a_csv_that_cannot_be_read_is_refused_before_anything_starts(
-    tmp_path: Path, content: bytes, said: str
+    tmp_path: Path, content: bytes, problems: list[str]
 ) -> None:
     (tmp_path / "videos.csv").write_bytes(content)
     with pytest.raises(CsvError) as refusal:
         run_csv(tmp_path / "no model", tmp_path)
-    assert str(refusal.value).replace(f"{tmp_path}/", "") == said
+    count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+    said = f"{count} in {tmp_path}/videos.csv; mend them or name the columns, and run again:"
+    assert str(refusal.value) == "\n  - ".join([said, *problems])
+
+
+def test_a_malformed_row_fails_alone_with_its_line_and_reason(random_bundle: Path, listed: Path) -> None:
+    content = (
+        b"note,prompt,video\n"
+        b"1,x,good one.mp4\n"
+        b"2,a ball, red,good one.mp4\n"
+        b"3,x\n"
+        b'4,"two\nlines", \n'
+        b'5,"x"y,good one.mp4\n'
+        b"6,caf\xe9,good one.mp4\n"
+        b"caf\xe9,x,good one.mp4\n"
+        b'9,"never ends,good one.mp4\n10,x,good one.mp4\n'
+    )
+    (listed / "videos.csv").write_bytes(content)
+    assert run_csv(random_bundle, listed) == (2, 6)
+    rows = rows_of(listed / "scores.csv")
+    place = f"{listed}/videos.csv"
+    assert [row["error"] for row in rows] == [
+        "",
+        f"Row in line 3 of {place}: got 4 fields, expected 3 as in the header; put a prompt "
+        "with a comma in quotes.",
+        f"Row in line 4 of {place}: got 2 fields, expected 3 as in the header; add what is missing.",
+        f"Row in line 5 of {place}: got no video, expected a file's name; name it or leave the row out.",
+        f"Row in line 7 of {place}: got ',' expected after '\"', expected quotes as a spreadsheet writes "
+        "them; mend that line.",
+        f"Row in line 8 of {place}: got bytes that are not UTF-8, expected UTF-8; save the csv as UTF-8.",
+        "",
+        f"Row in line 10 of {place}: got unexpected end of data, the lines after it were not read, expected "
+        "quotes as a spreadsheet writes them; mend that line.",
+    ]
+    assert rows[0]["score"] == rows[6]["score"] != ""
+    assert [row["score"] for row in rows if row["error"]] == [""] * 6
+    assert rows[5]["prompt"] == "caf\ufffd"
+    assert run_csv(random_bundle, listed) == (2, 6)
+    assert rows_of(listed / "scores.csv") == rows
+
+
+@pytest.mark.parametrize("place", ["nowhere/scores.csv", "videos.csv/scores.csv"])
+def test_an_out_in_no_folder_is_refused_before_anything_starts(tmp_path: Path, place: str) -> None:
+    (tmp_path / "videos.csv").write_text("video,prompt\na,b\n", encoding="utf-8")
+    out = tmp_path / place
+    with pytest.raises(CsvError) as refusal:
+        run_csv(tmp_path / "no model", tmp_path, out=out)
+    assert str(refusal.value) == (
+        f"1 problem in {out}; choose another --out:\n  - there is no folder '{out.parent}'"
+    )
+
+
+def test_an_out_that_cannot_be_written_is_named_itself(random_bundle: Path, listed: Path) -> None:
+    out = Path("/proc/scores.csv")
+    with pytest.raises(CsvError) as refusal:
+        run_csv(random_bundle, listed, out=out)
+    assert str(refusal.value) == (
+        "1 problem in /proc/scores.csv; choose another --out:\n"
+        "  - cannot be written: No such file or directory"
+    )
 
 
 def test_an_out_that_is_a_folder_is_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from msavqa.scoring import bundle
+from msavqa.scoring import bundle_contents
 from msavqa.scoring.score import load
 from msavqa.ui import server
 from msavqa.videos.probe import probe
@@ -96,9 +96,19 @@ def test_a_dropped_video_is_scored_and_two_prompts_are_compared(
         assert HOSTILE in said
         assert window.run("return document.querySelectorAll('.score').length") == 2
         assert window.run("return document.querySelectorAll('#timeline rect').length") == 4
-        assert " ".join(window.text("#seconds").split()) == "0.13 s 0.38 s 0.63 s 0.88 s"
+        assert " ".join(window.text("#seconds").split()) == "0.12 s 0.38 s 0.62 s 0.88 s"
         assert window.run("return document.getElementById('film').naturalWidth") > 96
-        assert "<b>my video.mp4" in window.text("#chosen")
+        assert window.text("#chosen") == f"<b>my video.mp4, {-(-len(video.read_bytes()) // 1000)} kB"
+        for value, digits in (
+            (0.125, 2),
+            (0.375, 2),
+            (0.13, 2),
+            (62.25, 1),
+            (-0.75, 1),
+            (2.675, 2),
+            (0.0625, 3),
+        ):
+            assert window.run(f"return fixed({value}, {digits})") == f"{value:.{digits}f}"
         assert window.console() == []
         assert all(url.startswith((address, "data:")) for url in window.requests())
         shown, compared = float(window.text(".score b")), window.text("#difference")
@@ -139,6 +149,12 @@ def test_a_server_that_fails_is_told_from_one_that_is_gone(address: str, video: 
             window.click("#go")
             window.wait("!document.getElementById('error').hidden")
             assert window.text("#error") == said
+
+
+def test_more_prompts_than_the_page_has_are_told(address: str, video: Path) -> None:
+    assert post(address, "a.mp4", video.read_bytes(), *"abcde") == (
+        400, {"error": "too much was sent: expected one video and at most 4 prompts."}
+    )  # fmt: skip
 
 
 def test_a_prompt_that_is_too_long_is_told(address: str, video: Path) -> None:
@@ -204,7 +220,9 @@ def test_a_bundle_that_is_unfit_shows_before_the_address(random_bundle: Path, tm
     file = Path(shutil.copytree(random_bundle, tmp_path / "model")) / "bundle.json"
     contents = json.loads(file.read_text(encoding="utf-8"))
     contents["trunks"]["frame"]["resize"] = 40
-    contents["digest"] = bundle._digest({key: one for key, one in contents.items() if key != "digest"})
+    contents["digest"] = bundle_contents.digest(
+        {key: one for key, one in contents.items() if key != "digest"}
+    )
     file.write_text(json.dumps(contents), encoding="utf-8")
     done = msavqa("ui", "--port", 0, "--model", "model", cwd=tmp_path, code=2)
     assert (done.stdout, done.stderr) == (
@@ -227,7 +245,7 @@ def test_a_bundle_that_is_unfit_shows_before_the_address(random_bundle: Path, tm
         (
             "../../etc/passwd.mp4",
             b"x" * 400_000,
-            "Size in the upload: got 0.4 MB, expected at most 0.2 MB; choose a smaller file, or start the "
+            "Size in the upload: got 0.4002 MB, expected at most 0.2 MB; choose a smaller file, or start the "
             "page "
             "with a larger --max-mb.",
         ),

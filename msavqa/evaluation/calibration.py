@@ -74,14 +74,8 @@ class Calibration:
         return not self.score_range[0] <= score <= self.score_range[1]
 
     def as_dict(self) -> dict[str, object]:
-        """Plain data for JSON; `from_dict` reads it back to the last digit."""
+        """Plain data for JSON, exact to the last digit."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, object]) -> "Calibration":
-        """A calibration from what `as_dict` gave; raises `TypeError` for other keys."""
-        lists = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
-        return cls(**lists)  # type: ignore[arg-type]
 
 
 def fit(

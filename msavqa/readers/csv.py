@@ -7,16 +7,15 @@ Comma-separated, UTF-8 (a byte order mark and CRLF are fine), quoted as spreadsh
 `root`.
 """
 
-import csv
-import io
 import math
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from msavqa.csv_records import header_problems, records
 from msavqa.labels import LabelsError, LabelSettings, PathSetting, Row, checked, number, read_text
-from msavqa.params import Settings, nearest
+from msavqa.params import Settings
 
 Name = Annotated[str, Field(min_length=1)]
 
@@ -46,62 +45,54 @@ class ReaderSettings(LabelSettings):
 def read(settings: ReaderSettings, *, check_files: bool) -> list[Row]:
     """Every row of the csv in file order; raises `LabelsError` with all that is wrong."""
     text, problems = read_text(settings.labels)
-    csv.field_size_limit(2**31 - 1)  # a prompt of any length; and a quote that never ends is called that
-    records = csv.reader(io.StringIO(text, newline=""), strict=True)
+    listed = records(text)
+    header = next(listed)
+    if not header.cells:
+        problem = f"line 1: {header.problem}" if header.problem else "line 1 is blank"
+        problems.append(f"{problem}, expected the names of the columns")
+        raise LabelsError(where=settings.labels, problems=problems, next_step="mend them or `columns`")
+    problems += header_problems(header.cells, _names(settings.columns))
+    if header.cells.count(settings.columns.video) != 1:
+        raise LabelsError(where=settings.labels, problems=problems, next_step="mend them or `columns`")
+    columns = _readable(settings.columns, header.cells)
     rows: list[Row] = []
-    last = 0  # the line that the record before ended on: a quoted prompt may hold line ends
-    try:
-        header = next(records)
-        if wrong := _header_problems(header, settings.columns):
-            problems += wrong
-            raise LabelsError(where=settings.labels, problems=problems, next_step="mend them or `columns`")
-        last = records.line_num
-        for record in records:
-            where = f"line {last + 1}"
-            last = records.line_num
-            if not record:
-                continue
-            if len(record) != len(header):
-                problems.append(f"{where}: {len(record)} fields, the header has {len(header)}")
-                continue
-            row, wrong = _row(where, dict(zip(header, record, strict=True)), settings)
+    for record in listed:
+        where = f"line {record.line}"
+        if record.problem:
+            problems.append(f"{where}: {record.problem}")
+        elif record.cells and len(record.cells) != len(header.cells):
+            problems.append(f"{where}: {len(record.cells)} fields, the header has {len(header.cells)}")
+        elif record.cells:
+            cells = dict(zip(header.cells, record.cells, strict=True))
+            row, wrong = _row(where, cells, columns=columns, mos_range=settings.mos_range)
             problems += [f"{where}: {sentence}" for sentence in wrong]
             rows.append(row)
-    except csv.Error as error:
-        problems.append(f"line {last + 1}: {error}, the lines after it were not read")
     return checked(rows, problems=problems, where=settings.labels, settings=settings, check_files=check_files)
 
 
 def _names(columns: ColumnSettings) -> list[tuple[str, str]]:
-    """All (key of `columns`, column name) that the settings ask for."""
+    """All (key below the dataset's block, column name) that the settings ask for."""
     pairs = []
     for key, value in columns.model_dump(exclude_none=True).items():
-        pairs += [(key, name) for name in (value if isinstance(value, list) else [value])]
+        pairs += [(f"columns.{key}", name) for name in (value if isinstance(value, list) else [value])]
     return pairs
 
 
-def _header_problems(header: list[str], columns: ColumnSettings) -> list[str]:
-    if not header:
-        return ["line 1 is blank, expected the names of the columns"]
-    problems = [
-        f"column {name!r} stands {header.count(name)} times"
-        for name in dict.fromkeys(name for _, name in _names(columns))
-        if header.count(name) > 1  # spreadsheets leave columns without a name, those do no harm
-    ]
-    missing = [
-        f"no column {name!r} (columns.{key}{nearest(name, header)})"
-        for key, name in _names(columns)
-        if name not in header
-    ]
-    found = f"the columns are {', '.join(map(repr, header))}"
-    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-        found += " (the fields must be separated by commas)"
-    return problems + ([*missing, found] if missing else [])
+def _readable(columns: ColumnSettings, header: list[str]) -> ColumnSettings:
+    """The columns that stand in the header once: a column that is missing hides no mistake in another."""
+    kept = {}
+    for key, value in columns.model_dump(exclude_none=True).items():
+        names = [name for name in (value if isinstance(value, list) else [value]) if header.count(name) == 1]
+        if names:
+            kept[key] = names if isinstance(value, list) else names[0]
+    return ColumnSettings.model_validate(kept)
 
 
-def _row(where: str, cells: Mapping[str, str], settings: ReaderSettings) -> tuple[Row, list[str]]:
+def _row(
+    where: str, cells: Mapping[str, str], *, columns: ColumnSettings, mos_range: tuple[float, float]
+) -> tuple[Row, list[str]]:
     """One row and all that is wrong with its numbers (those are NaN then)."""
-    columns, (lowest, highest) = settings.columns, settings.mos_range
+    lowest, highest = mos_range
     problems: list[str] = []
 
     def value(name: str, *, low: float = -math.inf, empty: float | None = None) -> float:

@@ -12,32 +12,27 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from msavqa.errors import MsavqaError
 from msavqa.evaluation.calibration import Calibration
 from msavqa.evaluation.ensemble import Ensemble
 from msavqa.networks import weights
 from msavqa.params import Settings
+from msavqa.scoring import bundle_contents
+from msavqa.scoring.bundle_contents import CONTENTS, FORMAT, BundleError, inside, refused
 from msavqa.scoring.reference import Reference
 
-FORMAT = "msavqa-bundle/1"
-CONTENTS = "bundle.json"
 CARD = "README.md"
 COPIED = (*weights.SAFETENSORS, ".json")
 """What `trunks.<trunk>` may name that is copied as it is; the rest is names and our own sources."""
-EXPORT_AGAIN = "export the bundle again with `msavqa export`"
 
 S = TypeVar("S", bound=Settings)
-
-
-class BundleError(MsavqaError):
-    """A folder that is no bundle, or not the one that was exported."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +111,10 @@ def write(
         "files": {file.relative_to(partial).as_posix(): _sha256(file) for file in files},
     }
     text = json.dumps(
-        {"digest": _digest(contents), **contents}, indent=2, ensure_ascii=False, allow_nan=False
+        {"digest": bundle_contents.digest(contents), **contents},
+        indent=2,
+        ensure_ascii=False,
+        allow_nan=False,
     )
     (partial / CONTENTS).write_text(text + "\n", encoding="utf-8")
     shutil.rmtree(path, ignore_errors=True)
@@ -127,35 +125,36 @@ def write(
 def load(path: Path | str) -> Bundle:
     """Reads a bundle and checks every file of it; raises `BundleError` with the first thing that is wrong."""
     folder = Path(path)
-    contents = _contents(folder)
-    if contents.get("format") != FORMAT:
-        raise _refused(
-            folder / CONTENTS, got=f"format {contents.get('format')!r}", expected=f"format {FORMAT!r}"
-        )
-    digest = contents.pop("digest", None)
-    if digest != _digest(contents):
-        raise _refused(
-            folder / CONTENTS, got="contents that were changed", expected=f"those of digest {digest}"
-        )
-    for name, sha256 in contents["files"].items():
-        file = _inside(folder, name)
+    contents, digest = bundle_contents.read(folder)
+    for name, sha256 in contents.files.items():
+        file = inside(folder, name)
         if not file.is_file():
-            raise _refused(file, got="no such file", expected=f"a file with SHA-256 {sha256}")
+            raise refused(file, got="no such file", expected=f"a file with SHA-256 {sha256}")
         if (found := _sha256(file)) != sha256:
-            raise _refused(file, got=f"SHA-256 {found}", expected=sha256)
+            raise refused(file, got=f"SHA-256 {found}", expected=sha256)
     return Bundle(
         path=folder,
-        dataset=contents["dataset"],
-        frames=contents["decode"]["frames"],
-        box=contents["decode"]["box"],
-        trunks={name: _placed(folder, trunk) for name, trunk in contents["trunks"].items()},
-        branches=contents["branches"],
-        fingerprints=contents["fingerprints"],
-        ensemble=Ensemble(**contents["ensemble"]),
-        calibration=Calibration.from_dict(contents["calibration"]),
-        reference=Reference.from_dict(contents["reference"]),
-        digest=str(digest),
+        dataset=contents.dataset,
+        frames=contents.decode.frames,
+        box=contents.decode.box,
+        trunks={name: _placed(folder, trunk, contents.files) for name, trunk in contents.trunks.items()},
+        branches=contents.branches,
+        fingerprints=contents.fingerprints,
+        ensemble=contents.ensemble,
+        calibration=contents.calibration,
+        reference=contents.reference,
+        digest=digest,
     )
+
+
+@contextmanager
+def understood(where: Path) -> Iterator[None]:
+    """Raises `BundleError` where building the networks meets settings of another shape than it wrote."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, ImportError) as error:
+        got = f"contents that make no networks ({type(error).__name__}: {error})"
+        raise refused(where / CONTENTS, got=got, expected="those that an export writes") from error
 
 
 def parsed(kind: type[S], settings: Mapping[str, Any], *, where: str) -> S:
@@ -171,23 +170,6 @@ def parsed(kind: type[S], settings: Mapping[str, Any], *, where: str) -> S:
             expected="the settings that this msavqa knows",
             next_step="export the model again, or use the msavqa that exported it",
         ) from None
-
-
-def _contents(folder: Path) -> dict[str, Any]:
-    file = folder / CONTENTS
-    if not file.is_file():
-        next_step = "run `dvc repro` to train a model and export it, or give a bundle's folder with --model"
-        got = f"no {CONTENTS}" if folder.is_dir() else "no such folder"
-        raise BundleError(
-            what="Model bundle", where=folder, got=got, expected="a folder with one", next_step=next_step
-        )
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise _refused(file, got=f"broken JSON ({error})", expected="a bundle's contents") from error
-    if not isinstance(found, dict):
-        raise _refused(file, got=type(found).__name__, expected="a bundle's contents")
-    return found
 
 
 def _copied(folder: Path, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,31 +197,12 @@ def _renamed(facts: Any, names: Mapping[str, str]) -> Any:
     return names.get(facts, facts) if isinstance(facts, str) else facts
 
 
-def _placed(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _placed(folder: Path, settings: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
     """A trunk's settings with paths that exist."""
-    files = {
-        key: settings[key] for key in ("weights", "model") if str(settings.get(key, "")).startswith("trunks/")
-    }
-    return {**settings, **{key: str(_inside(folder, name)) for key, name in files.items()}}
-
-
-def _inside(folder: Path, name: str) -> Path:
-    """A file by its name in the contents. It may be a link into DVC's cache: its SHA-256 says what it is."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name:
-        raise _refused(folder / CONTENTS, got=f"the file name {name!r}", expected="a file inside the bundle")
-    return folder / name
-
-
-def _digest(contents: Mapping[str, Any]) -> str:
-    text = json.dumps(contents, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    named = {key: str(settings[key]) for key in ("weights", "model") if settings.get(key) in files}
+    return {**settings, **{key: str(inside(folder, name)) for key, name in named.items()}}
 
 
 def _sha256(file: Path) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _refused(where: Path, *, got: str, expected: str) -> BundleError:
-    return BundleError(what="Model bundle", where=where, got=got, expected=expected, next_step=EXPORT_AGAIN)

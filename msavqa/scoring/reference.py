@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,11 +25,6 @@ class Reference:
         return cls(
             {name: np.quantile(values, points).tolist() for name, values in kept.items() if len(values)}
         )
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Reference":
-        """From plain data as `dataclasses.asdict` gives it."""
-        return cls({name: [float(value) for value in values] for name, values in data["quantiles"].items()})
 
     def share_below(self, name: str, value: float) -> float | None:
         """Share of the training videos that lie below, 0..1; None where the measure is not known."""

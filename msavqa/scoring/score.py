@@ -229,8 +229,9 @@ def frame_change(cls: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _networks(found: Bundle) -> tuple[Perception, dict[str, Branch]]:
-    perception = Perception.load(found.trunks, fingerprints=found.fingerprints, device="cpu")
-    return perception, {name: _branch(found, name) for name in found.ensemble.branches}
+    with bundle.understood(found.path):
+        perception = Perception.load(found.trunks, fingerprints=found.fingerprints, device="cpu")
+        return perception, {name: _branch(found, name) for name in found.ensemble.branches}
 
 
 def _branch(found: Bundle, name: str) -> Branch:

@@ -10,9 +10,12 @@ import io
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from msavqa.csv_records import Record, header_problems, records
 from msavqa.errors import MsavqaError, ProblemsError
+from msavqa.labels import looks_like_utf_16
 from msavqa.progress import Progress
 from msavqa.scoring import score
 from msavqa.scoring.score import Asked
@@ -30,6 +33,24 @@ class CsvError(ProblemsError):
     """A csv that cannot be scored."""
 
 
+class RowError(MsavqaError):
+    """A row that names no video, or no one can say which."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row as written, and why it cannot be scored."""
+
+    video: str
+    prompt: str
+    error: RowError | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What a score depends on."""
+        return self.video, self.prompt
+
+
 def run(
     path: Path,
     *,
@@ -45,9 +66,9 @@ def run(
 
     Gives how many rows were scored and how many failed. Rows that `out` or an interrupted run holds a score
     of, by the same model and of a file with the same content, are not computed again. Raises `CsvError` for
-    a csv without the columns and for an `out` that is something else, before anything starts.
+    a csv without the columns or the rows, and for an `out` that is something else, before anything starts.
     """
-    asked = read(path, video_column=video_column, prompt_column=prompt_column)
+    lines = read(path, video_column=video_column, prompt_column=prompt_column)
     _check_out(out, path)
     folder = path.parent if root is None else root
     partial = out.with_name(f"{out.name}.partial")
@@ -58,8 +79,9 @@ def run(
             for key, row in _known(out, partial).items()
             if row["model"] == digest and row["sha256"] == _sha256(folder / row["video"])
         }
-        todo = [key for key in dict.fromkeys(asked) if key not in found]
-        _write(partial, [*found.values()])
+        asked = dict.fromkeys(line.key for line in lines if line.error is None)
+        todo = [key for key in asked if key not in found]
+        _write(partial, [*found.values()], out=out)
         failed = 0
         with (
             partial.open("a", encoding="utf-8", newline="") as file,
@@ -72,50 +94,81 @@ def run(
                 file.write(_line(found[key]))
                 file.flush()
                 bar.advance(1, failed=failed)
-    rows = [found[key] for key in asked]
-    _write(partial, rows)
+    rows = [
+        found[line.key] if line.error is None else _row(line.key, line.error, model=digest, sha256="")
+        for line in lines
+    ]
+    _write(partial, rows, out=out)
     os.replace(partial, out)
     bad = sum(bool(row["error"]) for row in rows)
     return len(rows) - bad, bad
 
 
-def read(path: Path, *, video_column: str, prompt_column: str) -> list[tuple[str, str]]:
-    """(video, prompt) of every row, as written; a BOM, CRLF and any delimiter-free column order are fine."""
+def read(path: Path, *, video_column: str, prompt_column: str) -> list[Line]:
+    """Every row, as written; a BOM, CRLF and columns in any order are fine, a bad row costs itself alone."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        data = path.read_bytes()
     except FileNotFoundError:
         raise _refused(path, "no such file") from None
-    except UnicodeDecodeError as error:
-        raise _refused(path, f"byte {error.start} is not UTF-8: save it as UTF-8") from error
     except OSError as error:
         raise _refused(path, f"{error.strerror}") from error
-    lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    try:
-        rows = list(lines)
-    except csv.Error as error:
-        raise _refused(path, f"line {lines.line_num}: {error}") from error
-    names = list(lines.fieldnames or [])
-    missing = [name for name in (video_column, prompt_column) if name not in names]
-    if missing:
-        have = ", ".join(repr(name) for name in names) or "none"
-        raise _refused(path, *(f"column {name!r} is missing; the columns are {have}" for name in missing))
-    problems = []
-    for number, row in enumerate(rows, start=2):
-        if not row[video_column]:
-            problems.append(f"row {number}: no video")
-        elif row[prompt_column] is None:
-            problems.append(f"row {number}: ends before column {prompt_column!r}")
-        elif None in row:  # where csv puts what follows the last column
-            problems.append(f"row {number}: more fields than columns; a prompt with a comma needs quotes")
-    if problems or not rows:
-        raise _refused(path, *(problems or ["no rows"]))
-    return [(row[video_column], row[prompt_column]) for row in rows]
+    if looks_like_utf_16(data):
+        raise _refused(path, "the file looks like UTF-16: save it as UTF-8")
+    # Bytes that are not UTF-8 are kept apart, so that they cost their own rows.
+    listed = records(data.decode("utf-8-sig", errors="surrogateescape"))
+    header = next(listed, Record(1, []))
+    if not header.cells:
+        raise _refused(path, f"line 1: {header.problem or 'no names of columns'}")
+    wanted = [("--video-column", video_column), ("--prompt-column", prompt_column)]
+    if problems := header_problems([_whole(name) for name in header.cells], wanted):
+        raise _refused(path, *problems)
+    places = header.cells.index(video_column), header.cells.index(prompt_column)
+    rows = [
+        _asked(record, where=path, places=places, columns=len(header.cells))
+        for record in listed
+        if record.cells or record.problem
+    ]
+    if not rows:
+        raise _refused(path, "no rows")
+    return rows
+
+
+def _asked(record: Record, *, where: Path, places: tuple[int, int], columns: int) -> Line:
+    cells = [*record.cells, *[""] * (columns - len(record.cells))]
+    video, prompt = (_whole(cells[place]) for place in places)
+    count = len(record.cells)
+    fields = f"{count} field{'' if count == 1 else 's'}"
+    refusal = None
+    if record.problem:
+        refusal = record.problem, "quotes as a spreadsheet writes them", "mend that line"
+    elif count > columns:
+        refusal = fields, f"{columns} as in the header", "put a prompt with a comma in quotes"
+    elif count <= max(places):
+        refusal = fields, f"{columns} as in the header", "add what is missing"
+    elif not video.strip():
+        refusal = "no video", "a file's name", "name it or leave the row out"
+    elif (video, prompt) != tuple(cells[place] for place in places):
+        refusal = "bytes that are not UTF-8", "UTF-8", "save the csv as UTF-8"
+    if refusal is None:
+        return Line(video, prompt)
+    got, expected, next_step = refusal
+    place = f"line {record.line} of {where}"
+    return Line(
+        video, prompt, RowError(what="Row", where=place, got=got, expected=expected, next_step=next_step)
+    )
+
+
+def _whole(text: str) -> str:
+    """The text with a replacement character for each byte that is not UTF-8."""
+    return text.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace")
 
 
 def _check_out(out: Path, path: Path) -> None:
     """Raises `CsvError` where `out` is the csv itself or anything else than a table of scores."""
     problem = ""
-    if out.exists() and out.samefile(path):
+    if not out.parent.is_dir():
+        problem = f"there is no folder {str(out.parent)!r}"
+    elif out.exists() and out.samefile(path):
         problem = "it is the csv that is to be scored"
     elif out.is_dir():
         problem = "it is a folder"
@@ -173,14 +226,14 @@ def _known(*files: Path) -> dict[tuple[str, str], Row]:
     return found
 
 
-def _write(file: Path, rows: Sequence[Row]) -> None:
+def _write(file: Path, rows: Sequence[Row], *, out: Path) -> None:
     new = file.with_name(f"{file.name}.new")
     text = _line(HEADER) + "".join(_line(row) for row in rows)
     try:
         new.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
         raise CsvError(
-            where=file, problems=[f"cannot be written: {error.strerror}"], next_step="choose another --out"
+            where=out, problems=[f"cannot be written: {error.strerror}"], next_step="choose another --out"
         ) from error
     os.replace(new, file)
 

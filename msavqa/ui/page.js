@@ -10,9 +10,21 @@ function put(parent, tag, text, name) {
   return made;
 }
 
+// As the command line rounds: a tie, which only a multiple of 1/8 can be in two digits, goes to the even digit.
+function fixed(value, digits) {
+  const parts = value * 2 ** (digits + 1);
+  if (!Number.isInteger(parts) || parts % 2 === 0) return value.toFixed(digits);
+  const below = Math.floor(value * 10 ** digits);
+  return ((below % 2 === 0 ? below : below + 1) / 10 ** digits).toFixed(digits);
+}
+
+function size(bytes) {
+  return bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
 function place(measure) {
   const share = measure.share_below;
-  return measure.value.toFixed(3) + (share === null ? "" : ` (above ${Math.round(100 * share)}% of training)`);
+  return fixed(measure.value, 3) + (share === null ? "" : ` (above ${Math.round(100 * share)}% of training)`);
 }
 
 function digitsOf(score) {
@@ -25,9 +37,9 @@ function difference(scores) {
   if (scores.length < 2) return;
   const digits = digitsOf(scores[0]);
   const change = scores[1].score - scores[0].score;
-  const size = Math.abs(change).toFixed(digits);
-  $("difference").textContent = Number(size) === 0 ? "Both prompts give the same score."
-    : `The second prompt scores ${size} ${change < 0 ? "lower" : "higher"} than the first.`;
+  const apart = fixed(Math.abs(change), digits);
+  $("difference").textContent = Number(apart) === 0 ? "Both prompts give the same score."
+    : `The second prompt scores ${apart} ${change < 0 ? "lower" : "higher"} than the first.`;
 }
 
 function card(score) {
@@ -35,15 +47,15 @@ function card(score) {
   const digits = digitsOf(score);
   const box = put($("scores"), "div", undefined, "score");
   put(box, "div", score.prompt ? `“${score.prompt}”` : "(no prompt)", "quiet");
-  put(box, "b", score.score.toFixed(digits));
+  put(box, "b", fixed(score.score, digits));
   put(box, "span", ` of ${low}–${high}`, "quiet");
   const facts = put(box, "dl");
   const fact = (name, text) => { put(facts, "dt", name); put(facts, "dd", text); };
-  fact(`${Math.round(100 * score.coverage)}% interval`, `${score.low.toFixed(digits)} to ${score.high.toFixed(digits)}`);
-  for (const [name, one] of Object.entries(score.branches)) fact(name, one.value.toFixed(digits));
+  fact(`${Math.round(100 * score.coverage)}% interval`, `${fixed(score.low, digits)} to ${fixed(score.high, digits)}`);
+  for (const [name, one] of Object.entries(score.branches)) fact(name, fixed(one.value, digits));
   if (score.alignment) fact("alignment", place(score.alignment));
   if (score.consistency) fact("consistency", place(score.consistency));
-  if (score.mutation_seconds !== null) fact("largest change", `at ${score.mutation_seconds.toFixed(2)} s`);
+  if (score.mutation_seconds !== null) fact("largest change", `at ${fixed(score.mutation_seconds, 2)} s`);
   if (score.warnings.length) {
     const list = put(box, "ul");
     for (const warning of score.warnings) put(list, "li", warning);
@@ -56,7 +68,7 @@ function timeline(moments) {
   drawing.setAttribute("viewBox", `0 0 ${moments.length * 10} 34`);
   $("seconds").replaceChildren();
   const step = Math.ceil(moments.length / 8);
-  moments.forEach((one, index) => put($("seconds"), "span", index % step ? "" : `${one.seconds.toFixed(2)} s`));
+  moments.forEach((one, index) => put($("seconds"), "span", index % step ? "" : `${fixed(one.seconds, 2)} s`));
   const peak = Math.max(0.02, ...moments.map((one) => one.change));
   moments.forEach((one, index) => {
     const height = 0.5 + (32 * one.change) / peak;
@@ -64,7 +76,7 @@ function timeline(moments) {
     const facts = { class: "change", x: index * 10 + 1, width: 8, y: 33.5 - height, height };
     for (const [name, value] of Object.entries(facts)) bar.setAttribute(name, value);
     const title = document.createElementNS(SVG, "title");
-    title.textContent = `${one.seconds.toFixed(2)} s: change ${one.change.toFixed(3)}`;
+    title.textContent = `${fixed(one.seconds, 2)} s: change ${fixed(one.change, 3)}`;
     bar.append(title);
     drawing.append(bar);
   });
@@ -116,7 +128,7 @@ async function ask(event) {
 
 function chosen() {
   const file = $("video").files[0];
-  $("chosen").textContent = file ? `${file.name}, ${(file.size / 1e6).toFixed(1)} MB` : "Drop a video here, or choose one";
+  $("chosen").textContent = file ? `${file.name}, ${size(file.size)}` : "Drop a video here, or choose one";
 }
 
 async function start() {

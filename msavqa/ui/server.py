@@ -34,6 +34,7 @@ KINDS = (
     ".3gp", ".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv",
 )  # fmt: skip
 FILM_PIXELS = 96
+PROMPTS = 4
 PROMPT_CHARACTERS = 20_000
 PROBE_SECONDS = 20.0
 """Wall-clock limit of asking an upload what it is, in a process of its own: ffmpeg can hang or die."""
@@ -137,10 +138,12 @@ async def _score(request: Request, desk: Desk) -> dict[str, Any]:
     length = request.headers.get("content-length", "")
     if not length.isdigit():
         raise _Told("the upload does not say how long it is: send it with a browser.")
-    around = 4 * PROMPT_CHARACTERS + 10_000  # prompts, the form around the file
+    around = PROMPTS * PROMPT_CHARACTERS + 10_000  # prompts, the form around the file
     _check_size(int(length), desk, around=around)
     try:
-        async with request.form(max_files=1, max_fields=4, max_part_size=desk.max_bytes + around) as form:
+        async with request.form(
+            max_files=1, max_fields=PROMPTS, max_part_size=desk.max_bytes + around
+        ) as form:
             upload, prompts = form.get("video"), form.getlist("prompt")
             if not isinstance(upload, UploadFile) or not upload.filename:
                 raise _Told("no video was sent: choose a file.")
@@ -164,7 +167,9 @@ async def _score(request: Request, desk: Desk) -> dict[str, Any]:
                     next_step="choose a video file",
                 )
             content = await upload.read()
-    except (HTTPException, MultiPartException):
+    except (HTTPException, MultiPartException) as error:
+        if str(getattr(error, "detail", "")).startswith("Too many"):
+            raise _Told(f"too much was sent: expected one video and at most {PROMPTS} prompts.") from None
         raise _Told("the upload is broken: send it again.") from None
     _check_size(len(content), desk, around=0)
     with tempfile.TemporaryDirectory(prefix="msavqa-") as folder:
@@ -178,7 +183,7 @@ def _check_size(size: int, desk: Desk, *, around: int) -> None:
         raise UploadError(
             what="Size",
             where="the upload",
-            got=f"{size / 1e6:.1f} MB",
+            got=f"{size / 1e6:.4g} MB",
             expected=f"at most {desk.max_bytes / 1e6:g} MB",
             next_step="choose a smaller file, or start the page with a larger --max-mb",
         )

@@ -44,7 +44,7 @@ def refused(
     got: str,
     *,
     expected: str = "a video file that decodes from its first frame to its last",
-    next_step: str = "replace the file or leave its row out",
+    next_step: str = "replace the file or leave it out",
 ) -> DecodeError:
     """The sentence for one refused video file."""
     return DecodeError(what="Video", where=path, got=got, expected=expected, next_step=next_step)
@@ -122,17 +122,17 @@ def upright(pixels: np.ndarray, *, turn: int, mirrored: bool) -> np.ndarray:
 
 def _refuse_what_is_no_media(path: str | Path) -> None:
     file = Path(path)
-    if not file.exists():
-        raise _absent(path, "no such file", "check name and folder")
-    if not file.is_file():
-        raise _absent(path, "a folder", "name one file")
     try:
+        if not file.exists():
+            raise _absent(path, "no such file", "check name and folder")
+        if not file.is_file():
+            raise _absent(path, "a folder" if file.is_dir() else "no regular file", "name one file")
         with file.open("rb") as stream:
             head = stream.read(len(_LFS_HEAD))
     except OSError as error:
-        raise _absent(path, error.strerror or str(error), "check its rights") from error
+        raise _absent(path, error.strerror or str(error), "check its name and rights") from error
     if not head:
-        raise refused(path, "0 bytes", next_step="download it again or leave its row out")
+        raise refused(path, "0 bytes", next_step="download it again or leave it out")
     if head == _LFS_HEAD:
         raise refused(path, "a git-LFS pointer", next_step="run `git lfs pull` where it came from")
 

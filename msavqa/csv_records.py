@@ -1,0 +1,52 @@
+"""A csv's records with their lines: one that is badly quoted costs itself; columns are asked for by name."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from msavqa.params import nearest
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record: the line it begins on, counted from 1, and its cells, or why there are none."""
+
+    line: int
+    cells: list[str]
+    problem: str = ""
+
+
+def records(text: str) -> Iterator[Record]:
+    """Every record of a comma-separated text, quoted as spreadsheets do; blank lines have no cells.
+
+    A quote that never ends swallows what follows it: that is the last record, and a problem.
+    """
+    csv.field_size_limit(2**31 - 1)  # a prompt of any length; and a quote that never ends is called that
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    line = 1
+    while True:
+        try:
+            yield Record(line, next(reader))
+        except StopIteration:
+            return
+        except csv.Error as error:
+            swallowed = str(error) == "unexpected end of data"
+            yield Record(line, [], f"{error}, the lines after it were not read" if swallowed else str(error))
+        line = reader.line_num + 1
+
+
+def header_problems(header: list[str], wanted: Sequence[tuple[str, str]]) -> list[str]:
+    """What is wrong with a header, given (what asks for it, name) of every column that is read."""
+    problems = [
+        f"column {name!r} stands {header.count(name)} times"
+        for name in dict.fromkeys(name for _, name in wanted)
+        if header.count(name) > 1  # spreadsheets leave columns without a name, those do no harm
+    ]
+    missing = [
+        f"no column {name!r} ({asks}{nearest(name, header)})" for asks, name in wanted if name not in header
+    ]
+    found = f"the columns are {', '.join(map(repr, header))}"
+    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
+        found += " (the fields must be separated by commas)"
+    return problems + ([*missing[:-1], f"{missing[-1]}; {found}"] if missing else [])
