@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     table = Table("model", "SRCC", "PLCC", "dataset", "protocol", "source", "note")
     for row in rows.to_dict("records"):
         figures = (f"{row['srcc']:.3f}", f"{row['plcc']:.3f}")
-        protocol = row["protocol"] or "by video, not given"
+        protocol = row["protocol"] or "not stated"
         cells = (row["model"], *figures, row["dataset"], protocol, row["source"], row["note"])
         table.add_row(*cells, style="bold" if row["same"] else None)
     console = Console(width=160)

@@ -124,6 +124,11 @@ def test_parts_of_the_test_set_that_the_dataset_names_stand_apart(
     rows = [rows for _, rows in results.tested[part == "test"].groupby("repeat")]
     expected = [stats.pearsonr(one["raw"], one["mos"]).statistic for one in rows]
     assert found["plcc"][0] == pytest.approx(np.mean(expected))
+    assert numbers.flat_splits(found) == {
+        f"split_{name}_{key}": round(float(found.loc[place, key]), 6)
+        for place, name in enumerate(("test", "test_1080p"))
+        for key in ("srcc", "plcc")
+    }
     assert "test_1080p" in page.render(dataclasses.replace(content, splits=found))
     assert 'id="splits"' not in page.render(content)
 

@@ -4,6 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -59,6 +61,17 @@ def test_a_changed_parameter_of_one_trunk_extracts_that_trunk_alone(repo: Path) 
     extracted = [name for name in ran if name.startswith(("extract", "decode", "index", "data/"))]
     assert extracted == ["extract@frame"]
     assert [name for name in ran if name.startswith("train")] == ["train@frame"]
+
+
+def test_torchrun_trains_with_two_processes_what_one_has_trained(repo: Path) -> None:
+    file, keys = repo / "runs/sample/frame/predictions.parquet", ["repeat", "fold", "role", "video_id"]
+    alone = pd.read_parquet(file).sort_values(keys, ignore_index=True)
+    file.unlink()
+    torchrun = ("torchrun", "--standalone", "--nproc-per-node", "2", "-m", "pipeline.train")
+    tiny.run(*torchrun, "sample", "frame", cwd=repo)
+    together = pd.read_parquet(file).sort_values(keys, ignore_index=True)
+    assert together[keys].equals(alone[keys])
+    assert np.abs(together["score"] - alone["score"]).max() < 1e-4 * alone["score"].std()
 
 
 def test_an_experiment_sets_a_knob_and_reuses_every_store(repo: Path) -> None:

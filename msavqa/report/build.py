@@ -47,7 +47,8 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
     found = numbers.flat_metrics(results, settings.bootstrap)
     ceiling = numbers.noise_ceiling(results)
     opened = {name: store.open(root / "features" / dataset / f"{name}.zarr") for name in STORES}
-    found |= _truncated(opened) | _seconds(root / "runs", dataset)
+    splits = _splits(results, data)
+    found |= numbers.flat_splits(splits) | _truncated(opened) | _seconds(root / "runs", dataset)
     weights = _weights(root / "runs" / dataset / "ensemble" / "ensemble.json")
     lines = _lines(results, weights, settings.bootstrap)
     paths = [root / "runs" / dataset / name / "attention.parquet" for name in BRANCHES]
@@ -59,7 +60,7 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
         ceiling=ceiling,
         lines=lines,
         generators=numbers.per_generator(results),
-        splits=_splits(results, data),
+        splits=splits,
         figures={
             "scatter": figures.scatter(results),
             "generators": figures.generators(results),

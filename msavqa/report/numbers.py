@@ -8,6 +8,7 @@ rows. `dvc metrics` knows numbers only: what cannot be computed is left out.
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -144,6 +145,16 @@ def per_generator(results: Results) -> pd.DataFrame:
 def per_given_split(results: Results) -> pd.DataFrame:
     """The same of each part of the test set that the dataset names itself (LSVQ's test and test_1080p)."""
     return _by(results, "given_split")
+
+
+def flat_splits(table: pd.DataFrame) -> dict[str, float]:
+    """`per_given_split`'s correlations by name, such as `split_test_1080p_srcc`; finite ones only."""
+    found = {
+        f"split_{re.sub('[^A-Za-z0-9]+', '_', row['given_split']).strip('_')}_{key}": float(row[key])
+        for row in table.to_dict("records")
+        for key in OF_EACH
+    }
+    return {name: round(value, 6) for name, value in found.items() if math.isfinite(value)}
 
 
 def _by(results: Results, column: str) -> pd.DataFrame:
