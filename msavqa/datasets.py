@@ -7,14 +7,15 @@
 """
 
 import importlib
+import math
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, cast
 
 import msavqa.readers
 from msavqa import params
 from msavqa.errors import ProblemsError
-from msavqa.labels import LabelSettings, Row
+from msavqa.labels import NEXT_STEP, LabelsError, LabelSettings, Row, role_of
 
 
 class Reader(Protocol):
@@ -29,7 +30,8 @@ class Reader(Protocol):
 def read(data: Mapping[str, Any], dataset: str, *, check_files: bool) -> tuple[LabelSettings, list[Row]]:
     """The settings and rows of one dataset of a params file.
 
-    `check_files` false reads the labels without looking for the videos. Raises `ProblemsError` for settings
+    `check_files` false reads the labels without looking for the videos. With the protocol `given` the rows'
+    own splits must mean something. Raises `ProblemsError` for settings
     and `LabelsError` for labels, each with every mistake.
     """
     block = f"datasets.{dataset}"
@@ -46,4 +48,18 @@ def read(data: Mapping[str, Any], dataset: str, *, check_files: bool) -> tuple[L
         raise ProblemsError(where=params.PARAMS_FILE, problems=[problem], next_step="mend it and run again")
     reader = cast(Reader, importlib.import_module(f"msavqa.readers.{name}"))
     settings = params.block(data, block, reader.ReaderSettings)
-    return settings, reader.read(settings, check_files=check_files)
+    rows = reader.read(settings, check_files=check_files)
+    if strange := list(_strange_splits(data, dataset, rows)):
+        raise LabelsError(where=datasets[dataset]["labels"], problems=strange, next_step=NEXT_STEP)
+    return settings, rows
+
+
+def _strange_splits(data: Mapping[str, Any], dataset: str, rows: list[Row]) -> Iterator[str]:
+    """Split names of rows to learn from or be tested on, where the protocol goes by them."""
+    only_pretrains = dataset == data.get("pretrain_dataset") != data.get("dataset")
+    settings = data.get("pretrain_split" if only_pretrains else "split")
+    if not (isinstance(settings, Mapping) and settings.get("protocol") == "given"):
+        return
+    for row in rows:
+        if math.isfinite(row.mos) and role_of(row.given_split) is None:
+            yield f"{row.where}: split {row.given_split!r}, expected train, val, test or test_<name>"

@@ -159,6 +159,13 @@ def number(text: str, *, name: str) -> float:
     return value
 
 
+def role_of(split: str) -> str | None:
+    """The role a dataset's own split name means: train, val, test or test_<anything> (`test_1080p`)."""
+    if split in ("train", "val", "test"):
+        return split
+    return "test" if split.startswith("test_") else None
+
+
 def checked(
     rows: Sequence[Row], *, problems: Sequence[str], where: object, settings: LabelSettings, check_files: bool
 ) -> list[Row]:

@@ -17,6 +17,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from msavqa.errors import MsavqaError, ProblemsError
+from msavqa.labels import role_of
 from msavqa.params import Settings
 
 PROTOCOLS = ("random_9_1", "qmme_8_2", "prompt_disjoint", "given")
@@ -133,7 +134,7 @@ def _assign(labelled: pd.DataFrame, settings: SplitSettings, seed: int) -> tuple
             groups = groups_of(labelled)
             roles[_take(groups, settings.test_fraction, random.Random(seed))] = "test"
         case "given":
-            roles[:] = [_given_role(name) for name in labelled["given_split"]]
+            roles[:] = [role_of(name) for name in labelled["given_split"]]
             disjoint = groups_of(labelled)
             if not set(disjoint[roles == "train"]) & set(disjoint[roles == "test"]):
                 groups = disjoint  # a given split that parts prompts is validated the same way
@@ -178,15 +179,8 @@ def _deal(groups: np.ndarray, folds: int, generator: random.Random) -> np.ndarra
     return np.asarray(fold_of_group[inverse], dtype=np.int64)
 
 
-def _given_role(name: str) -> str | None:
-    """The role a dataset's own split name means: train, val, test or test_<anything> (`test_1080p`)."""
-    if name in ("train", "val", "test"):
-        return name
-    return "test" if name.startswith("test_") else None
-
-
 def _check_given(labelled: pd.DataFrame) -> None:
-    strange = [name for name in labelled["given_split"] if _given_role(name) is None]
+    strange = [name for name in labelled["given_split"] if role_of(name) is None]
     problems = [
         f"{strange.count(name)} rows have the split {name!r}, expected train, val, test or test_<name>"
         for name in dict.fromkeys(strange)

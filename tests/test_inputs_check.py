@@ -68,6 +68,25 @@ def test_a_folder_of_videos_that_is_not_there_is_named(data: Data) -> None:
     )
 
 
+def test_splits_of_another_name_are_listed_where_the_protocol_goes_by_them(data: Data) -> None:
+    Path("videos.csv").write_text(
+        "video,prompt,mos,part\na.mp4,x,3,train\nb.mp4,y,2,dev\nc.mp4,z,4,test_hard\nd.mp4,z,4,\n",
+        encoding="utf-8",
+    )
+    for name in "bcd":
+        Path(f"videos/{name}.mp4").touch()
+    data["datasets"]["mine"]["columns"]["split"] = "part"
+    passes(data)
+    Path("runs/params.checked").unlink()
+    Path("runs").rmdir()
+    data["split"]["protocol"] = "given"
+    assert refusal(data) == (
+        "2 problems in what params.yaml points to; mend them and run again, nothing was started:\n"
+        "  - datasets.mine: videos.csv: line 3: split 'dev', expected train, val, test or test_<name>\n"
+        "  - datasets.mine: videos.csv: line 5: split '', expected train, val, test or test_<name>"
+    )
+
+
 def test_weights_that_fetch_makes_need_not_be_there(data: Data) -> None:
     data["trunks"]["video"]["weights"] = "./weights/video.safetensors"
     assert "trunks.video.weights" in refusal(data)

@@ -64,7 +64,7 @@ def test_a_changed_parameter_of_one_trunk_extracts_that_trunk_alone(repo: Path) 
 
 
 def test_torchrun_trains_with_two_processes_what_one_has_trained(repo: Path) -> None:
-    file, keys = repo / "runs/sample/frame/predictions.parquet", ["repeat", "fold", "role", "video_id"]
+    file, keys = repo / "runs/sample/frame/predictions.parquet", ["repeat", "role", "video_id"]
     alone = pd.read_parquet(file).sort_values(keys, ignore_index=True)
     file.unlink()
     torchrun = ("torchrun", "--standalone", "--nproc-per-node", "2", "-m", "pipeline.train")
