@@ -63,13 +63,18 @@ def test_a_changed_parameter_of_one_trunk_extracts_that_trunk_alone(repo: Path) 
     assert [name for name in ran if name.startswith("train")] == ["train@frame"]
 
 
-def test_torchrun_trains_with_two_processes_what_one_has_trained(repo: Path) -> None:
-    file, keys = repo / "runs/sample/frame/predictions.parquet", ["repeat", "role", "video_id"]
-    alone = pd.read_parquet(file).sort_values(keys, ignore_index=True)
-    file.unlink()
-    torchrun = ("torchrun", "--standalone", "--nproc-per-node", "2", "-m", "pipeline.train")
-    tiny.run(*torchrun, "sample", "frame", cwd=repo)
-    together = pd.read_parquet(file).sort_values(keys, ignore_index=True)
+def test_torchrun_trains_with_two_processes_what_one_trains_in_two_parts(repo: Path) -> None:
+    keys = ["repeat", "role", "video_id"]
+
+    def predicted(*command: str, accumulate: int) -> pd.DataFrame:
+        tiny.edit(repo / "params.yaml", {"train.accumulate": accumulate})
+        file = repo / "runs/sample/frame/predictions.parquet"
+        file.unlink()
+        tiny.run(*command, "-m", "pipeline.train", "sample", "frame", cwd=repo)
+        return pd.read_parquet(file).sort_values(keys, ignore_index=True)
+
+    alone = predicted("python", accumulate=2)
+    together = predicted("torchrun", "--standalone", "--nproc-per-node", "2", accumulate=1)
     assert together[keys].equals(alone[keys])
     assert np.abs(together["score"] - alone["score"]).max() < 1e-4 * alone["score"].std()
 
