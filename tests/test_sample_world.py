@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.browser import browser
 from tests.conftest import skip_or_fail
 
 pytestmark = pytest.mark.sample
@@ -58,3 +59,15 @@ def test_every_video_was_used(metrics: dict[str, float]) -> None:
 
 def test_the_noise_ceiling_is_that_of_careful_raters(metrics: dict[str, float]) -> None:
     assert 0.95 < metrics["noise_ceiling_srcc"] < 0.99
+
+
+def test_no_table_of_the_report_is_cut_on_a_phone(root: Path, metrics: dict[str, float]) -> None:
+    with browser(width=390) as window:
+        window.open((root / "reports/report.html").as_uri())
+        window.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        cut = window.run(
+            "return [...document.querySelectorAll('.wide')]"
+            ".filter((one) => one.scrollWidth > one.clientWidth + 1)"
+            ".map((one) => one.innerText.slice(0, 40))"
+        )
+    assert cut == []
