@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = store.open(path).rows
     for row in rows[rows["status"] == "quarantined"].itertuples():
         print(f"quarantined: {row.id}: {row.error}")
-    print(f"{dataset}: {report.rows} videos, {report.computed} decoded now, {report.quarantined} quarantined")
+    print(f"{dataset}: {report.rows} videos, {report.computed} tried now, {report.quarantined} quarantined")
     stage.write_seconds(Path("runs") / dataset / "seconds" / "decode.json", since=began)
 
 

@@ -165,7 +165,7 @@ def test_the_stage_makes_the_store_and_names_the_quarantined(
     stage.main(["mine"])
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("quarantined: v07.mp4: Video in videos/v07.mp4: got 0 bytes, expected")
-    assert said[1] == "mine: 21 videos, 21 decoded now, 1 quarantined"
+    assert said[1] == "mine: 21 videos, 21 tried now, 1 quarantined"
     assert len(said) == 2
     opened = store.open(Path("features/mine/frames.zarr"))
     assert np.flatnonzero(~opened.valid).tolist() == [7]
