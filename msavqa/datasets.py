@@ -7,15 +7,14 @@
 """
 
 import importlib
-import math
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 import msavqa.readers
 from msavqa import params
 from msavqa.errors import ProblemsError
-from msavqa.labels import NEXT_STEP, LabelsError, LabelSettings, Row, role_of
+from msavqa.labels import LabelSettings, Row
 
 
 class Reader(Protocol):
@@ -23,7 +22,7 @@ class Reader(Protocol):
 
     ReaderSettings: type[LabelSettings]
 
-    def read(self, settings: LabelSettings, *, check_files: bool) -> list[Row]:
+    def read(self, settings: LabelSettings, *, check_files: bool, given: bool) -> list[Row]:
         """The rows of the label files in their order, or `LabelsError` with all that is wrong with them."""
 
 
@@ -48,18 +47,10 @@ def read(data: Mapping[str, Any], dataset: str, *, check_files: bool) -> tuple[L
         raise ProblemsError(where=params.PARAMS_FILE, problems=[problem], next_step="mend it and run again")
     reader = cast(Reader, importlib.import_module(f"msavqa.readers.{name}"))
     settings = params.block(data, block, reader.ReaderSettings)
-    rows = reader.read(settings, check_files=check_files)
-    if strange := list(_strange_splits(data, dataset, rows)):
-        raise LabelsError(where=datasets[dataset]["labels"], problems=strange, next_step=NEXT_STEP)
-    return settings, rows
+    return settings, reader.read(settings, check_files=check_files, given=_protocol(data, dataset) == "given")
 
 
-def _strange_splits(data: Mapping[str, Any], dataset: str, rows: list[Row]) -> Iterator[str]:
-    """Split names of rows to learn from or be tested on, where the protocol goes by them."""
+def _protocol(data: Mapping[str, Any], dataset: str) -> Any:
     only_pretrains = dataset == data.get("pretrain_dataset") != data.get("dataset")
     settings = data.get("pretrain_split" if only_pretrains else "split")
-    if not (isinstance(settings, Mapping) and settings.get("protocol") == "given"):
-        return
-    for row in rows:
-        if math.isfinite(row.mos) and role_of(row.given_split) is None:
-            yield f"{row.where}: split {row.given_split!r}, expected train, val, test or test_<name>"
+    return settings.get("protocol") if isinstance(settings, Mapping) else None

@@ -167,15 +167,27 @@ def role_of(split: str) -> str | None:
 
 
 def checked(
-    rows: Sequence[Row], *, problems: Sequence[str], where: object, settings: LabelSettings, check_files: bool
+    rows: Sequence[Row],
+    *,
+    problems: Sequence[str],
+    where: object,
+    settings: LabelSettings,
+    check_files: bool,
+    given: bool,
 ) -> list[Row]:
     """The rows, once nothing is wrong with any of them.
 
     `problems` are those the reader met already; `check_files` false leaves out the look for the videos, so
-    that labels alone can be read where the videos are not. Raises `LabelsError` with every problem.
+    that labels alone can be read where the videos are not; `given` says that the rows' own splits decide, and
+    so must mean something. Raises `LabelsError` with every problem.
     """
     found = [*problems, *_repeated(rows), *_out_of_range(rows, settings.mos_range)]
     found += [f"{row.where}: {problem}" for row in rows if (problem := _bad_path(row.video_id))]
+    found += [
+        f"{row.where}: split {row.given_split!r}, expected train, val, test or test_<name>"
+        for row in rows
+        if given and role_of(row.given_split) is None
+    ]
     if not rows and not found:
         found.append("no rows")
     if check_files:

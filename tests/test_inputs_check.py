@@ -80,8 +80,11 @@ def test_splits_of_another_name_are_listed_where_the_protocol_goes_by_them(data:
     Path("runs/params.checked").unlink()
     Path("runs").rmdir()
     data["split"]["protocol"] = "given"
+    text = Path("videos.csv").read_text(encoding="utf-8")
+    Path("videos.csv").write_text(text.replace("b.mp4,y,2", "b.mp4,y,7"), encoding="utf-8")
     assert refusal(data) == (
-        "2 problems in what params.yaml points to; mend them and run again, nothing was started:\n"
+        "3 problems in what params.yaml points to; mend them and run again, nothing was started:\n"
+        "  - datasets.mine: videos.csv: line 3: mos 7 lies outside mos_range [1, 5]\n"
         "  - datasets.mine: videos.csv: line 3: split 'dev', expected train, val, test or test_<name>\n"
         "  - datasets.mine: videos.csv: line 5: split '', expected train, val, test or test_<name>"
     )

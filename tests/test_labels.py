@@ -23,7 +23,7 @@ def rows(*video_ids: str) -> list[Row]:
 
 def check(found: list[Row], root: Path, *, check_files: bool = False) -> list[Row]:
     return labels.checked(
-        found, problems=[], where="labels.txt", settings=settings(root), check_files=check_files
+        found, problems=[], where="labels.txt", settings=settings(root), check_files=check_files, given=False
     )
 
 

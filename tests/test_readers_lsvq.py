@@ -144,7 +144,7 @@ def test_a_folder_without_any_known_file_says_which_are_known(tmp_path: Path) ->
     with pytest.raises(LabelsError) as refused:
         read(str(tmp_path))
     assert str(refused.value) == (
-        f"1 problem in {tmp_path}; give `labels` as a file for each of train, test, test_1080p:\n"
+        f"1 problem in {tmp_path}; give the files of this folder these names:\n"
         "  - none of train_labels.txt, labels_train.txt, labels_train_test.csv, LSVQ_whole_train.csv, "
         "LSVQ/labels_test.txt, labels_test.txt, LSVQ_whole_test.csv, LSVQ/labels_1080p.txt, "
         "labels_1080p.txt, labels_test_1080p.csv, LSVQ_whole_test_1080p.csv"

@@ -66,7 +66,7 @@ def test_a_bad_line_or_file_hides_nothing_else(tmp_path: Path) -> None:
 
 
 def test_a_folder_whose_files_cannot_be_told_apart_is_refused(tmp_path: Path) -> None:
-    step = "give `labels` as a file for each of train, val, test"
+    step = "name the files of this folder so, one for each split"
     with pytest.raises(LabelsError) as refused:
         read(str(tmp_path))
     assert str(refused.value) == (

@@ -43,6 +43,14 @@ def test_lines_of_three_and_of_four_fields_have_the_mos_last(tmp_path: Path) -> 
     assert (first.generator, second.generator) == ("07", "")
 
 
+def test_a_line_without_a_prompt_is_named(tmp_path: Path) -> None:
+    info = tmp_path / "info.txt"
+    info.write_text("a_01.mp4|x|50\nb_01.mp4| |40\n")
+    with pytest.raises(LabelsError) as refused:
+        read(info, tmp_path)
+    assert refused.value.problems == ("line 2: the prompt is empty",)
+
+
 def test_unreadable_lines_are_all_named_with_their_numbers(tmp_path: Path) -> None:
     info = tmp_path / "info.txt"
     info.write_text("a_01.mp4|x|50\n\nb.mp4|x|\nc.mp4\nd|e|f|g|h\na_01.mp4|y|101\ne.mp4|x|NaN\n")

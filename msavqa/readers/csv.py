@@ -42,7 +42,7 @@ class ReaderSettings(LabelSettings):
     columns: ColumnSettings
 
 
-def read(settings: ReaderSettings, *, check_files: bool) -> list[Row]:
+def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) -> list[Row]:
     """Every row of the csv in file order; raises `LabelsError` with all that is wrong."""
     text, problems = read_text(settings.labels)
     listed = records(text)
@@ -67,7 +67,14 @@ def read(settings: ReaderSettings, *, check_files: bool) -> list[Row]:
             row, wrong = _row(where, cells, columns=columns, mos_range=settings.mos_range)
             problems += [f"{where}: {sentence}" for sentence in wrong]
             rows.append(row)
-    return checked(rows, problems=problems, where=settings.labels, settings=settings, check_files=check_files)
+    return checked(
+        rows,
+        problems=problems,
+        where=settings.labels,
+        settings=settings,
+        check_files=check_files,
+        given=given,
+    )
 
 
 def _names(columns: ColumnSettings) -> list[tuple[str, str]]:

@@ -63,12 +63,14 @@ class ReaderSettings(LabelSettings):
     labels: PathOrPaths[Split]
 
 
-def read(settings: ReaderSettings, *, check_files: bool) -> list[Row]:
+def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) -> list[Row]:
     """The rows of every split, each file's order kept; raises `LabelsError` with all that is wrong."""
     files = _files(settings.labels)
     rows, problems = read_files(files, _parse)
     where = ", ".join(map(str, files.values()))
-    return checked(rows, problems=problems, where=where, settings=settings, check_files=check_files)
+    return checked(
+        rows, problems=problems, where=where, settings=settings, check_files=check_files, given=given
+    )  # fmt: skip
 
 
 def _parse(file: Path, split: Split) -> tuple[list[Row], list[str]]:
@@ -91,7 +93,7 @@ def _files(labels: Path | dict[Split, Path]) -> dict[Split, Path]:
         raise LabelsError(
             where=labels,
             problems=[f"none of {names}"],
-            next_step="give `labels` as a file for each of train, test, test_1080p",
+            next_step="give the files of this folder these names",
         )
     return found
 

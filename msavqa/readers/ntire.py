@@ -33,12 +33,14 @@ class ReaderSettings(LabelSettings):
     labels: PathOrPaths[Split]
 
 
-def read(settings: ReaderSettings, *, check_files: bool) -> list[Row]:
+def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) -> list[Row]:
     """The rows of every split, each file's order kept; raises `LabelsError` with all that is wrong."""
     files = settings.labels if isinstance(settings.labels, dict) else _files(settings.labels)
     rows, problems = read_files({split: files[split] for split in SPLITS if split in files}, _parse)
     read_from = ", ".join(map(str, files.values()))
-    return checked(rows, problems=problems, where=read_from, settings=settings, check_files=check_files)
+    return checked(
+        rows, problems=problems, where=read_from, settings=settings, check_files=check_files, given=given
+    )  # fmt: skip
 
 
 def _parse(file: Path, split: Split) -> tuple[list[Row], list[str]]:
@@ -54,6 +56,8 @@ def _parse(file: Path, split: Split) -> tuple[list[Row], list[str]]:
             problems.append(f"{where}: {len(fields)} fields between '|', expected {wanted}: {line[:60]!r}")
         if len(fields) not in (2, 3):
             continue
+        if not fields[1].strip():
+            problems.append(f"{where}: the prompt is empty")
         if len(fields) == 3:
             try:
                 mos = number(fields[2], name="mos")
@@ -78,6 +82,6 @@ def _files(folder: Path) -> dict[Split, Path]:
     if not found:
         problems.append("no .txt file with train, val or test in its name")
     if problems:
-        step = "give `labels` as a file for each of train, val, test"
+        step = "name the files of this folder so, one for each split"
         raise LabelsError(where=folder, problems=problems, next_step=step)
     return found

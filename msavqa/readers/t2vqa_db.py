@@ -19,7 +19,7 @@ class ReaderSettings(LabelSettings):
     labels: PathSetting  # info.txt
 
 
-def read(settings: ReaderSettings, *, check_files: bool) -> list[Row]:
+def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) -> list[Row]:
     """Every line of info.txt in file order; raises `LabelsError` with all that is wrong."""
     rows = []
     lines, problems = read_lines(settings.labels)
@@ -32,6 +32,8 @@ def read(settings: ReaderSettings, *, check_files: bool) -> list[Row]:
             )
             continue
         video_id, prompt = fields[:2]
+        if not prompt.strip():
+            problems.append(f"{where}: the prompt is empty")
         try:
             mos = number(fields[-1], name="mos")
         except ValueError as error:
@@ -40,7 +42,14 @@ def read(settings: ReaderSettings, *, check_files: bool) -> list[Row]:
         rows.append(
             Row(where=where, video_id=video_id, prompt=prompt, mos=mos, generator=_generator(video_id))
         )
-    return checked(rows, problems=problems, where=settings.labels, settings=settings, check_files=check_files)
+    return checked(
+        rows,
+        problems=problems,
+        where=settings.labels,
+        settings=settings,
+        check_files=check_files,
+        given=given,
+    )
 
 
 def _generator(video_id: str) -> str:
