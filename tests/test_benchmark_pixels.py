@@ -64,7 +64,7 @@ def test_activations_are_what_the_backward_pass_needs_and_no_weights() -> None:
     first, second = torch.nn.Parameter(torch.randn(4, 4)), torch.nn.Parameter(torch.randn(4, 4))
 
     def run() -> pixels.Output:
-        return pixels.Output((torch.tanh(given @ first) @ second).sum(dim=1), None, None, None)
+        return pixels.Output((torch.tanh(given @ first) @ second).sum(dim=1), None, None)
 
     # The input, for the first weight's gradient, and tanh's output; the second weight is kept too, uncounted.
     assert pixels.activations(run) == (8 * 4 * 4 + 8 * 4 * 4) / 1e9

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from torch import nn
 
 from msavqa import tables
@@ -202,6 +203,14 @@ def test_an_average_of_weights_is_kept_where_asked_for(world: World) -> None:
 def test_bf16_stays_near_fp32(world: World) -> None:
     exact, rough = final(work(world)), final(work(world, train={"precision": "bf16"}))
     assert np.corrcoef(exact.scores["score"], rough.scores["score"])[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_are_whole_float32_numbers_where_networks_compute_in_bfloat16(world: World, name: str) -> None:
+    scores = final(work(world, name, train={"precision": "bf16"})).scores["score"].to_numpy()
+    assert len(np.unique(scores)) == len(scores)
+    rounded = torch.tensor(scores).to(torch.bfloat16).double().numpy()
+    assert np.mean(rounded == scores) < 0.2
 
 
 def test_shuffled_prompts_take_away_what_the_prompt_gives(tmp_path: Path) -> None:

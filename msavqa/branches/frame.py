@@ -77,7 +77,6 @@ class Branch(nn.Module):
         return Output(
             score=frame_scores.mean(dim=1),
             frame_scores=frame_scores,
-            similarity=meaning.similarity,
             attention=meaning.attention,
         )
 

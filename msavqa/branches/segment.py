@@ -91,7 +91,6 @@ class Branch(nn.Module):
         return Output(
             score=segment_scores.mean(dim=1),
             frame_scores=segment_scores,
-            similarity=meaning.similarity,
             attention=meaning.attention,
         )
 

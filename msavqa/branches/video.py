@@ -80,7 +80,6 @@ class Branch(nn.Module):
         return Output(
             score=self.head(technical, _per_video(meaning), meaning.added),
             frame_scores=None,
-            similarity=meaning.similarity,
             attention=meaning.attention,
         )
 

@@ -65,8 +65,6 @@ class Output:
     """In standard deviations of the training labels, unless the loss leaves the scale open."""
     frame_scores: Float[Tensor, "video time"] | None
     """Of each frame or segment of the branch's own trunk."""
-    similarity: Float[Tensor, "video moment"] | None
-    """Cosine of the adapted prompt and each frame that PSS looks at."""
     attention: Float[Tensor, "video frame"] | None
     """Where SMA looked."""
 

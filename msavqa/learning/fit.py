@@ -37,7 +37,7 @@ CONSTANT_ROWS = 2048
 
 
 class FitError(MsavqaError):
-    """Training that went wrong: a loss that is no number."""
+    """Training that cannot go on: no labelled row to learn from, or a loss that is no number."""
 
 
 class TrainSettings(Settings):
@@ -104,7 +104,8 @@ def fit(
     the same weights to the bit as an uninterrupted one; it is deleted at the end. Raises
     `FitError` where the loss is not finite.
     """
-    mean, sd = float(np.average(labels.mos, weights=labels.weight)), float(np.std(labels.mos)) or 1.0
+    mean = float(np.average(labels.mos, weights=labels.weight))
+    sd = float(np.sqrt(np.average((labels.mos - mean) ** 2, weights=labels.weight))) or 1.0
     target = torch.tensor((labels.mos - mean) / sd, dtype=torch.float32, device=inputs.device)
     weight = torch.tensor(labels.weight, dtype=torch.float32, device=inputs.device)
     batches = max(1, round(len(labels.videos) / optimiser_settings.batch))
@@ -154,20 +155,49 @@ def fit(
             saved = time.monotonic()
     if average:
         model.load_state_dict(average)
-    _put_on_scale(model, inputs=inputs, labels=labels, settings=settings, mean=mean, sd=sd)
+    score = predict(model, inputs=inputs, videos=labels.videos, settings=settings)
+    slope, offset = line(score=score, mos=labels.mos, weight=labels.weight)
+    head: Any = model.head
+    head.set_scale(slope=slope, offset=offset)
     if checkpoint is not None and ranks.leads:
         checkpoint.unlink(missing_ok=True)
     return history
 
 
 def freeze_constants(parts: Standardised, *, inputs: Inputs, labels: Labels, settings: TrainSettings) -> None:
-    """Sets a branch's standardising constants from training rows, at most `CONSTANT_ROWS` of them."""
+    """Sets a branch's standardising constants from training rows, at most `CONSTANT_ROWS` of them.
+
+    Raises `FitError` where there is none.
+    """
     count = len(labels.videos)
+    if not count:
+        raise FitError(
+            what="Training rows",
+            where="the splits",
+            got="no row that is labelled and in the stores",
+            expected="at least 1",
+            next_step="give more labelled videos, or look for quarantined ones in the report",
+        )
     chosen = labels.videos[np.linspace(0, count - 1, min(count, CONSTANT_ROWS)).astype(np.int64)]
     for constants, read in parts:
         with torch.no_grad(), _precision(inputs.device, settings):
             found = [read(inputs.batch(part)) for part in _parts(chosen, settings)]
         constants.set_from(torch.cat([one.reshape(-1, one.shape[-1]).float() for one in found]))
+
+
+def line(*, score: Floats, mos: Floats, weight: Floats) -> tuple[float, float]:
+    """Weighted least-squares line (slope, offset) from scores to mos, all (video,).
+
+    1 - PLCC leaves a branch's scale open, so that the models of two folds would not agree on it. Where scores
+    do not rise with mos the line keeps their order: its slope is the mos' standard deviation.
+    """
+    middle, centre = np.average(mos, weights=weight), np.average(score, weights=weight)
+    sd = float(np.sqrt(np.average((mos - middle) ** 2, weights=weight))) or 1.0
+    spread = np.average((score - centre) ** 2, weights=weight)
+    together = np.average((score - centre) * (mos - middle), weights=weight)
+    rises = len(score) > 1 and together > 0 and np.isfinite(metrics.plcc(score=score, mos=mos))
+    slope = float(together / spread) if rises else sd
+    return slope, float(middle - slope * centre)
 
 
 def predict(model: nn.Module, *, inputs: Inputs, videos: Rows, settings: TrainSettings) -> Floats:
@@ -242,18 +272,6 @@ def _validated(
         "val_srcc": metrics.srcc(score=score, mos=validation.mos),
         "val_plcc": metrics.plcc(score=score, mos=validation.mos),
     }
-
-
-def _put_on_scale(
-    model: Any, *, inputs: Inputs, labels: Labels, settings: TrainSettings, mean: float, sd: float
-) -> None:
-    """Least-squares line from scores to mos on the training rows: 1 - PLCC leaves a branch's scale open, so
-    that the models of two folds would not agree on it."""
-    score = predict(model, inputs=inputs, videos=labels.videos, settings=settings)
-    centre, spread = float(np.average(score, weights=labels.weight)), float(np.std(score))
-    correlation = metrics.plcc(score=score, mos=labels.mos) if len(score) > 1 else float("nan")
-    slope = correlation * sd / spread if np.isfinite(correlation) and correlation > 0 else sd
-    model.head.set_scale(slope=slope, offset=mean - slope * centre)
 
 
 def _diverged(value: float, epoch: int, inputs: Inputs, videos: Rows) -> FitError:

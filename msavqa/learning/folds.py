@@ -31,6 +31,7 @@ from msavqa.learning import (
 from msavqa.learning.branch_parts import Output, Shapes, standardised
 from msavqa.learning.fit import Labels, Record, TrainSettings
 from msavqa.learning.ranks import Ranks
+from msavqa.storage import store
 
 FINAL = -1
 """The fold of the model that learns from all training rows."""
@@ -269,6 +270,11 @@ def _prompts(work: Work) -> dict[str, str]:
     return dict(zip(rows["video_id"], prompts, strict=True))
 
 
+def _content(features: store.Store) -> list[object]:
+    """What a store's features were made by, and of which files or prompts."""
+    return [features.fingerprint, features.rows[["id", "sha256", "status"]].to_csv(index=False)]
+
+
 def _checkpoint(opened: Opened, job: Job) -> Path | None:
     """Where this job is continued from: no job of other settings, labels, features or code has it."""
     work = opened.work
@@ -278,8 +284,9 @@ def _checkpoint(opened: Opened, job: Job) -> Path | None:
         work.branch,
         work.settings.model_dump(mode="json"),
         work.train.model_dump(mode="json", exclude={"processes", "resident", "checkpoint_seconds"}),
-        {key: source.store.fingerprint for key, source in opened.inputs.sources.items()},
+        {key: _content(source.store) for key, source in opened.inputs.sources.items()},
         opened.inputs.ids,
+        _prompts(work),
         tables.learning_labels(work.manifest, work.splits, repeat=job.repeat).to_csv(index=False),
         None if work.start is None else hashlib.sha256(work.start.read_bytes()).hexdigest(),
     ]

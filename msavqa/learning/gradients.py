@@ -60,7 +60,7 @@ def add(
         live = {**known, number: scores(number)}
         score = torch.cat([live[one][0].to(device) for one in range(count)])
         frames = torch.cat([live[one][1].to(device) for one in range(count)])
-        value = loss(Output(score, frames if len(frames) else None, None, None))
+        value = loss(Output(score=score, frame_scores=frames if len(frames) else None, attention=None))
         torch.autograd.backward(value)
     ranks.sum_gradients(model)
     return float(ranks.gather(float(value.detach()))[0])

@@ -6,7 +6,7 @@ All are plain modules with explicit sizes. Axis words are those of the stores: v
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -112,15 +112,18 @@ class ScoreHead(nn.Module):
 
         `added` is a term of each video's score in the units before `set_scale`; rows are (video, ...).
         """
-        mixed: Tensor = self.technical(technical)
-        if self.semantic is not None:
-            mixed = mixed + self.semantic(semantic)
-        hidden = self.dropout(functional.gelu(mixed))
-        hidden = hidden + self.dropout(functional.gelu(self.hidden(hidden)))
-        score: Tensor = self.score(hidden).squeeze(-1)
-        if added is not None:
-            score = score + added.reshape(-1, *[1] * (score.ndim - 1))
-        return score * self.slope + self.offset
+        # Never in bfloat16: its 8 bits would round the scores themselves, to 0.5 MOS above 64.
+        with torch.autocast(technical.device.type, enabled=False):
+            mixed: Tensor = self.technical(technical.float())
+            if self.semantic is not None:
+                assert semantic is not None
+                mixed = mixed + self.semantic(semantic.float())
+            hidden = self.dropout(functional.gelu(mixed))
+            hidden = hidden + self.dropout(functional.gelu(self.hidden(hidden)))
+            score: Tensor = self.score(hidden).squeeze(-1)
+            if added is not None:
+                score = score + added.float().reshape(-1, *[1] * (score.ndim - 1))
+            return score * self.slope + self.offset
 
 
 class Standardise(nn.Module):
@@ -232,7 +235,9 @@ def at_times(features: Float[Tensor, "video frame *rest"], count: int) -> Float[
     The same rule that samples frames, floor((i + 0.5) n / N): features of another length are aligned in time.
     """
     frames = features.shape[1]
-    if frames == count:
-        return features
-    index = ((torch.arange(count, device=features.device) + 0.5) * frames / count).floor().long()
-    return features[:, index]
+    return features if frames == count else features[:, moments(frames, count, device=features.device)]
+
+
+def moments(frames: int, count: int, *, device: torch.device) -> Int[Tensor, "time"]:
+    """Numbers of the frames at the middles of `count` equal parts: floor((i + 0.5) frames / count)."""
+    return ((torch.arange(count, device=device) + 0.5) * frames / count).floor().long()

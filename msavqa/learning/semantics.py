@@ -24,6 +24,7 @@ from msavqa.learning.layers import (
     compressed,
     fused,
     fused_dim,
+    moments,
     mutation_dim,
     mutation_tokens,
 )
@@ -240,6 +241,7 @@ class Semantics(nn.Module):
             aligned = None if similarity is None else at_times(similarity, seen.shape[1])
             tokens = mutation_tokens(frames=seen, similarity=aligned, parts=plan.tokens)
             mutation, attention = self.attention(tokens)
+            attention = _of_all(attention, cached.shape[1])
             if self.standardise is not None:
                 mutation = torch.cat([mutation, self.standardise(self.measures(batch))], dim=-1)
         if mutation is not None and self.to_score is not None:
@@ -263,12 +265,12 @@ class Semantics(nn.Module):
                 last_adapter=last,
                 last_adapter_at=self.last_adapter,
             )
-        return functional.normalize(found, dim=-1)
+        return functional.normalize(found.float(), dim=-1)  # differences of unit vectors need their bits
 
     def _moments(self, frames: Tensor) -> Tensor:
         """Which of a video's frames PSS looks at, (moment,)."""
         count = frames.shape[1] if self.looks == "all" else min(self.looks, frames.shape[1])
-        return ((torch.arange(count, device=frames.device) + 0.5) * frames.shape[1] / count).long()
+        return moments(frames.shape[1], count, device=frames.device)
 
     def _frames(self, batch: Batch) -> Float[Tensor, "video moment dim"]:
         """Class tokens of the frames through adapters of the same form, unit vectors."""
@@ -285,7 +287,15 @@ class Semantics(nn.Module):
                 last_adapter=last,
                 last_adapter_at=self.last_adapter,
             )
-        return functional.normalize(found, dim=-1)
+        return functional.normalize(found.float(), dim=-1)  # differences of unit vectors need their bits
+
+
+def _of_all(attention: Float[Tensor, "video moment"], frames: int) -> Float[Tensor, "video frame"]:
+    """Attention to some frames as attention to all: each has a share of what its nearest seen one has."""
+    if attention.shape[1] == frames:
+        return attention
+    spread = at_times(attention, frames)
+    return spread / spread.sum(dim=1, keepdim=True)
 
 
 def _pair(width: int, dim: int, settings: PssSettings) -> nn.ModuleList:
