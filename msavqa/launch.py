@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any
 
 from msavqa.errors import MsavqaError
@@ -37,21 +38,28 @@ def processes(count: int) -> Launcher:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(count, mp_context=context, initializer=end_with_parent) as pool:
             futures = [pool.submit(function, task) for task in tasks]
-            try:
+            with ending(pool, count):
                 for future in as_completed(futures):
                     yield future.result()
-            except BrokenProcessPool as error:
-                raise WorkerDiedError(
-                    what="Dead worker",
-                    where=f"a pool of {count} processes",
-                    got="a process that ended without a result (killed, or out of memory)",
-                    expected="a result for every task",
-                    next_step="run again, with fewer workers if memory is short: what is finished is kept",
-                ) from error
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
 
     return launch
+
+
+@contextmanager
+def ending(pool: ProcessPoolExecutor, count: int) -> Iterator[None]:
+    """Whatever ends the block, tasks that wait are dropped; a process that died is a `WorkerDiedError`."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise WorkerDiedError(
+            what="Dead worker",
+            where=f"a pool of {count} processes",
+            got="a process that ended without a result (killed, or out of memory)",
+            expected="a result for every task",
+            next_step="run again, with fewer workers if memory is short: what is finished is kept",
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def end_with_parent() -> None:

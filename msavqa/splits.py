@@ -23,6 +23,9 @@ from msavqa.params import Settings
 PROTOCOLS = ("random_9_1", "qmme_8_2", "prompt_disjoint", "given")
 
 
+Seed = Annotated[int, Field(ge=0)]
+
+
 def _distinct(seeds: list[int]) -> list[int]:
     if len(set(seeds)) < len(seeds):
         raise ValueError("a seed stands twice, its repeats would be the same")
@@ -35,7 +38,7 @@ class SplitSettings(Settings):
     # random_9_1: the paper's, 9:1 by video. qmme_8_2: T2VQA's own ten splits (seeds 1 to 10), 8:2 by video.
     # prompt_disjoint: no prompt and no group on both sides. given: the dataset's own column.
     protocol: Literal["random_9_1", "qmme_8_2", "prompt_disjoint", "given"]
-    seeds: Annotated[list[int], Field(min_length=1), AfterValidator(_distinct)]  # one repeat each
+    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_distinct)]  # one repeat each
     test_fraction: float = Field(gt=0, lt=1)  # of the labelled rows; read by prompt_disjoint alone
     validation_fraction: float = Field(
         ge=0, lt=1

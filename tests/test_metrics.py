@@ -75,6 +75,15 @@ def test_a_constant_score_has_no_correlation_rather_than_a_perfect_or_a_zero_one
     assert np.isnan(metrics.krcc(score=np.full(9, 0.1), mos=mos))
 
 
+@pytest.mark.parametrize("videos", [2, 300])
+def test_no_constant_correlates_by_the_rounding_of_its_mean(videos: int) -> None:
+    random = np.random.default_rng(0)
+    mos = random.normal(size=videos)
+    for value in random.normal(scale=50, size=200):
+        assert np.isnan(metrics.plcc(score=np.full(videos, value), mos=mos))
+        assert np.isnan(metrics.plcc(score=mos, mos=np.full(videos, value)))
+
+
 def test_tiny_scores_that_vary_still_correlate() -> None:
     mos = np.arange(9.0)
     assert metrics.plcc(score=mos * 1e-5, mos=mos) == pytest.approx(1.0)

@@ -1,13 +1,15 @@
 """A finished store is links to staged shards; a store can go back there, and staging be cleaned."""
 
 import shutil
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from msavqa.storage import shards, store
+from msavqa.storage import shards, staging, store
 from msavqa.storage.shards import Cleaned, ShardResult
 from msavqa.storage.store import StoreError
 from tests.stores import BAD, FINGERPRINT, World, same_as_fresh
@@ -103,6 +105,25 @@ def test_cleaning_reaches_roots_within_a_root_and_drops_other_content_of_a_kept_
     assert shards.clean(world.staging, keep=[world.path]).shards == 3
     assert world.write(staging_root=world.staging / "newer code").computed == 0
     assert list((world.staging / "older code").iterdir()) == []
+
+
+def test_a_run_that_starts_while_a_folder_is_cleaned_waits_and_loses_nothing(world: World) -> None:
+    folder = world.staging / "cleaned"
+    with ThreadPoolExecutor(1) as thread:
+        with staging.writing(folder):
+            pass
+        with staging.idle(folder) as idle:
+            assert idle
+
+            def write() -> bool:
+                with staging.writing(folder):
+                    return (folder / staging.LOCK).is_file()
+
+            waiting = thread.submit(write)
+            time.sleep(0.5)
+            assert not waiting.done()
+            shutil.rmtree(folder)
+        assert waiting.result(timeout=60)
 
 
 def test_cleaning_leaves_what_a_run_is_writing(world: World) -> None:

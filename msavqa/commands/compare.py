@@ -23,7 +23,7 @@ def command(
         str | None, typer.Option(help="Whose labels (default: params.yaml's dataset).", show_default=False)
     ] = None,
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap draws.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compares; see HELP."""

@@ -13,7 +13,12 @@ from msavqa.evaluation import metrics
 from msavqa.evaluation.metrics import Difference
 from msavqa.splits import groups_of
 
-STATISTICS = {"SRCC": metrics.srcc, "PLCC": metrics.plcc, "KRCC": metrics.krcc}
+STATISTICS = {
+    "SRCC": metrics.srcc,
+    "PLCC": metrics.plcc,
+    "KRCC": metrics.krcc,
+    "(SRCC+PLCC)/2": metrics.average_score,
+}
 
 
 class CompareError(MsavqaError):
@@ -107,7 +112,7 @@ def difference(rows: pd.DataFrame, *, statistic: metrics.Statistic, resamples: i
 
 
 def _mean(rows: pd.DataFrame, column: str, statistic: metrics.Statistic) -> float:
-    parts = [rows[rows["repeat"] == repeat] for repeat in sorted(rows["repeat"].unique())]
+    parts = [part for _, part in rows.groupby("repeat") if len(part) > 1]  # as `paired_bootstrap` counts
     found = [statistic(score=part[column].to_numpy(), mos=part["mos"].to_numpy()) for part in parts]
     return float(sum(found) / len(found))
 
@@ -137,8 +142,10 @@ def _read_control(path: Path, control: str) -> pd.DataFrame:
             expected="a run of several controls",
             next_step=f"write {path.parent} alone, or {path.parent.parent / 'controls'}:<control>",
         )
-    files = [path, path.parent.parent / "ensemble" / "controls.parquet"]
-    found = pd.concat([tables.read_controls(file) for file in files if file.is_file()], ignore_index=True)
+    files = {file.resolve() for file in (path, path.parent.parent / "ensemble" / "controls.parquet")}
+    found = pd.concat(
+        [tables.read_controls(file) for file in sorted(files) if file.is_file()], ignore_index=True
+    )
     if control not in set(found["control"]):
         raise CompareError(
             what="Control",

@@ -220,9 +220,11 @@ def _percentiles(values: ArrayLike, level: float) -> tuple[float, float]:
 
 
 def _pearson(first: Floats, second: Floats) -> float:
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan")
     first, second = first - first.mean(), second - second.mean()
     scale = float(np.sqrt(np.sum(first**2) * np.sum(second**2)))
-    # A constant side leaves rounding errors only: no correlation can be read from them.
+    # A side that varies by rounding errors only: no correlation can be read from them.
     if scale <= 1e-12 * max(1.0, float(np.abs(first).max() * np.abs(second).max())):
         return float("nan")
     return float(np.clip(np.sum(first * second) / scale, -1.0, 1.0))

@@ -15,6 +15,10 @@ from msavqa.learning.branch_parts import Output, Shapes
 from msavqa.params import Settings
 
 
+class BranchError(MsavqaError):
+    """A branch that there is no code for."""
+
+
 class WeightsError(MsavqaError):
     """A file of branch weights that is not of the branch it is loaded into."""
 
@@ -34,11 +38,22 @@ class BranchModule(Protocol):
 
 
 def branch(name: str) -> BranchModule:
-    """The module `msavqa.branches.<name>`; raises `ModuleNotFoundError` where there is none.
+    """The module `msavqa.branches.<name>`; raises `BranchError` where there is none.
 
     Imported by name, so that editing one branch's file makes only that branch's training stale.
     """
-    return cast(BranchModule, importlib.import_module(f"msavqa.branches.{name}"))
+    try:
+        return cast(BranchModule, importlib.import_module(f"msavqa.branches.{name}"))
+    except ModuleNotFoundError as error:
+        if error.name != f"msavqa.branches.{name}":
+            raise
+        raise BranchError(
+            what="Branch",
+            where="msavqa/branches",
+            got=name,
+            expected="a file of that name",
+            next_step="name a branch of params.yaml",
+        ) from None
 
 
 def assemble(

@@ -33,13 +33,14 @@ def run(
         processes, mp_context=context, initializer=_start, initargs=(work, epochs)
     ) as pool:
         waiting = {pool.submit(_run_here, job) for job in todo}
-        while waiting:
-            done, waiting = wait(waiting, timeout=LOOK_EVERY_SECONDS, return_when=FIRST_COMPLETED)
-            while not epochs.empty():
-                epochs.get()
-                epoch()
-            for one in done:
-                yield one.result()
+        with launch.ending(pool, processes):
+            while waiting:
+                done, waiting = wait(waiting, timeout=LOOK_EVERY_SECONDS, return_when=FIRST_COMPLETED)
+                while not epochs.empty():
+                    epochs.get()
+                    epoch()
+                for one in done:
+                    yield one.result()
 
 
 _here: list[tuple[Opened, "SimpleQueue[None]"]] = []

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -57,10 +57,10 @@ class Line(Settings):
 class Sweep(Settings):
     """A sweep file: experiments and the table made of them."""
 
-    seeds: list[int] = Field(min_length=1)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
     """`split.seeds` of every run: one repeat each."""
     resamples: int = Field(ge=100)
-    seed: int
+    seed: int = Field(ge=0)
     """Of the bootstrap."""
     runs: dict[str, dict[str, Any]] = Field(min_length=1)
     """Name -> dotted keys of params.yaml with their values; `*` stands for every branch."""

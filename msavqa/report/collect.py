@@ -87,7 +87,7 @@ def collect(
         tested = tested.merge(rows, how="left", on=["repeat", "video_id"])
     facts = ["video_id", "prompt", "generator", "given_split", "mos", "mos_se", "quality_true"]
     tested = tested.merge(manifest[facts], how="left", on="video_id")
-    unlabelled = int(tested["mos"].isna().sum())
+    unlabelled = int(tested.loc[tested["mos"].isna(), "video_id"].nunique())
     tested = tested[tested["mos"].notna()].reset_index(drop=True)
     if tested.empty:
         raise CollectError(

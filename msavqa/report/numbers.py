@@ -40,7 +40,7 @@ class BootstrapSettings(Settings):
     """How intervals are drawn."""
 
     resamples: int = Field(ge=100)
-    seed: int
+    seed: int = Field(ge=0)
 
 
 @dataclass(frozen=True)

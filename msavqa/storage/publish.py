@@ -155,18 +155,19 @@ def clean(staging_root: Path | None = None, *, keep: Iterable[Path | str] = ()) 
     kept = {place: record for path in keep for place, record in _places(store.open(path))}
     shards = size = 0
     for folder in sorted(lock.parent for lock in root.rglob(staging.LOCK)):
-        if staging.in_use(folder):
-            continue
-        for key in [*staging.keys(folder), *staging.retired_keys(folder)]:
-            staged = staging.get(folder, key)
-            if staged is not None and kept.get((folder.name, key)) == staged.record:
+        with staging.idle(folder) as idle:
+            if not idle:
                 continue
-            files = [file.stat() for file in (folder / key).iterdir()]
-            size += sum(stat.st_size for stat in files if stat.st_nlink == 1)
-            staging.discard(folder, key)
-            shards += 1
-        if not staging.keys(folder):
-            shutil.rmtree(folder)
+            for key in [*staging.keys(folder), *staging.retired_keys(folder)]:
+                staged = staging.get(folder, key)
+                if staged is not None and kept.get((folder.name, key)) == staged.record:
+                    continue
+                files = [file.stat() for file in (folder / key).iterdir()]
+                size += sum(stat.st_size for stat in files if stat.st_nlink == 1)
+                staging.discard(folder, key)
+                shards += 1
+            if not staging.keys(folder):
+                shutil.rmtree(folder)
     return Cleaned(shards, size)
 
 

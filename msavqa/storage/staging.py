@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from msavqa.errors import MsavqaError
 from msavqa.storage.store_format import FileRecord, ShardRecord, StoreError, check_content
@@ -190,27 +190,41 @@ def no_room(where: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """Marks a staging folder as in use; if nobody else does, removes what killed runs left half-written."""
-    with no_room(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        opened = (folder / LOCK).open("w")
-    with opened as lock:
-        if _lock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB):
-            for left in folder.glob("*.partial"):
-                shutil.rmtree(left, ignore_errors=True)
-        _lock(lock.fileno(), fcntl.LOCK_SH)
+    with _locked(folder):
         yield
 
 
-def in_use(folder: Path) -> bool:
-    """Whether a run is writing to a staging folder now."""
+@contextlib.contextmanager
+def idle(folder: Path) -> Iterator[bool]:
+    """Whether no run is writing to a staging folder; where none is, a run that starts waits for the end."""
     with (folder / LOCK).open("w") as lock:
-        return not _lock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield _lock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _names(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     return sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.endswith(".partial"))
+
+
+def _locked(folder: Path) -> IO[str]:
+    """A staging folder's lock, held with others; one that a cleaning took away meanwhile is made anew."""
+    while True:
+        with no_room(folder), contextlib.suppress(FileNotFoundError):  # the folder went between two lines
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = (folder / LOCK).open("w")
+            if _lock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB):
+                for left in folder.glob("*.partial"):
+                    shutil.rmtree(left, ignore_errors=True)
+            _lock(lock.fileno(), fcntl.LOCK_SH)
+            if _is(lock, folder / LOCK):
+                return lock
+            lock.close()
+
+
+def _is(opened: IO[str], path: Path) -> bool:
+    """Whether an open file is still the one at a path."""
+    return path.exists() and os.path.samestat(os.fstat(opened.fileno()), path.stat())
 
 
 def _lock(descriptor: int, kind: int) -> bool:
