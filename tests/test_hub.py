@@ -1,4 +1,6 @@
-"""Fetching weights: random ones from a seed, files of one's own, hub names with and without a network."""
+"""Fetching weights: random ones import hashlib
+import hashlib
+from a seed, files of one's own, hub names with and without a network."""
 
 from pathlib import Path
 from typing import Any
@@ -169,6 +171,19 @@ def test_a_file_put_by_hand_is_taken_without_a_network(
     )
     found = hub.fetch(settings, of("hub", "convnext_atto.d2_in1k"), downloads=tmp_path)
     assert found.keys() == whole.keys()
+
+
+def test_a_download_whose_hash_is_not_that_of_its_name_is_refused(tmp_path: Path) -> None:
+    settings, name, file, _ = OFFLINE[2]
+    path = tmp_path / file
+    path.write_bytes(b"half a file")
+    found = hashlib.sha256(b"half a file").hexdigest()
+    with pytest.raises(FetchError) as refusal:
+        hub.fetch(settings, of("hub", name), downloads=tmp_path)
+    assert str(refusal.value) == (
+        f"Weights in {path}: got a file with SHA-256 {found}, expected one that begins with 7615ae03, as "
+        f"https://download.pytorch.org/models/{file} says; delete it and run again."
+    )
 
 
 def test_openai_weights_want_the_quickgelu_model() -> None:

@@ -123,6 +123,18 @@ def test_without_pss_the_mutation_module_reads_no_prompt_and_leaves_alignment_ou
     assert meaning.mutation.shape == (3, 8)
 
 
+@pytest.mark.parametrize("frames", ["adapted", "cached"])
+def test_attention_is_of_every_frame_also_where_pss_looks_at_some(
+    tails: dict[str, tail.ClipTail], frames: str
+) -> None:
+    module = build(tails, pss(frames=3), sma(frames=frames))
+    attention = module(batch()).attention
+    assert attention.shape == (3, FRAMES)
+    torch.testing.assert_close(attention.sum(1), torch.ones(3))
+    if frames == "adapted":  # three frames were seen: each frame has a share of the one of its time
+        assert all(len(row.unique()) == 3 for row in attention)
+
+
 @pytest.mark.parametrize("last_adapter", ["embedding", "token"])
 def test_untrained_adapters_leave_clips_own_similarity(
     tails: dict[str, tail.ClipTail], last_adapter: str

@@ -1,6 +1,7 @@
 """Weights files: read without pickle, loaded strictly, every refusal a whole sentence."""
 
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,20 @@ def test_a_pickle_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ):
             weights.read(path)
     assert not Path("owned").exists()
+
+
+def test_a_torchscript_archive_is_refused_with_what_to_take(tmp_path: Path) -> None:
+    path = tmp_path / "ViT-B-32.pt"
+    with zipfile.ZipFile(path, "w") as archive:  # as torch.jit.save lays it out
+        for name in ("data.pkl", "constants.pkl", "code/__torch__.py"):
+            archive.writestr(f"archive/{name}", b"x")
+    with pytest.raises(WeightsError) as refusal:
+        weights.read(path)
+    assert str(refusal.value) == (
+        f"Unreadable weights in {path}: got a TorchScript archive, which holds code, expected a state dict "
+        "that loads with weights_only=True; take the same weights as safetensors, as `fetch` does by hub "
+        "name, or convert them."
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 100, b"\xff" * 8 + b"{}"])

@@ -12,9 +12,11 @@ put by hand into weights/downloads is taken before the network is asked.
 """
 
 import importlib
+import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -187,14 +189,14 @@ def _local(remote: Remote, downloads: Path) -> Path:
 
     path = downloads / remote.local_name
     if path.is_file():
-        return path
+        return _whole(path, remote)
     downloads.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     patience = socket.getdefaulttimeout()
     socket.setdefaulttimeout(NETWORK_SECONDS)
     try:
         torch.hub.download_url_to_file(remote.url, str(partial), progress=True)
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         partial.unlink(missing_ok=True)
         reason = " ".join(str(getattr(error, "reason", error)).split())
         raise FetchError(
@@ -207,7 +209,23 @@ def _local(remote: Remote, downloads: Path) -> Path:
     finally:
         socket.setdefaulttimeout(patience)
     partial.replace(path)
-    return path
+    return _whole(path, remote)
+
+
+def _whole(path: Path, remote: Remote) -> Path:
+    """The file, checked where its address tells its SHA-256: `swin3d_t-7615ae03.pth`, `<sha256>/ViT.pt`."""
+    told = re.search(r"-([0-9a-f]{8,64})\.\w+$|/([0-9a-f]{64})/", remote.url)
+    expected = next(filter(None, told.groups())) if told else ""
+    found = weights.sha256(path) if expected else ""
+    if found.startswith(expected):
+        return path
+    raise FetchError(
+        what="Weights",
+        where=path,
+        got=f"a file with SHA-256 {found}",
+        expected=f"one that begins with {expected}, as {remote.url} says",
+        next_step="delete it and run again",
+    )
 
 
 def _refused(where: object, *, got: str, expected: str) -> FetchError:

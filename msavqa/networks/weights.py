@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import os
 import pickle
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -167,6 +168,14 @@ def _read_torch(path: Path) -> "dict[str, Tensor]":
     import torch
 
     expected = "a state dict that loads with weights_only=True"
+    if _is_torchscript(path):
+        raise WeightsError(
+            what="Unreadable weights",
+            where=path,
+            got="a TorchScript archive, which holds code",
+            expected=expected,
+            next_step="take the same weights as safetensors, as `fetch` does by hub name, or convert them",
+        )
     with _reasons(path, expected):
         found = torch.load(path, map_location="cpu", weights_only=True)
     for wrapper in _WRAPPERS:
@@ -177,6 +186,14 @@ def _read_torch(path: Path) -> "dict[str, Tensor]":
         raise _unreadable(path, got=got, expected=expected)
     prefix = "module." if found and all(str(name).startswith("module.") for name in found) else ""
     return {str(name).removeprefix(prefix): value for name, value in found.items()}
+
+
+def _is_torchscript(path: Path) -> bool:
+    """As OpenAI published CLIP: a zip with the sources of the network."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.split("/")[1:2] == ["constants.pkl"] for name in archive.namelist())
 
 
 @contextlib.contextmanager
