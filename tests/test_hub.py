@@ -1,7 +1,6 @@
-"""Fetching weights: random ones import hashlib
-import hashlib
-from a seed, files of one's own, hub names with and without a network."""
+"""Fetching weights: random ones from a seed, files of one's own, hub names with and without a network."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
