@@ -168,7 +168,9 @@ def _branches(data: Mapping[str, Any]) -> Iterator[str]:
 
 def _tokens_not_cached(branch: Any, where: str, trunks: Mapping[str, Any]) -> Iterator[str]:
     """Adapters around CLIP's last block read its tokens, which a trunk with cut `cls` does not cache."""
-    plan = importlib.import_module("msavqa.learning.semantics").Plan.of(pss=branch.pss, sma=branch.sma)
+    plan = importlib.import_module("msavqa.learning.semantic_settings").Plan.of(
+        pss=branch.pss, sma=branch.sma
+    )
     for trunk, array in plan.reads().values():
         if array == "tokens" and _at(trunks.get(trunk), "cut") == "cls":
             yield (

@@ -163,11 +163,6 @@ def test_marks_in_figures_follow_the_pages_colours(content: page.Content) -> Non
         assert not re.search(r"#[01][0-9](?:0a[01]|010)", drawn)
 
 
-def test_frame_change_is_the_cosine_distance_to_the_frame_before() -> None:
-    frames = np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, -3.0]])
-    assert filmstrips.frame_change(frames) == pytest.approx([0, 0, 1, 2])
-
-
 def test_the_timeline_peaks_where_the_picture_changes_and_the_module_looked(content: page.Content) -> None:
     for strip in content.strips["best"]:
         for measure in ("change", "attention"):

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from msavqa.learning import tail
-from msavqa.learning.semantics import ClipShapes, Plan, PssSettings, Semantics, SmaSettings
+from msavqa.learning.semantic_settings import Plan, PssSettings, SmaSettings
+from msavqa.learning.semantics import ClipShapes, Semantics
 from tests import feature_world
 from tests.feature_world import ARCHITECTURE, DIM, FRAMES, TOKENS, WIDTH
 

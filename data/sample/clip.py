@@ -5,8 +5,6 @@ architecture is open_clip's, the tokenizer too, and the two towers are saved und
 """
 
 import json
-import sys
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -164,7 +162,7 @@ def save(model: nn.Module, folder: Path) -> None:
     save_file(text, outs.fresh(folder / "clip_text.safetensors"))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main() -> None:
     """Draws the pairs, trains, measures on held-out pairs, and saves."""
     data = params.read(HERE / "params.yaml")
     settings = params.block(data, "clip", ClipSettings, where=HERE / "params.yaml")
@@ -181,8 +179,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = json.dumps({name: round(value, 4) for name, value in metrics.items()}, indent=2)
     outs.fresh(HERE / "clip_metrics.json").write_text(text + "\n", encoding="utf-8")
     print(text)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -19,7 +19,8 @@ from msavqa.learning.branch_parts import (
 )
 from msavqa.learning.layers import Standardise
 from msavqa.learning.optimise import OptimiserSettings
-from msavqa.learning.semantics import Batch, Plan, SemanticSettings
+from msavqa.learning.semantic_settings import Plan, SemanticSettings
+from msavqa.learning.semantics import Batch
 from msavqa.params import Settings
 
 
@@ -55,7 +56,6 @@ class Branch(nn.Module):
         image_tail: nn.Module | None,
     ) -> None:
         super().__init__()
-        self.shapes = shapes
         self.backbone = backbone
         self.statistics = list(settings.statistics)
         technical = shapes.features + shapes.statistics

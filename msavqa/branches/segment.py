@@ -20,9 +20,10 @@ from msavqa.learning.branch_parts import (
     statistics_in,
     technical_reads,
 )
-from msavqa.learning.layers import Standardise, at_times
+from msavqa.learning.layers import Standardise, at_times, before
 from msavqa.learning.optimise import OptimiserSettings
-from msavqa.learning.semantics import Batch, Plan, SemanticSettings
+from msavqa.learning.semantic_settings import Plan, SemanticSettings
+from msavqa.learning.semantics import Batch
 from msavqa.params import Settings
 
 
@@ -80,7 +81,7 @@ class Branch(nn.Module):
         if self.motion == "trunk":
             parts.append(at_times(batch["motion"].float(), spatial.shape[1]))
         elif self.motion == "difference":
-            parts.append((spatial - torch.cat([spatial[:, :1], spatial[:, :-1]], dim=1)).abs())
+            parts.append((spatial - before(spatial)).abs())
         return beside(torch.cat(parts, dim=-1), statistics_in(batch, self.statistics))
 
     def forward(self, batch: Batch) -> Output:

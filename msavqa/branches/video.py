@@ -21,7 +21,8 @@ from msavqa.learning.branch_parts import (
 )
 from msavqa.learning.layers import Standardise
 from msavqa.learning.optimise import OptimiserSettings
-from msavqa.learning.semantics import Batch, Meaning, Plan, SemanticSettings
+from msavqa.learning.semantic_settings import Plan, SemanticSettings
+from msavqa.learning.semantics import Batch, Meaning
 from msavqa.params import Settings
 
 

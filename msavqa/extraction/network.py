@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Precision = Literal["fp32", "bf16"]
-Device = Literal["auto", "cpu", "cuda", "mps"]
 Arrays = dict[str, npt.NDArray[Any]]
 """Values by array name, one row an input, floating ones in float32."""
 I_ = TypeVar("I_")
@@ -49,7 +48,7 @@ class Network(Generic[I_]):
 
 
 def device_of(name: str) -> str:
-    """The torch device that `auto`, `cpu`, `cuda`, `cuda:1` or `mps` stands for."""
+    """The torch device that `auto`, `cpu` or `cuda` stands for."""
     import torch
 
     if name != "auto":

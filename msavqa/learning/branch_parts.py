@@ -10,16 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from msavqa.learning.layers import ScoreHead, Standardise, compressed
-from msavqa.learning.semantics import (
-    NOTHING,
-    STATISTICS_TRUNK,
-    Batch,
-    ClipShapes,
-    Meaning,
-    PssSettings,
-    Semantics,
-    SmaSettings,
-)
+from msavqa.learning.semantic_settings import STATISTICS_TRUNK, PssSettings, SmaSettings
+from msavqa.learning.semantics import NOTHING, Batch, ClipShapes, Meaning, Semantics
 from msavqa.params import Settings
 
 Standardised = list[tuple[Standardise, Callable[[Batch], Tensor]]]

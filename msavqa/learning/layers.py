@@ -208,18 +208,18 @@ def mutation_tokens(
         if part == "cls":
             made.append(frames * root)
         elif part == "difference":
-            made.append((frames - _before(frames)).abs() * root)
+            made.append((frames - before(frames)).abs() * root)
         elif part == "drift":
             made.append((frames - frames[:, :1]).abs() * root)
         elif part == "change":
-            away = (frames - _before(frames)).norm(dim=-1), (frames - frames[:, :1]).norm(dim=-1)
+            away = (frames - before(frames)).norm(dim=-1), (frames - frames[:, :1]).norm(dim=-1)
             made.append(torch.stack(away, dim=-1) * root)
         elif similarity is not None:
-            made += [similarity[..., None] * root, (similarity - _before(similarity))[..., None] * root]
+            made += [similarity[..., None] * root, (similarity - before(similarity))[..., None] * root]
     return torch.cat(made, dim=-1)
 
 
-def _before(frames: Float[Tensor, "video frame *dim"]) -> Float[Tensor, "video frame *dim"]:
+def before(frames: Float[Tensor, "video frame *dim"]) -> Float[Tensor, "video frame *dim"]:
     """The frame before each; the first is its own."""
     return torch.cat([frames[:, :1], frames[:, :-1]], dim=1)
 

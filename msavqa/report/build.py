@@ -17,6 +17,7 @@ from msavqa.report import ablation_file, figures, filmstrips, numbers, page, plo
 from msavqa.report.collect import Results, collect, read_branches, read_controls
 from msavqa.report.numbers import BootstrapSettings
 from msavqa.storage import store
+from msavqa.storage.store_format import flat
 
 BRANCHES = ("frame", "segment", "video")
 STORES = ("frames", "clip_text", "clip_image")
@@ -188,9 +189,9 @@ def _attention(paths: Sequence[Path]) -> dict[str, np.ndarray]:
 
 def _fingerprints(opened: Mapping[str, store.Store], runs: Sequence[Path]) -> dict[str, dict[str, object]]:
     """What made the features, by store: of those read here, and of those that the branches have read."""
-    found = {name: _flat(one.fingerprint) for name, one in opened.items()}
+    found = {name: flat(one.fingerprint) for name, one in opened.items()}
     for run in runs:
-        found |= {name: _flat(one) for name, one in _facts(run)["fingerprints"].items()}
+        found |= {name: flat(one) for name, one in _facts(run)["fingerprints"].items()}
     return dict(sorted(found.items()))
 
 
@@ -198,11 +199,3 @@ def _facts(run: Path) -> dict[str, Any]:
     """What a branch's training said of itself."""
     found: dict[str, Any] = json.loads((run / "settings.json").read_text(encoding="utf-8"))
     return found
-
-
-def _flat(fingerprint: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for key, value in fingerprint.items():
-        name = f"{prefix}{key}"
-        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
-    return flat

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from msavqa.evaluation.frame_change import frame_change
 from msavqa.report.collect import Results
 from msavqa.storage.store import Store
 
@@ -117,14 +118,6 @@ def timeline(
         )
         for place in range(len(seconds))
     )
-
-
-def frame_change(cls: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Cosine distance of each frame's embedding (frame, dim) to the one before: (frame,), first 0."""
-    unit = cls / np.maximum(np.linalg.norm(cls.astype(np.float64), axis=1, keepdims=True), 1e-12)
-    change = np.zeros(len(unit))
-    change[1:] = np.clip(1 - np.sum(unit[1:] * unit[:-1], axis=1), 0, 2)
-    return change
 
 
 def film(frames: NDArray[np.uint8], *, height: int) -> str:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from msavqa.errors import MsavqaError
+from msavqa.evaluation.frame_change import frame_change
 from msavqa.learning import model, tail, trainable
 from msavqa.learning.branch_parts import Output, Shapes
 from msavqa.scoring import bundle, cautions
@@ -220,12 +221,6 @@ def _end(pool: Pool[str, decode.Decoded], loader: ThreadPoolExecutor) -> None:
 def load(path: Path | str, *, workers: int = 1, decode_seconds: float = DECODE_SECONDS) -> Scorer:
     """A scorer of the bundle in this folder; raises `BundleError` where it is not as it was exported."""
     return Scorer(bundle.load(path), workers=workers, decode_seconds=decode_seconds)
-
-
-def frame_change(cls: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Cosine distance of each frame's unit embedding (frame, dim) to the one before: (frame,), first 0."""
-    vectors = cls.astype(np.float64)
-    return np.append(0.0, np.clip(1 - np.sum(vectors[1:] * vectors[:-1], axis=1), 0, 2))
 
 
 def _networks(found: Bundle) -> tuple[Perception, dict[str, Branch]]:

@@ -29,7 +29,6 @@ MAX_SHARD_ROWS = 256
 """However small a row is, a killed run loses at most this many rows a worker."""
 
 DTYPES = ("bool", "uint8", "int16", "int32", "int64", "float16", "float32", "float64")
-RESERVED_ATTRIBUTES = ("fingerprint", "msavqa_store")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 

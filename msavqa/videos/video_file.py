@@ -27,7 +27,6 @@ CONTAINERS = (
     "obu,apng,webp,webp_pipe,yuv4mpegpipe,mxf,dv,rm,wtv,swf,png_pipe,jpeg_pipe,mp3,aac,flac,wav"
 )
 _OPTIONS = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
-_STILL = ("png_pipe", "jpeg_pipe", "webp_pipe")
 _LFS_HEAD = b"version https://git-lfs"
 
 

@@ -1,0 +1,85 @@
+"""What a training run learns from: rows by their weight, and a checkpoint of these very rows alone."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from msavqa.learning import fit, folds
+from msavqa.learning.fit import FitError
+from msavqa.learning.folds import FINAL, Job
+from tests import feature_world
+from tests.feature_world import World
+from tests.test_fit import final, work
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return feature_world.make(tmp_path_factory.mktemp("world"))
+
+
+def test_a_row_of_weight_two_counts_as_the_row_given_twice() -> None:
+    random = np.random.default_rng(0)
+    score, mos = random.normal(size=(2, 9))
+    mos += score
+    weight = np.where(np.arange(9) % 2, 2.0, 1.0)
+    twice = np.repeat(np.arange(9), weight.astype(int))
+    slope, offset = fit.line(score=score, mos=mos, weight=weight)
+    assert (slope, offset) == pytest.approx(np.polyfit(score[twice], mos[twice], 1))
+    assert (slope, offset) == pytest.approx(
+        fit.line(score=score[twice], mos=mos[twice], weight=np.ones(len(twice)))
+    )
+
+
+def test_scores_that_do_not_rise_with_mos_keep_their_order_on_its_scale() -> None:
+    mos = np.array([1.0, 2.0, 3.0, 6.0])
+    for score in (-mos, np.zeros(4)):
+        slope, offset = fit.line(score=score, mos=mos, weight=np.ones(4))
+        assert slope == pytest.approx(mos.std())
+        assert np.mean(slope * score + offset) == pytest.approx(3.0)
+
+
+def test_a_heavier_row_pulls_a_model_towards_its_mos(world: World) -> None:
+    loud = world.manifest.copy()
+    learned = set(world.splits.loc[world.splits["role"] == "train", "video_id"])
+    high = loud["video_id"].isin(learned) & (loud["mos"] > loud["mos"].median())
+    loud.loc[high, "weight"] = 20.0
+    todo = work(world)
+    plain, pulled = final(todo), final(dataclasses.replace(todo, manifest=loud))
+    assert pulled.scores["score"].mean() > plain.scores["score"].mean() + 1.0
+
+
+def test_no_labelled_row_to_learn_from_is_said(world: World) -> None:
+    bare = world.manifest.assign(mos=np.nan)
+    with pytest.raises(FitError) as refusal:
+        final(dataclasses.replace(work(world), manifest=bare))
+    assert str(refusal.value) == (
+        "Training rows in the splits: got no row that is labelled and in the stores, expected at least 1; "
+        "give more labelled videos, or look for quarantined ones in the report."
+    )
+
+
+def test_a_checkpoint_of_other_settings_is_not_continued_from(world: World, tmp_path: Path) -> None:
+    opened = folds.open_work(dataclasses.replace(work(world), checkpoints=tmp_path))
+    other = folds.open_work(dataclasses.replace(work(world, head__width=8), checkpoints=tmp_path))
+    names = {folds._checkpoint(one, Job(0, fold)) for one in (opened, other) for fold in (FINAL, 0)}
+    assert len(names) == 4
+
+
+def test_a_checkpoint_of_other_videos_or_prompts_is_not_continued_from(world: World, tmp_path: Path) -> None:
+    def named() -> Path | None:
+        return folds._checkpoint(opened, Job(0, FINAL))
+
+    todo = dataclasses.replace(work(world), checkpoints=tmp_path)
+    opened = folds.open_work(todo)
+    rows, before = opened.inputs.sources["features"].store.rows, named()
+    kept = rows["sha256"].copy()
+    rows.loc[0, "sha256"] = "another file's"
+    assert named() != before
+    rows["sha256"] = kept
+    assert named() == before
+    prompts = world.manifest["prompt"].to_numpy()[::-1]
+    other = dataclasses.replace(todo, manifest=world.manifest.assign(prompt=prompts))
+    opened = dataclasses.replace(opened, work=other)
+    assert named() != before
