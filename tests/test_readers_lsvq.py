@@ -115,8 +115,8 @@ def test_mistakes_of_the_csv_layout_are_named(tmp_path: Path) -> None:
     train.write_text("video,score\nx,1\n")
     test.write_text('name,mos,is_test\na,1,maybe\nb,x,True\nc,1\nd,1,True,5\ne,"1,True\n')
     assert problems_of({"train": str(train), "test": str(test)}) == (
-        "train.csv: no column 'name', the columns are 'video', 'score'",
-        "train.csv: no column 'mos', the columns are 'video', 'score'",
+        "train.csv: no column 'name' (as the authors' csv has it)",
+        "train.csv: no column 'mos' (as the authors' csv has it); the columns are 'video', 'score'",
         "test.csv line 2: is_test is 'maybe', neither True nor False",
         "test.csv line 3: mos is 'x', not a finite number",
         "test.csv line 4: not 3 fields as the header",

@@ -10,12 +10,11 @@ In a csv with the column `is_test` that column decides between train and test, w
 trains on it tests on his own training rows, so it is refused, known by its rows and not by its name.
 """
 
-import csv
-import io
 import math
 from pathlib import Path
 from typing import Literal
 
+from msavqa.csv_records import header_problems, records
 from msavqa.labels import (
     LabelsError,
     LabelSettings,
@@ -120,32 +119,32 @@ def _text_rows(file: Path, split: Split) -> tuple[list[Row], list[str]]:
 def _csv_rows(file: Path, split: Split) -> tuple[list[Row], list[str]]:
     text, unread = read_text(file)
     problems = [f"{file.name} {problem}" for problem in unread]
-    table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    header = list(table.fieldnames or ())
-    missing = [name for name in ("name", "mos") if name not in header]
-    if missing:
-        columns = ", ".join(map(repr, header))
-        problems += [f"{file.name}: no column {name!r}, the columns are {columns}" for name in missing]
-        return [], problems
+    listed = records(text)
+    header = next(listed).cells
+    wrong = header_problems(header, [("as the authors' csv has it", name) for name in ("name", "mos")])
+    if wrong or header.count("is_test") > 1:
+        wrong = wrong or ["column 'is_test' stands twice"]
+        return [], problems + [f"{file.name}: {problem}" for problem in wrong]
     rows: list[Row] = []
-    try:
-        for cells in table:
-            where = f"{file.name} line {table.line_num}"
-            if None in cells or None in cells.values():
-                problems.append(f"{where}: not {len(header)} fields as the header")
-                continue
-            mos, given = math.nan, split
-            try:
-                given = _is_test(cells["is_test"]) if "is_test" in header else split
-            except ValueError as error:
-                problems.append(f"{where}: {error}")
-            try:
-                mos = number(cells["mos"], name="mos")
-            except ValueError as error:
-                problems.append(f"{where}: {error}")
-            rows.append(Row(where=where, video_id=f"{cells['name']}.mp4", mos=mos, given_split=given))
-    except csv.Error as error:
-        problems.append(f"{file.name} line {table.line_num + 1}: {error}, the lines after it were not read")
+    for record in listed:
+        where = f"{file.name} line {record.line}"
+        if record.problem:
+            problems.append(f"{where}: {record.problem}")
+            continue
+        if len(record.cells) != len(header):
+            problems += [f"{where}: not {len(header)} fields as the header"] if record.cells else []
+            continue
+        cells = dict(zip(header, record.cells, strict=True))
+        mos, given = math.nan, split
+        try:
+            given = _is_test(cells["is_test"]) if "is_test" in header else split
+        except ValueError as error:
+            problems.append(f"{where}: {error}")
+        try:
+            mos = number(cells["mos"], name="mos")
+        except ValueError as error:
+            problems.append(f"{where}: {error}")
+        rows.append(Row(where=where, video_id=f"{cells['name']}.mp4", mos=mos, given_split=given))
     return rows, problems
 
 
