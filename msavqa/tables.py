@@ -169,16 +169,16 @@ def _read(path: Path, schema: pandera.DataFrameSchema) -> pd.DataFrame:
     except pa.ArrowInvalid as error:
         problem = f"not a parquet file: {' '.join(str(error).split())}"
         raise TableError(where=path, problems=[problem], next_step="delete it and run `dvc repro`") from error
-    return _checked(table, schema, where=path, next_step="delete it and run `dvc repro`")
+    return checked(table, schema, where=path, next_step="delete it and run `dvc repro`")
 
 
 def _write(table: pd.DataFrame, path: Path, schema: pandera.DataFrameSchema) -> None:
-    checked = _checked(table, schema, where=path, next_step="mend what makes this table")
+    right = checked(table, schema, where=path, next_step="mend what makes this table")
     fields = [
         pa.field(name, _ARROW.get(str(column.dtype), pa.string()), nullable=column.nullable)
         for name, column in schema.columns.items()
     ]
-    arrays = [pa.array(checked[field.name], field.type, from_pandas=True) for field in fields]
+    arrays = [pa.array(right[field.name], field.type, from_pandas=True) for field in fields]
     path.parent.mkdir(parents=True, exist_ok=True)
     # A rename, never an edit in place: DVC's cache may hold the old file by hardlink.
     partial = path.with_name(f"{path.name}.partial")
@@ -186,12 +186,13 @@ def _write(table: pd.DataFrame, path: Path, schema: pandera.DataFrameSchema) -> 
     os.replace(partial, path)
 
 
-def _checked(
+def checked(
     table: pd.DataFrame, schema: pandera.DataFrameSchema, *, where: object, next_step: str
 ) -> pd.DataFrame:
+    """The table with the schema's columns and types; raises `TableError` with all that is wrong with it."""
     try:
-        checked = schema.validate(_widened(table.reset_index(drop=True), schema), lazy=True)
-        return checked[list(schema.columns)]
+        right = schema.validate(_widened(table.reset_index(drop=True), schema), lazy=True)
+        return right[list(schema.columns)]
     except SchemaErrors as error:
         cases = error.failure_cases.astype({"column": object, "check": str})
         # Cases of the table as a whole have no column, those of unique rows one a column: say each once.

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pandera.errors import SchemaError
 
 from msavqa import splits
 from msavqa.evaluation import controls, metrics
 from msavqa.report import published
 from msavqa.splits import SplitSettings
+from msavqa.tables import TableError
 from tests.conftest import ROOT
 from tests.test_controls import read_t2vqa_db
 from tests.test_presets import preset
@@ -61,8 +61,13 @@ def test_the_sample_world_compares_with_nothing_published(rows: Any) -> None:
 def test_a_number_without_a_source_is_refused(rows: Any, tmp_path: Path) -> None:
     rows.loc[0, "source"] = ""
     rows.to_csv(tmp_path / "published.csv", index=False)
-    with pytest.raises(SchemaError, match="source"):
+    with pytest.raises(TableError) as refusal:
         published.read(tmp_path / "published.csv")
+    assert str(refusal.value) == (
+        f"1 problem in {tmp_path}/published.csv; mend it: a published number has its source and a protocol "
+        "that is known, or none:\n"
+        "  - column 'source': 1 row fails str_length(1, None), the first is row 0 with ''"
+    )
 
 
 @pytest.mark.parametrize("protocol", ["random_9_1", "qmme_8_2", "prompt_disjoint"])

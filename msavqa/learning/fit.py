@@ -51,7 +51,7 @@ class TrainSettings(Settings):
     ema: float = Field(ge=0, lt=1)
     """Decay of the weights' moving average, which is then what is kept; 0: the last weights are."""
     accumulate: int = Field(ge=1)
-    """Parts a batch is computed in, for want of memory; the step stays the same."""
+    """Parts a batch is computed in, for want of memory: the same step, but for other draws of dropout."""
     precision: Literal["fp32", "bf16"]
     prompts: Literal["own", "shuffled"]
     """`shuffled` gives every video another one's prompt: a control, in which PSS must lose its gain."""
@@ -65,7 +65,8 @@ class TrainSettings(Settings):
     """Videos at once where nothing is learned."""
     seed: int = Field(ge=0)
     checkpoint_seconds: float = Field(ge=0)
-    """At the end of an epoch the state is saved where the last save is longer ago than this."""
+    """At the end of an epoch the state is saved where the last save is longer ago than this; a kill within
+    an epoch costs what was done of it."""
 
 
 @dataclass(frozen=True)

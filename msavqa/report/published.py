@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pandera.pandas as pandera
 
+from msavqa import tables
 from msavqa.splits import PROTOCOLS
 
 PUBLISHED = Path("docs/published.csv")
@@ -36,8 +37,9 @@ SCHEMA = pandera.DataFrameSchema(
 
 
 def read(path: Path = PUBLISHED) -> pd.DataFrame:
-    """Published results, one row each; raises `pandera.errors.SchemaError` for a row without a source."""
-    return SCHEMA.validate(pd.read_csv(path, keep_default_na=False))
+    """Published results, one row each; raises `tables.TableError` for rows that are not whole."""
+    step = "mend it: a published number has its source and a protocol that is known, or none"
+    return tables.checked(pd.read_csv(path, keep_default_na=False), SCHEMA, where=path, next_step=step)
 
 
 def table(
