@@ -61,11 +61,14 @@ def test_what_is_no_media_file_is_told_apart(tmp_path: Path) -> None:
         path.write_text("file,prompt\n", encoding="utf-8")
     pipe = tmp_path / "pipe.mp4"
     os.mkfifo(pipe)
+    latin = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4"))
+    latin.write_bytes(b"x")
     whole = "a video file that decodes from its first frame to its last"
     nothing = "nothing that ffmpeg can read (Invalid data found when processing input)"
     cases = {
         tmp_path / "absent.mp4": ("no such file", "a video file", "check name and folder"),
         tmp_path: ("a folder", "a video file", "name one file"),
+        latin: ("a name that is not UTF-8", "a video file", "rename it"),
         pipe: ("no regular file", "a video file", "name one file"),
         tmp_path / f"{'x' * 300}.mp4": ("File name too long", "a video file", "check its name and rights"),
         text: ("ffmpeg's mov: moov atom not found", whole, "replace the file or leave it out"),

@@ -124,6 +124,8 @@ def _refuse_what_is_no_media(path: str | Path) -> None:
     try:
         if not file.exists():
             raise _absent(path, "no such file", "check name and folder")
+        if any("\udc80" <= letter <= "\udcff" for letter in str(file)):  # how Python keeps such bytes
+            raise _absent(path, "a name that is not UTF-8", "rename it")
         if not file.is_file():
             raise _absent(path, "a folder" if file.is_dir() else "no regular file", "name one file")
         with file.open("rb") as stream:
