@@ -1,5 +1,8 @@
 """The command `msavqa`: score videos, export a model, compare runs, look after data and features."""
 
+import errno
+import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -27,12 +30,26 @@ app.add_typer(features.app, name="features")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs one command; a refusal is printed as its sentence and ends the process with 2."""
+    """Runs one command; a refusal, or a full disk, is printed as its sentence and ends the process with 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names and prompts that the terminal cannot show
     try:
-        app(args=None if argv is None else list(argv), prog_name="msavqa")
+        try:
+            app(args=None if argv is None else list(argv), prog_name="msavqa")
+        finally:
+            sys.stdout.flush()
     except MsavqaError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = error.filename or "what was being written"
+        print(
+            f"error: Full disk in {where}: got no space left, expected room for it; free some.",
+            file=sys.stderr,
+        )
+        os._exit(2)  # leaving in order would flush what cannot be written once more
 
 
 if __name__ == "__main__":

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 
 from msavqa.params import nearest
 
+PLAINLY = {
+    "unexpected end of data": "a quote that never ends",
+    "',' expected after '\"'": "text between a closing quote and the next comma",
+}
+"""The csv module's words for a badly quoted record, and ours."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -20,20 +26,22 @@ class Record:
 def records(text: str) -> Iterator[Record]:
     """Every record of a comma-separated text, quoted as spreadsheets do; blank lines have no cells.
 
-    A quote that never ends swallows what follows it: that is the last record, and a problem.
+    After a record that is badly quoted reading goes on with the line below its first one.
     """
     csv.field_size_limit(2**31 - 1)  # a prompt of any length; and a quote that never ends is called that
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    line = 1
-    while True:
+    lines = list(io.StringIO(text, newline=""))
+    begin = 0
+    while begin < len(lines):
+        reader = csv.reader(lines[begin:], strict=True)
+        line = begin
         try:
-            yield Record(line, next(reader))
-        except StopIteration:
+            for cells in reader:
+                yield Record(line + 1, cells)
+                line = begin + reader.line_num
             return
         except csv.Error as error:
-            swallowed = str(error) == "unexpected end of data"
-            yield Record(line, [], f"{error}, the lines after it were not read" if swallowed else str(error))
-        line = reader.line_num + 1
+            yield Record(line + 1, [], PLAINLY.get(str(error), str(error)))
+            begin = line + 1
 
 
 def header_problems(header: list[str], wanted: Sequence[tuple[str, str]]) -> list[str]:

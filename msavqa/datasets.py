@@ -30,15 +30,16 @@ def read(data: Mapping[str, Any], dataset: str, *, check_files: bool) -> tuple[L
     """The settings and rows of one dataset of a params file.
 
     `check_files` false reads the labels without looking for the videos. With the protocol `given` the rows'
-    own splits must mean something. Raises `ProblemsError` for settings
-    and `LabelsError` for labels, each with every mistake.
+    own splits must mean something. Raises `ProblemsError` for settings and `LabelsError` for labels, with
+    every mistake.
     """
     block = f"datasets.{dataset}"
     known = sorted(module.name for module in pkgutil.iter_modules(msavqa.readers.__path__))
     datasets = data.get("datasets")
     if not isinstance(datasets, Mapping) or not isinstance(datasets.get(dataset), Mapping):
         names = list(map(str, datasets)) if isinstance(datasets, Mapping) else []
-        problem = f"{block}: missing{params.nearest(dataset, names)}"
+        others = f", there are {', '.join(names)}" if names else ""
+        problem = f"{block}: missing{params.nearest(dataset, names)}{others}"
         raise ProblemsError(where=params.PARAMS_FILE, problems=[problem], next_step="mend it and run again")
     name = datasets[dataset].get("reader")
     if name not in known:

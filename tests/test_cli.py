@@ -273,3 +273,25 @@ def test_export_without_a_run_says_what_to_run(tmp_path: Path) -> None:
         "repro` makes; "
         "run `dvc repro` first.\n"
     )
+
+
+def test_output_that_nobody_takes_ends_with_a_sentence_and_2() -> None:
+    command = [sys.executable, "-m", "msavqa.cli", "--help"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: Full disk in what was being written: got no space left, expected room for it; free some.\n",
+    )
+
+
+def test_a_name_that_the_terminal_cannot_show_is_shown_all_the_same(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "msavqa.cli", "data", "check", "数"]
+    (tmp_path / "params.yaml").write_bytes((ROOT / "presets/sample.yaml").read_bytes())
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: 1 problem in params.yaml; mend it and run again:\n"
+        "  - datasets.\\u6570: missing, there are sample, sample_ugc\n",
+    )

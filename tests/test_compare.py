@@ -75,3 +75,18 @@ def test_compare_refuses_a_run_that_is_not_there(made: Path) -> None:
     said = msavqa("compare", "runs/made/frame", "nowhere", cwd=made, code=2).stderr
     assert said.startswith("error: Run in nowhere: got no such file, and as a revision: ")
     assert said.endswith("see `dvc exp list` for names, and `dvc pull` what the cache lacks.\n")
+
+
+def test_compare_says_of_another_file_that_it_is_no_run(made: Path, tmp_path: Path) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text("hello", encoding="utf-8")
+    manifest = made / "data/made/manifest.parquet"
+    for file in (note, manifest):
+        assert msavqa("compare", "runs/made/frame", file, cwd=made, code=2).stderr == (
+            f"error: Run in {file}: got a file that is no table of predictions, expected a "
+            "predictions.parquet; name a run's folder, such as runs/<dataset>/ensemble.\n"
+        )
+    assert msavqa("compare", "runs/made/frame", "runs/made/controls", cwd=made, code=2).stderr == (
+        "error: Run in runs/made/controls/predictions.parquet: got 2 controls, expected one run; write "
+        "runs/made/controls:<control> for one of no_pixel, trees.\n"
+    )

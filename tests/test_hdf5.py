@@ -51,6 +51,26 @@ def test_an_import_without_a_staging_root_leaves_the_store_alone(
     assert tree(tmp_path / "back.zarr") == tree(world.path)
 
 
+def test_what_is_there_already_and_something_else_is_left_as_it_is(
+    world: World, file: Path, tmp_path: Path
+) -> None:
+    thesis = tmp_path / "folder" / "thesis.txt"
+    thesis.parent.mkdir()
+    thesis.write_text("years of work", encoding="utf-8")
+    sentence = (
+        "expected a new name, or one that may be replaced; choose another name, or remove what is there."
+    )
+    for target in (thesis.parent, thesis):
+        with pytest.raises(StoreError) as refusal:
+            hdf5.import_store(file, target)
+        assert str(refusal.value) == f"Target in {target}: got something that is no store, {sentence}"
+    with pytest.raises(StoreError) as refusal:
+        hdf5.export_store(store.open(world.path), thesis)
+    assert str(refusal.value) == f"Target in {thesis}: got something that is no HDF5 file, {sentence}"
+    assert thesis.read_text(encoding="utf-8") == "years of work"
+    hdf5.export_store(store.open(world.path), file)
+
+
 def test_the_file_speaks_for_itself(world: World, file: Path) -> None:
     with h5py.File(file) as h5:
         for spec in SPECS:

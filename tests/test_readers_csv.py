@@ -138,7 +138,7 @@ def test_a_missing_column_or_a_bad_quote_hides_no_mistake_elsewhere(tmp_path: Pa
     assert refusal(tmp_path, content, columns) == (
         "6 problems in HERE/my.csv; mend them and run again, nothing was started:\n"
         "  - no column 'text' (columns.prompt); the columns are 'video', 'prompt', 'mos', 'w'\n"
-        "  - line 2: ',' expected after '\"'\n"
+        "  - line 2: text between a closing quote and the next comma\n"
         "  - line 4: w is 'none', not a finite number\n"
         "  - line 5: 2 fields, the header has 4\n"
         "  - line 3: mos 9 lies outside mos_range [1, 5]\n"
@@ -184,7 +184,7 @@ def test_everything_that_is_wrong_is_listed_with_its_line(tmp_path: Path) -> Non
 def test_a_quote_that_never_ends_is_named_with_its_line(tmp_path: Path) -> None:
     assert refusal(tmp_path, 'video,prompt,mos\na.mp4,x,3\nb.mp4,"x,3\nc.mp4,x,3\n') == (
         "1 problem in HERE/my.csv; mend them and run again, nothing was started:\n"
-        "  - line 3: unexpected end of data, the lines after it were not read"
+        "  - line 3: a quote that never ends"
     )
 
 

@@ -121,7 +121,7 @@ def test_mistakes_of_the_csv_layout_are_named(tmp_path: Path) -> None:
         "test.csv line 3: mos is 'x', not a finite number",
         "test.csv line 4: not 3 fields as the header",
         "test.csv line 5: not 3 fields as the header",
-        "test.csv line 6: unexpected end of data, the lines after it were not read",
+        "test.csv line 6: a quote that never ends",
     )
 
 

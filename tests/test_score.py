@@ -194,6 +194,7 @@ def test_odd_but_whole_videos_are_scored_with_a_warning(scorer: Scorer, tmp_path
             "three": media.numbered(3),
             "still": still,
             "small": media.numbered(8, height=16, width=16),
+            "large": media.numbered(8, height=272, width=1280),
             "long": media.numbered(64),
         }.items()
     }
@@ -201,6 +202,8 @@ def test_odd_but_whole_videos_are_scored_with_a_warning(scorer: Scorer, tmp_path
     assert "very short: 3 frames for 4 samples, so some are used more than once" in warnings["three"]
     assert FROZEN in warnings["still"]
     assert "very small: 16x16 pixels" in warnings["small"]
+    assert "out of the training range: short side 272 px, trained on 32 to 64 px" in warnings["large"]
+    assert not [warning for warning in warnings["large"] if warning.startswith("very small")]
     assert "out of the training range: duration 8 s, trained on 0.4 to 3 s" in warnings["long"]
 
 

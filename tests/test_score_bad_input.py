@@ -3,12 +3,15 @@
 import csv
 import hashlib
 import shutil
+import subprocess
+import sys
 import wave
 from pathlib import Path
 
 import pytest
 
 from tests import media
+from tests.conftest import ROOT
 from tests.test_cli import msavqa
 
 WHOLE = "a video file that decodes from its first frame to its last"
@@ -116,4 +119,12 @@ def test_a_bundle_with_a_tampered_weight_ends_with_a_sentence_and_2(
     assert msavqa(*words, cwd=tmp_path, code=2).stderr == (
         f"error: Model bundle in bundle/{place}.safetensors: got SHA-256 {got}, expected {expected}; "
         "export the bundle again with `msavqa export`.\n"
+    )
+
+
+def test_a_prompt_that_is_no_text_is_called_that(random_bundle: Path) -> None:
+    code = f"import msavqa; msavqa.load({str(random_bundle)!r}).score('a.mp4', None)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == (
+        "TypeError: prompt: expected text, '' where there is none, got NoneType"
     )

@@ -17,7 +17,8 @@ Examples:
   msavqa score --csv list.csv --video-column file --prompt-column text --out scores.csv
 
 A csv run that was stopped goes on where it was; rows that failed are tried again and keep their reason, and
-so are videos whose content changed. The exit code is 2 where a row failed; the others are scored.
+so are videos whose content changed. An --out with scores of rows that the csv lacks is refused. The exit code
+is 2 where a row failed; the others are scored.
 Videos of a csv are looked for beside the csv, or under --root. The model is the one that `dvc repro`
 exported (runs/<dataset>/bundle), the folder in MSAVQA_BUNDLE, or --model."""
 
@@ -34,7 +35,9 @@ def command(
     prompt_column: Annotated[str, typer.Option(help="Column that holds the prompt.")] = "prompt",
     model: Annotated[Path | None, typer.Option(help="A bundle's folder.", show_default=False)] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that decode ahead (csv).")] = 1,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds that decoding one video may take.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(min=1, max=86_400, help="Seconds that decoding one video may take.")
+    ] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything, as one line of JSON.")] = False,
 ) -> None:
     """Scores; see HELP."""

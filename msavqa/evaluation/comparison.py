@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from msavqa import tables
@@ -128,13 +129,44 @@ def _read(root: Path, run: str, dataset: str) -> pd.DataFrame:
     if path.is_dir():
         path = path / "predictions.parquet"
     if path.is_file():
-        return _read_control(path, control) if control else tables.read_predictions(path)
+        return _read_control(path, control) if control else _read_predictions(path)
     return _read_revision(root, run, f"runs/{dataset}/ensemble/predictions.parquet")
+
+
+def _read_predictions(path: Path) -> pd.DataFrame:
+    """A table of predictions; raises `CompareError` for any other file, `TableError` for a broken one."""
+    columns = _columns(path)
+    if "control" in columns:
+        names = sorted(set(tables.read_controls(path)["control"]))
+        raise CompareError(
+            what="Run",
+            where=path,
+            got=f"{len(names)} controls",
+            expected="one run",
+            next_step=f"write {path.parent if path.stem == 'predictions' else path}:<control> for one of "
+            f"{', '.join(names)}",
+        )
+    if not {"repeat", "video_id", "role", "score"} <= columns:
+        raise CompareError(
+            what="Run",
+            where=path,
+            got="a file that is no table of predictions",
+            expected="a predictions.parquet",
+            next_step="name a run's folder, such as runs/<dataset>/ensemble",
+        )
+    return tables.read_predictions(path)
+
+
+def _columns(path: Path) -> set[str]:
+    try:
+        return set(pq.read_schema(path).names)
+    except pa.ArrowInvalid:
+        return set()
 
 
 def _read_control(path: Path, control: str) -> pd.DataFrame:
     """A control's predictions: of the stage `controls`, or of the ensemble with others' prompts beside it."""
-    if "control" not in pq.read_schema(path).names:
+    if "control" not in _columns(path):
         raise CompareError(
             what="Control",
             where=path,

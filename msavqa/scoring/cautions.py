@@ -28,9 +28,9 @@ def of(
         yield f"very short: {count} frames for {found.frames} samples, so some are used more than once"
     if count > 1 and largest_change(decoded.frames) < FROZEN_LEVELS:
         yield "frozen video: nothing moves in the sampled frames"
-    height, width = decoded.frames.shape[1:3]
-    if min(height, width) < SMALL_PIXELS:
-        yield f"very small: {width}x{height} pixels"
+    short_side = min(decoded.height, decoded.width)
+    if short_side < SMALL_PIXELS:
+        yield f"very small: {decoded.width}x{decoded.height} pixels"
     if not prompt.strip():
         yield "no prompt: the branches were given an empty one, and alignment is not measured"
     if cut:
@@ -38,7 +38,7 @@ def of(
     seconds = count / decoded.fps if decoded.fps > 0 else float("nan")
     for name, label, unit, value in (
         ("duration_seconds", "duration", "s", seconds),
-        ("short_side", "short side", "px", float(min(height, width))),
+        ("short_side", "short side", "px", float(short_side)),
     ):
         ends = known.range(name)
         if ends is not None and np.isfinite(value) and known.outside(name, value, slack=SLACK):

@@ -91,6 +91,8 @@ class Scorer(AbstractContextManager["Scorer"]):
 
     def score(self, video: Path | str, prompt: str) -> Score:
         """The score of one video file; raises an `MsavqaError` where it cannot be decoded."""
+        if not isinstance(prompt, str):
+            raise TypeError(f"prompt: expected text, '' where there is none, got {type(prompt).__name__}")
         found = next(iter(self.scores([Asked(Path(video), prompt)])))
         if isinstance(found, MsavqaError):
             raise found
@@ -215,7 +217,7 @@ class Scorer(AbstractContextManager["Scorer"]):
 
 def _end(pool: Pool[str, decode.Decoded], loader: ThreadPoolExecutor) -> None:
     pool.close()
-    loader.shutdown(wait=True, cancel_futures=True)
+    loader.shutdown(wait=False, cancel_futures=True)  # a finaliser may run in the loader's own thread
 
 
 def load(path: Path | str, *, workers: int = 1, decode_seconds: float = DECODE_SECONDS) -> Scorer:

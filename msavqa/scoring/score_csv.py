@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,13 +70,16 @@ def run(
     """
     lines = read(path, video_column=video_column, prompt_column=prompt_column)
     _check_out(out, path)
+    out = out.resolve() if out.is_symlink() else out
     folder = path.parent if root is None else root
     partial = out.with_name(f"{out.name}.partial")
     with score.load(model, workers=workers, decode_seconds=decode_seconds) as scorer:
         digest = scorer.bundle.digest[:12]
+        known = _known(out, partial)
+        _check_kept(known, lines, out)
         found = {
             key: row
-            for key, row in _known(out, partial).items()
+            for key, row in known.items()
             if row["model"] == digest and row["sha256"] == _sha256(folder / row["video"])
         }
         asked = dict.fromkeys(line.key for line in lines if line.error is None)
@@ -172,6 +175,8 @@ def _check_out(out: Path, path: Path) -> None:
         problem = "it is the csv that is to be scored"
     elif out.is_dir():
         problem = "it is a folder"
+    elif out.exists() and not out.is_file():
+        problem = "it is no regular file"
     elif out.is_file() and out.stat().st_size > 0:
         with out.open("rb") as file:
             if file.readline() != _line(HEADER).encode():
@@ -180,9 +185,20 @@ def _check_out(out: Path, path: Path) -> None:
         raise CsvError(where=out, problems=[problem], next_step="choose another --out")
 
 
+def _check_kept(known: Iterable[tuple[str, str]], lines: Sequence[Line], out: Path) -> None:
+    """Raises `CsvError` where `out` holds scores of rows that the csv lacks and that would be lost."""
+    lost = set(known) - {line.key for line in lines}
+    if lost:
+        rows = "1 row" if len(lost) == 1 else f"{len(lost)} rows"
+        problem = f"it holds scores of {rows} that the csv does not have, of {min(lost)[0]!r} for one"
+        raise CsvError(where=out, problems=[problem], next_step="choose another --out, or remove this file")
+
+
 def _sha256(video: Path) -> str:
-    """SHA-256 of a file's content; empty where it cannot be read."""
+    """SHA-256 of a file's content; empty where it cannot be read, or is no file that has an end."""
     try:
+        if not video.is_file():
+            return ""
         with video.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError):  # a NUL byte in a name is a ValueError

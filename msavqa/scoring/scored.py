@@ -68,8 +68,8 @@ class Score:
         return asdict(self)
 
     def to_json(self) -> str:
-        """One line of JSON; floats to the last digit."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
+        """One line of JSON in ASCII, for any terminal and pipe; floats to the last digit."""
+        return json.dumps(self.to_dict(), allow_nan=False)
 
     def line(self) -> str:
         """One line for a terminal."""

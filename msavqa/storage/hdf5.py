@@ -36,9 +36,12 @@ TEXT = h5py.string_dtype("utf-8")
 def export_store(found: Store, file: Path | str) -> None:
     """Writes an opened store into a new HDF5 file, which appears whole; holds one row in memory at a time.
 
-    Raises `StoreError` for a damaged store, `DiskFullError` where there is no room.
+    Raises `StoreError` for a damaged store or a file that is there and no export, `DiskFullError` where
+    there is no room.
     """
     file = Path(file)
+    if file.exists() and not (file.is_file() and h5py.is_hdf5(file)):
+        raise _in_the_way(file, "something that is no HDF5 file")
     partial_file = file.with_name(file.name + ".partial")
     with staging.no_room(file.parent):
         try:
@@ -55,9 +58,12 @@ def import_store(
     """Makes the store at `path` of a file that `export_store` wrote.
 
     Its shards stay staged for later runs where a staging root is given; otherwise they pass through a folder
-    beside `path`. Raises `StoreError` where the file is not such a file or not whole.
+    beside `path`. Raises `StoreError` where the file is not such a file or not whole, and where `path` is
+    there and no store.
     """
     file, path = Path(file), Path(path)
+    if path.exists() and not (path / fmt.ROWS_FILE).is_file():
+        raise _in_the_way(path, "something that is no store")
     passing = path.with_name(path.name + ".staging.partial")
     with contextlib.ExitStack() as clean_up:
         h5 = clean_up.enter_context(_opened(file))
@@ -202,6 +208,16 @@ def _check_own(h5: h5py.File, file: Path) -> None:
                 raise _refused(file, got=f"a link to another file under {name!r}")
             if isinstance(group[name], h5py.Dataset) and (group[name].is_virtual or group[name].external):
                 raise _refused(file, got=f"data of another file under {name!r}")
+
+
+def _in_the_way(path: Path, got: str) -> StoreError:
+    return StoreError(
+        what="Target",
+        where=path,
+        got=got,
+        expected="a new name, or one that may be replaced",
+        next_step="choose another name, or remove what is there",
+    )
 
 
 def _refused(file: Path, *, got: str) -> StoreError:

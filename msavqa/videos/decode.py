@@ -38,7 +38,8 @@ class Decoded:
     frames: (frame, height, width, 3) uint8, RGB, upright, pixels not square left as stored; times_seconds:
     (frame,) since the first presented frame; indices: (frame,) presentation index of each, repeated where
     the video has fewer frames than asked for; backend: name and version of the decoder; frame_count:
-    presented frames of the whole video; fps: average frames a second, NaN where unknown.
+    presented frames of the whole video; fps: average frames a second, NaN where unknown; width, height: of
+    the video itself, pixels, upright, where `frames` may be shrunk.
     """
 
     frames: Pixels
@@ -47,6 +48,8 @@ class Decoded:
     backend: str
     frame_count: int
     fps: float
+    width: int
+    height: int
 
 
 def sample_indices(*, frame_count: int, frames: int) -> npt.NDArray[np.int64]:
@@ -81,6 +84,8 @@ def decode(path: str | Path, *, frames: int, box: int | None) -> Decoded:
         backend=backend,
         frame_count=count,
         fps=facts.fps,
+        width=facts.width,
+        height=facts.height,
     )
 
 
