@@ -39,7 +39,7 @@ def read(data: Mapping[str, Any], dataset: str, *, check_files: bool) -> tuple[L
     if not isinstance(datasets, Mapping) or not isinstance(datasets.get(dataset), Mapping):
         names = list(map(str, datasets)) if isinstance(datasets, Mapping) else []
         others = f", there are {', '.join(names)}" if names else ""
-        problem = f"{block}: missing{params.nearest(dataset, names)}{others}"
+        problem = f"{block}: missing{params.nearest(dataset, names) or others}"
         raise ProblemsError(where=params.PARAMS_FILE, problems=[problem], next_step="mend it and run again")
     name = datasets[dataset].get("reader")
     if name not in known:

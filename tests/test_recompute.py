@@ -153,7 +153,7 @@ def test_an_adopted_store_saves_its_stage_the_work(
     found = store.open(f"features/mine/{name}.zarr")
     assert shards.adopt(found.path, staging_root=recompute.staging_root(found)) == 1
     stage(["mine"] if name == "frames" else ["mine", name])
-    assert ", 0 decoded now," in (said := capsys.readouterr().out) or ", 0 computed now," in said
+    assert ", 0 tried now," in (said := capsys.readouterr().out) or ", 0 computed now," in said
 
 
 def test_the_store_is_the_one_at_the_path(project: Path) -> None:
