@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from data.sample import mp4
-from msavqa import tables
+from msavqa import progress, tables
 from msavqa.scoring import score
 from msavqa.scoring.score import Scorer
 
@@ -86,7 +86,10 @@ def scores(scorer: Scorer, rows: pd.DataFrame) -> dict[str, NDArray[np.float64]]
     others = np.roll(np.arange(len(rows)), 7)  # as good as any other
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy.mp4"
-        for place, (video, prompt) in enumerate(zip(rows.index, rows["prompt"], strict=True)):
+        pairs = enumerate(zip(rows.index, rows["prompt"], strict=True))
+        for place, (video, prompt) in progress.track(
+            pairs, description="faults", total=len(rows), unit="videos"
+        ):
             other = rows.iloc[others[place]]
             own, another = VIDEOS / str(video), VIDEOS / str(other.name)
             frames = mp4.decode(own)

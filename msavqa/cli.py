@@ -1,6 +1,5 @@
 """The command `msavqa`: score videos, export a model, compare runs, look after data and features."""
 
-import errno
 import io
 import os
 import sys
@@ -9,7 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from msavqa.commands import compare, data, export, features, score, submission, ui
-from msavqa.errors import MsavqaError
+from msavqa.errors import MsavqaError, full_disk
 
 app = typer.Typer(
     name="msavqa",
@@ -42,13 +41,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        refusal = full_disk(error, where="the output")
+        if refusal is None:
             raise
-        where = error.filename or "what was being written"
-        print(
-            f"error: Full disk in {where}: got no space left, expected room for it; free some.",
-            file=sys.stderr,
-        )
+        print(f"error: {refusal}", file=sys.stderr)
         os._exit(2)  # leaving in order would flush what cannot be written once more
 
 

@@ -23,7 +23,10 @@ class Reader(Protocol):
     ReaderSettings: type[LabelSettings]
 
     def read(self, settings: LabelSettings, *, check_files: bool, given: bool) -> list[Row]:
-        """The rows of the label files in their order, or `LabelsError` with all that is wrong with them."""
+        """The rows of the label files in their order, or `LabelsError` with all that is wrong with them.
+
+        `check_files` and `given` are those of `labels.checked`.
+        """
 
 
 def read(data: Mapping[str, Any], dataset: str, *, check_files: bool) -> tuple[LabelSettings, list[Row]]:
@@ -48,10 +51,6 @@ def read(data: Mapping[str, Any], dataset: str, *, check_files: bool) -> tuple[L
         raise ProblemsError(where=params.PARAMS_FILE, problems=[problem], next_step="mend it and run again")
     reader = cast(Reader, importlib.import_module(f"msavqa.readers.{name}"))
     settings = params.block(data, block, reader.ReaderSettings)
-    return settings, reader.read(settings, check_files=check_files, given=_protocol(data, dataset) == "given")
-
-
-def _protocol(data: Mapping[str, Any], dataset: str) -> Any:
-    only_pretrains = dataset == data.get("pretrain_dataset") != data.get("dataset")
-    settings = data.get("pretrain_split" if only_pretrains else "split")
-    return settings.get("protocol") if isinstance(settings, Mapping) else None
+    split = data.get(params.split_block(data, dataset))
+    given = isinstance(split, Mapping) and split.get("protocol") == "given"
+    return settings, reader.read(settings, check_files=check_files, given=given)

@@ -4,6 +4,7 @@ Every module that can refuse something raises a subclass of `MsavqaError` that i
 the message is written beside the check. The command line prints the message alone and exits with 2.
 """
 
+import errno
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +35,22 @@ class ProblemsError(MsavqaError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild_problems, (type(self), self.where, self.problems, self.next_step))
+
+
+def full_disk(error: OSError, *, where: object) -> MsavqaError | None:
+    """The refusal that an operating system's "no space left" is; None for any other error.
+
+    `where` is named where the error names no file.
+    """
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    return MsavqaError(
+        what="Full disk",
+        where=error.filename or where,
+        got="no space left",
+        expected="room for what is written",
+        next_step="free some space and run again",
+    )
 
 
 def _rebuild(kind: type[MsavqaError], *fields: Any) -> MsavqaError:

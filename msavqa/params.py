@@ -58,6 +58,12 @@ def read(path: Path = PARAMS_FILE) -> dict[str, Any]:
     return data
 
 
+def split_block(data: Mapping[str, Any], dataset: str) -> str:
+    """Which block of a params file splits a dataset: `pretrain_split` where it pre-trains alone."""
+    only_pretrains = dataset == data.get("pretrain_dataset") != data.get("dataset")
+    return "pretrain_split" if only_pretrains else "split"
+
+
 def block(data: Mapping[str, Any], dotted: str, kind: type[S], *, where: object = PARAMS_FILE) -> S:
     """The block named by a dotted path (`trunks.clip_text`), as settings of the given kind.
 

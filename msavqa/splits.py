@@ -21,9 +21,8 @@ from msavqa.labels import role_of
 from msavqa.params import Settings
 
 PROTOCOLS = ("random_9_1", "qmme_8_2", "prompt_disjoint", "given")
-
-
 Seed = Annotated[int, Field(ge=0)]
+"""As numpy's generators take one."""
 
 
 def _distinct(seeds: list[int]) -> list[int]:

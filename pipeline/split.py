@@ -12,8 +12,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Splits one dataset by the protocol of `split`, or of `pretrain_split` where it only pre-trains."""
     (dataset,) = stage.coordinates(argv, "dataset", description=__doc__)
     data = params.read()
-    only_pretrains = dataset == data.get("pretrain_dataset") != data.get("dataset")
-    settings = params.block(data, "pretrain_split" if only_pretrains else "split", SplitSettings)
+    settings = params.block(data, params.split_block(data, dataset), SplitSettings)
     folder = Path("data") / dataset
     manifest = tables.read_manifest(folder / "manifest.parquet")
     splits = split(manifest, settings)

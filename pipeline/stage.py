@@ -1,7 +1,6 @@
 """What stages share: coordinates from argv, refusals as a sentence, what they cost, where progress shows."""
 
 import argparse
-import errno
 import json
 import os
 import sys
@@ -9,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from msavqa.errors import MsavqaError
+from msavqa.errors import MsavqaError, full_disk
 
 
 def coordinates(argv: Sequence[str] | None, *names: str, description: str | None) -> list[str]:
@@ -52,14 +51,8 @@ def run(main: Callable[[], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        refusal = full_disk(error, where=Path.cwd())
+        if refusal is None:
             raise
-        refusal = MsavqaError(
-            what="Full disk",
-            where=error.filename or Path.cwd(),
-            got="no space left",
-            expected="room for what the stage writes",
-            next_step="free some space and run again",
-        )
         print(f"error: {refusal}", file=sys.stderr)
         sys.exit(2)

@@ -281,7 +281,8 @@ def test_output_that_nobody_takes_ends_with_a_sentence_and_2() -> None:
         done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (
         2,
-        "error: Full disk in what was being written: got no space left, expected room for it; free some.\n",
+        "error: Full disk in the output: got no space left, expected room for what is written; free some "
+        "space and run again.\n",
     )
 
 

@@ -26,7 +26,7 @@ REFUSAL = MsavqaError(what="Videos", where="a.csv", got="none", expected="some",
         (REFUSAL, "error: Videos in a.csv: got none, expected some; add some.\n"),
         (
             OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/a.json"),
-            "error: Full disk in runs/a.json: got no space left, expected room for what the stage writes; "
+            "error: Full disk in runs/a.json: got no space left, expected room for what is written; "
             "free some space and run again.\n",
         ),
     ],

@@ -69,7 +69,7 @@ def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) ->
     where = ", ".join(map(str, files.values()))
     return checked(
         rows, problems=problems, where=where, settings=settings, check_files=check_files, given=given
-    )  # fmt: skip
+    )
 
 
 def _parse(file: Path, split: Split) -> tuple[list[Row], list[str]]:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ from msavqa.params import Settings
 from msavqa.report import numbers
 from msavqa.report.collect import Results
 from msavqa.report.numbers import BootstrapSettings
+from msavqa.splits import Seed
 
 BRANCHES = ("frame", "segment", "video")
 COLUMNS = (
@@ -57,10 +58,10 @@ class Line(Settings):
 class Sweep(Settings):
     """A sweep file: experiments and the table made of them."""
 
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    seeds: list[Seed] = Field(min_length=1)
     """`split.seeds` of every run: one repeat each."""
     resamples: int = Field(ge=100)
-    seed: int = Field(ge=0)
+    seed: Seed
     """Of the bootstrap."""
     runs: dict[str, dict[str, Any]] = Field(min_length=1)
     """Name -> dotted keys of params.yaml with their values; `*` stands for every branch."""

@@ -66,17 +66,18 @@ def run(
 
     Gives how many rows were scored and how many failed. Rows that `out` or an interrupted run holds a score
     of, by the same model and of a file with the same content, are not computed again. Raises `CsvError` for
-    a csv without the columns or the rows, and for an `out` that is something else, before anything starts.
+    a csv without the columns or the rows, and for an `out` that is something else or holds the scores of
+    other rows, before anything starts.
     """
     lines = read(path, video_column=video_column, prompt_column=prompt_column)
     _check_out(out, path)
     out = out.resolve() if out.is_symlink() else out
     folder = path.parent if root is None else root
     partial = out.with_name(f"{out.name}.partial")
+    known = _known(out, partial)
+    _check_kept(known, lines, out)
     with score.load(model, workers=workers, decode_seconds=decode_seconds) as scorer:
         digest = scorer.bundle.digest[:12]
-        known = _known(out, partial)
-        _check_kept(known, lines, out)
         found = {
             key: row
             for key, row in known.items()

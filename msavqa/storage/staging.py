@@ -217,12 +217,12 @@ def _locked(folder: Path) -> IO[str]:
                 for left in folder.glob("*.partial"):
                     shutil.rmtree(left, ignore_errors=True)
             _lock(lock.fileno(), fcntl.LOCK_SH)
-            if _is(lock, folder / LOCK):
+            if _still_at(folder / LOCK, lock):
                 return lock
             lock.close()
 
 
-def _is(opened: IO[str], path: Path) -> bool:
+def _still_at(path: Path, opened: IO[str]) -> bool:
     """Whether an open file is still the one at a path."""
     return path.exists() and os.path.samestat(os.fstat(opened.fileno()), path.stat())
 
