@@ -72,6 +72,20 @@ def test_a_video_without_features_is_counted_among_those_left_out(made: Path, tm
     )
 
 
+def test_a_test_video_without_a_mos_is_counted_once_whatever_the_repeats(made: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(made, tmp_path / "copy")
+    splits = tables.read_splits(copy / "data" / synthetic.DATASET / "splits.parquet")
+    times = splits.loc[splits["role"] == "test", "video_id"].value_counts()
+    twice = times.index[times == 2][:3]
+    assert len(twice) == 3
+    path = copy / "data" / synthetic.DATASET / "manifest.parquet"
+    manifest = tables.read_manifest(path)
+    manifest.loc[manifest["video_id"].isin(twice), "mos"] = np.nan
+    tables.write_manifest(manifest, path)
+    counts = build.gather(copy, synthetic.DATASET, synthetic.PARAMS).counts
+    assert counts["videos_test_without_mos"] == 3
+
+
 def test_no_labelled_test_video_is_refused_in_one_sentence(tmp_path: Path) -> None:
     made = synthetic.project(tmp_path, videos=60, repeats=1)
     path = made / "data" / synthetic.DATASET / "manifest.parquet"
