@@ -27,7 +27,7 @@ import torch
 from benchmarks.decode import make
 from msavqa.extraction import extract
 from msavqa.extraction.feature_rows import ExtractSettings
-from msavqa.extraction.network import Video, device_of
+from msavqa.extraction.network import Video
 from msavqa.networks import backbones, weights
 from msavqa.storage import store
 from msavqa.trunks import image
@@ -62,7 +62,7 @@ def measure(root: Path, given: argparse.Namespace) -> dict[str, float]:
     (root / "videos").mkdir()
     rows = make(root / "videos", videos=given.videos, size=given.size, frames=given.frames)
     settings = trunk(root)
-    network = image.load(settings, device=device_of(given.device), batch=BATCH_FRAMES)
+    network = image.load(settings, device=given.device, batch=BATCH_FRAMES)
     decoded: list[Pixels] = []
 
     def bare_decode(some: pd.DataFrame) -> None:

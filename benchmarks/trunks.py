@@ -30,7 +30,7 @@ import yaml
 
 from benchmarks.decode import make
 from msavqa.extraction import feature_rows
-from msavqa.extraction.network import Video, device_of
+from msavqa.extraction.network import Video
 from msavqa.learning import trainable
 from msavqa.networks import hub, weights
 from msavqa.networks.hub import FetchSettings
@@ -90,7 +90,7 @@ def measure(block: dict[str, Any], seen: Sequence[Any], given: argparse.Namespac
     weights.save(hub.fetch(settings, random), Path(settings.weights))
     networks = {
         precision: module.load(
-            settings.model_copy(update={"precision": precision}), device=device_of(given.device), batch=64
+            settings.model_copy(update={"precision": precision}), device=given.device, batch=64
         )
         for precision in PRECISIONS
     }
@@ -152,8 +152,8 @@ def made_video(given: argparse.Namespace) -> Video:
 def last_stage(module: Any, settings: Any, stage: Any, *, device: str) -> Callable[[], None]:
     """A training step of what lies behind the cut, over one view of cached inputs."""
     made_by = {**module.fingerprint(settings), **module.attributes(settings)}
-    network = trainable.backbone_of(made_by, Path(settings.weights)).to(device_of(device)).train()
-    cached = torch.from_numpy(stage[:, 0]).to(device_of(device))
+    network = trainable.backbone_of(made_by, Path(settings.weights)).to(device).train()
+    cached = torch.from_numpy(stage[:, 0]).to(device)
 
     def step() -> None:
         network.zero_grad()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from msavqa.devices import DeviceError
 from msavqa.scoring import score, score_csv
 from msavqa.scoring.score import Scorer, load
 from msavqa.scoring.scored import Score
@@ -124,7 +125,7 @@ def test_the_networks_stay_warm_and_the_next_videos_decode_meanwhile(
 ) -> None:
     loaded: list[str] = []
     networks = score._networks
-    monkeypatch.setattr(score, "_networks", lambda found: loaded.append("") or networks(found))
+    monkeypatch.setattr(score, "_networks", lambda *of: loaded.append("") or networks(*of))
     opened: list[Scorer] = []
     load = score.load
     monkeypatch.setattr(score, "load", lambda *a, **b: opened.append(load(*a, **b)) or opened[-1])
@@ -199,3 +200,10 @@ def test_a_pipe_in_a_row_fails_alone(random_bundle: Path, listed: Path) -> None:
     assert rows_of(listed / "scores.csv")[0]["error"] == (
         f"Video in {listed}/pipe.mp4: got no regular file, expected a video file; name one file."
     )
+
+
+def test_the_device_is_handed_on(random_bundle: Path, listed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(DeviceError, match=r"^Device in --device: got cuda, and torch "):
+        run_csv(random_bundle, listed, device="cuda")
+    assert not (listed / "scores.csv").exists()

@@ -10,7 +10,7 @@ import torch
 from msavqa.extraction import feature_rows
 from msavqa.learning import inputs, model, trainable
 from msavqa.scoring.perception import Perception
-from msavqa.scoring.score import Branch
+from msavqa.scoring.trained_branch import Branch
 from msavqa.storage import store
 from tests import branch_settings, clips, feature_world, networks
 

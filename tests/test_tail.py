@@ -7,12 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from msavqa.extraction.network import device_of
 from msavqa.learning import tail
 from msavqa.learning.layers import Adapter
 from msavqa.networks import preprocess, weights
@@ -241,9 +239,3 @@ def test_tail_refuses_weights_of_another_tower(tmp_path: Path) -> None:
         "ln_final.weight, text_projection, ...), expected a CLIP tower of 2 blocks; name the file that "
         "`trunks.*.weights` had when the tokens were cached."
     )
-
-
-def test_the_device_auto_is_one_that_torch_has() -> None:
-    assert device_of("auto") in ("cpu", "cuda")
-    assert device_of("cpu") == "cpu"
-    assert np.isfinite(torch.zeros(1, device=device_of("auto")).cpu().numpy()).all()

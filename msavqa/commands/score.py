@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from msavqa.devices import Device
+
 HELP = "Predict how people would rate a video, or every video of a csv."
 EXAMPLES = """\b
 Examples:
@@ -38,6 +40,9 @@ def command(
     timeout: Annotated[
         float, typer.Option(min=1, max=86_400, help="Seconds that decoding one video may take.")
     ] = 60.0,
+    device: Annotated[
+        Device, typer.Option(help="Where the networks run; `auto` takes a GPU where torch sees one.")
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print everything, as one line of JSON.")] = False,
 ) -> None:
     """Scores; see HELP."""
@@ -50,7 +55,7 @@ def command(
 
         scored, failed = score_csv.run(
             csv, out=out, root=root, video_column=video_column, prompt_column=prompt_column,
-            model=model or default_model(), workers=workers, decode_seconds=timeout,
+            model=model or default_model(), workers=workers, decode_seconds=timeout, device=device,
         )  # fmt: skip
         print(f"{out}: {scored} scored, {failed} failed")
         raise typer.Exit(2 if failed else 0)
@@ -59,7 +64,7 @@ def command(
     assert video is not None
     from msavqa.scoring import score
 
-    with score.load(model or default_model(), decode_seconds=timeout) as scorer:
+    with score.load(model or default_model(), decode_seconds=timeout, device=device) as scorer:
         found = scorer.score(video, prompt)
     if as_json:
         print(found.to_json())

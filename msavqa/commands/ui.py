@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from msavqa.commands.score import default_model
+from msavqa.devices import Device
 
 HELP = "Serve a page on this machine: drop a video, type a prompt, get the score."
 EXAMPLES = """\b
@@ -21,6 +22,9 @@ def command(
         int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")
     ] = 8765,
     model: Annotated[Path | None, typer.Option(help="A bundle's folder.", show_default=False)] = None,
+    device: Annotated[
+        Device, typer.Option(help="Where the networks run; `auto` takes a GPU where torch sees one.")
+    ] = "auto",
     max_mb: Annotated[float, typer.Option(min=0.1, help="Largest upload.")] = 64.0,
     max_seconds: Annotated[float, typer.Option(min=0.1, help="Longest video.")] = 60.0,
 ) -> None:
@@ -43,7 +47,7 @@ def command(
         ) from None
     from msavqa.scoring import score
 
-    with score.load(model or default_model()) as scorer, socket.socket() as listener:
+    with score.load(model or default_model(), device=device) as scorer, socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", port))

@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 import msavqa.trunks
-from msavqa import params
+from msavqa import devices, params
+from msavqa.devices import Device
 from msavqa.errors import MsavqaError, ProblemsError
-from msavqa.extraction.network import Network, Video, device_of
+from msavqa.extraction.network import Network, Video
 from msavqa.params import Settings
 from msavqa.progress import Progress
 from msavqa.storage.shards import RowResult, ShardResult
@@ -44,7 +45,7 @@ class ExtractSettings(Settings):
     """Videos that are read and prepared ahead of the network."""
     threads: int = Field(ge=1)
     """Threads that prepare videos."""
-    device: Literal["auto", "cpu", "cuda"]
+    device: Device
 
 
 @runtime_checkable
@@ -106,7 +107,9 @@ class _Rows:
     def network(self) -> Network[Any]:
         """Loaded when it is first needed: a stage that finds all shards staged needs none."""
         if not self._loaded:
-            device = device_of(self.extract.device) if self.settings.kind != "statistics" else "cpu"
+            networks = self.settings.kind != "statistics"
+            name = self.extract.device if networks else "cpu"
+            device = devices.chosen(name, setting="`extract.device`").type
             load = trunk(self.settings.kind).load
             self._loaded.append(load(self.settings, device=device, batch=self.extract.batch_frames))
         return self._loaded[0]

@@ -47,15 +47,6 @@ class Network(Generic[I_]):
         return self.forward([self.prepare(one) for one in inputs])
 
 
-def device_of(name: str) -> str:
-    """The torch device that `auto`, `cpu` or `cuda` stands for."""
-    import torch
-
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def precisely(precision: Precision, *, device: str) -> AbstractContextManager[None]:
     """Autocast to bfloat16, or nothing; entered around a forward pass."""
     if precision == "fp32":

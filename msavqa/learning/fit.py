@@ -18,6 +18,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from msavqa import devices
+from msavqa.devices import Device
 from msavqa.errors import MsavqaError
 from msavqa.evaluation import metrics
 from msavqa.learning import checkpoint_file, gradients
@@ -56,7 +58,7 @@ class TrainSettings(Settings):
     prompts: Literal["own", "shuffled"]
     """`shuffled` gives every video another one's prompt: a control, in which PSS must lose its gain."""
     resident: Resident
-    device: Literal["auto", "cpu", "cuda"]
+    device: Device
     processes: int = Field(ge=1)
     """Folds trained at once on a CPU; a GPU trains them one after the other."""
     threads: int = Field(ge=1)
@@ -79,10 +81,8 @@ class Labels:
 
 
 def device_of(settings: TrainSettings) -> torch.device:
-    """The device that `train.device` means here."""
-    if settings.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(settings.device)
+    """The device that `train.device` means here; raises `DeviceError` for a GPU that is not there."""
+    return devices.chosen(settings.device, setting="`train.device`")
 
 
 def fit(

@@ -4,7 +4,8 @@
     print(scorer.score("some.mp4", "a red ball rolls left").line())
 
 A video is always computed alone, with the same number of threads, so that the same file gives the same score
-to the last digit, by itself or in a list. Decoding happens in worker processes with a wall-clock limit.
+to the last digit, by itself or in a list; a CPU and a GPU differ in the last digits. Decoding happens in
+worker processes with a wall-clock limit.
 """
 
 import os
@@ -21,17 +22,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
+from msavqa import devices
+from msavqa.devices import Device
 from msavqa.errors import MsavqaError
 from msavqa.evaluation.frame_change import frame_change
-from msavqa.learning import model, tail, trainable
-from msavqa.learning.branch_parts import Output, Shapes
-from msavqa.scoring import bundle, cautions
+from msavqa.learning.branch_parts import Output
+from msavqa.scoring import bundle, cautions, trained_branch
 from msavqa.scoring.bundle import Bundle
 from msavqa.scoring.perception import IMAGE, TEXT, Features, Perception
 from msavqa.scoring.reference import Reference
 from msavqa.scoring.scored import Measure, Moment, Score
+from msavqa.scoring.trained_branch import Branch
 from msavqa.videos import decode
 from msavqa.workers import Pool
 
@@ -53,29 +55,18 @@ class Asked:
     prompt: str
 
 
-@dataclass(frozen=True)
-class Branch:
-    """A trained branch and which features it reads."""
-
-    network: nn.Module
-    reads: Mapping[str, tuple[str, ...]]
-    """Batch key -> (trunk, arrays of which it has one)."""
-
-    def __call__(self, features: Features) -> Output:
-        """What it says of one video."""
-        batch: dict[str, Tensor] = {}
-        for key, (trunk, *arrays) in self.reads.items():
-            name = next(name for name in arrays if name in features[trunk])
-            batch[key] = torch.from_numpy(features[trunk][name])
-        found: Output = self.network(batch)
-        return found
-
-
 class Scorer(AbstractContextManager["Scorer"]):
     """A loaded bundle; keep it to score more than one video. `with` or `close` ends its processes at once."""
 
-    def __init__(self, found: Bundle, *, workers: int = 1, decode_seconds: float = DECODE_SECONDS) -> None:
-        self.bundle = found
+    def __init__(
+        self,
+        found: Bundle,
+        *,
+        workers: int = 1,
+        decode_seconds: float = DECODE_SECONDS,
+        device: Device = "auto",
+    ) -> None:
+        self.bundle, self._device = found, devices.chosen(device, setting="--device")
         # A function of decode.py: its workers need not load torch, as they would for one of this module.
         function = partial(decode.decode, frames=found.frames, box=found.box)
         self._pool: Pool[str, decode.Decoded] = Pool(
@@ -211,7 +202,7 @@ class Scorer(AbstractContextManager["Scorer"]):
     def _networks(self) -> "Future[tuple[Perception, dict[str, Branch]]]":
         # Loaded beside the decoding of the first video, which takes about as long to start.
         if self._loading is None:
-            self._loading = self._loader.submit(_networks, self.bundle)
+            self._loading = self._loader.submit(_networks, self.bundle, self._device)
         return self._loading
 
 
@@ -220,37 +211,22 @@ def _end(pool: Pool[str, decode.Decoded], loader: ThreadPoolExecutor) -> None:
     loader.shutdown(wait=False, cancel_futures=True)  # a finaliser may run in the loader's own thread
 
 
-def load(path: Path | str, *, workers: int = 1, decode_seconds: float = DECODE_SECONDS) -> Scorer:
-    """A scorer of the bundle in this folder; raises `BundleError` where it is not as it was exported."""
-    return Scorer(bundle.load(path), workers=workers, decode_seconds=decode_seconds)
+def load(
+    path: Path | str, *, workers: int = 1, decode_seconds: float = DECODE_SECONDS, device: Device = "auto"
+) -> Scorer:
+    """A scorer of the bundle in this folder, on a GPU where there is one unless `device` says otherwise.
+
+    Raises `BundleError` where the bundle is not as it was exported, `DeviceError` where the GPU is missing.
+    """
+    return Scorer(bundle.load(path), workers=workers, decode_seconds=decode_seconds, device=device)
 
 
-def _networks(found: Bundle) -> tuple[Perception, dict[str, Branch]]:
+def _networks(found: Bundle, device: torch.device) -> tuple[Perception, dict[str, Branch]]:
     with bundle.understood(found.path):
-        perception = Perception.load(found.trunks, fingerprints=found.fingerprints, device="cpu")
-        return perception, {name: _branch(found, name) for name in found.ensemble.branches}
-
-
-def _branch(found: Bundle, name: str) -> Branch:
-    facts, module = found.branches[name], model.branch(name)
-    settings = bundle.parsed(module.BranchSettings, facts["settings"], where=f"branch {name!r}")
-    shapes = Shapes.from_dict(facts["shapes"])
-    tails = {
-        trunk: make(found.trunks[trunk]["weights"], facts["architectures"][trunk])
-        for trunk, make in ((TEXT, tail.clip_text_tail), (IMAGE, tail.clip_image_tail))
-        if trunk in facts["architectures"]
-    }
-    trunk = facts["settings"]["trunk"]
-    network = model.assemble(
-        name,
-        settings,
-        shapes=shapes,
-        backbone=trainable.backbone_of(found.fingerprints[trunk], Path(found.trunks[trunk]["weights"])),
-        text_tail=tails.get(TEXT),
-        image_tail=tails.get(IMAGE),
-    )
-    model.load(network, found.weights(name))
-    return Branch(network.eval(), module.inputs(settings))
+        perception = Perception.load(found.trunks, fingerprints=found.fingerprints, device=device.type)
+        return perception, {
+            name: trained_branch.load(found, name, device=device) for name in found.ensemble.branches
+        }
 
 
 def _cls(features: Features, trunk: str) -> NDArray[Any] | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from msavqa.csv_records import Record, header_problems, records
+from msavqa.devices import Device
 from msavqa.errors import MsavqaError, ProblemsError
 from msavqa.labels import looks_like_utf_16
 from msavqa.progress import Progress
@@ -61,6 +62,7 @@ def run(
     model: Path,
     workers: int,
     decode_seconds: float,
+    device: Device = "auto",
 ) -> tuple[int, int]:
     """Scores all rows of a csv into `out` (UTF-8, one row each, in the csv's order).
 
@@ -76,7 +78,7 @@ def run(
     partial = out.with_name(f"{out.name}.partial")
     known = _known(out, partial)
     _check_kept(known, lines, out)
-    with score.load(model, workers=workers, decode_seconds=decode_seconds) as scorer:
+    with score.load(model, workers=workers, decode_seconds=decode_seconds, device=device) as scorer:
         digest = scorer.bundle.digest[:12]
         found = {
             key: row
