@@ -5,6 +5,7 @@ the message is written beside the check. The command line prints the message alo
 """
 
 import errno
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,6 +51,24 @@ def full_disk(error: OSError, *, where: object) -> MsavqaError | None:
         got="no space left",
         expected="room for what is written",
         next_step="free some space and run again",
+    )
+
+
+def out_of_memory(error: Exception, *, where: object) -> MsavqaError | None:
+    """The refusal that a full memory is, of a GPU or of the machine; None for any other error."""
+    # By name: whoever handles errors need not load torch, and torch has moved its class once.
+    words = " ".join(str(error).split())
+    full = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if not full and "DefaultCPUAllocator: can't allocate memory" not in words:
+        return None
+    return MsavqaError(
+        what="Full memory",
+        where=where,
+        got=re.split(r"(?<=\w)\. ", words)[0].rstrip(".") or "no more memory",
+        expected="room for the networks and one batch",
+        next_step="free some, or have less computed at once (params.yaml: a higher train.accumulate, a lower "
+        "train.evaluation_batch, extract.batch_frames or number of processes), and run again: what is "
+        "finished is kept",
     )
 
 

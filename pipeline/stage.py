@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from msavqa.errors import MsavqaError, full_disk
+from msavqa.errors import MsavqaError, full_disk, out_of_memory
 
 
 def coordinates(argv: Sequence[str] | None, *names: str, description: str | None) -> list[str]:
@@ -44,14 +44,17 @@ def live_folder(name: str) -> Path | None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a stage; a refusal, or a full disk, is printed as its sentence and ends the process with 2."""
+    """Runs a stage; a refusal, a full disk or a full memory is printed as its sentence and ends it with 2."""
     try:
         main()
-    except MsavqaError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        refusal = full_disk(error, where=Path.cwd())
+    except Exception as error:
+        refusal: MsavqaError | None
+        if isinstance(error, MsavqaError):
+            refusal = error
+        elif isinstance(error, OSError):
+            refusal = full_disk(error, where=Path.cwd())
+        else:
+            refusal = out_of_memory(error, where=" ".join([Path(sys.argv[0]).stem, *sys.argv[1:]]))
         if refusal is None:
             raise
         print(f"error: {refusal}", file=sys.stderr)
