@@ -1,4 +1,4 @@
-"""What params.yaml points to: labels, videos and weights, all mistakes at once, before anything starts.
+"""What params.yaml points to: labels, videos, weights, networks, all mistakes at once, before all else.
 
 Asked of what no stage has read yet and no stage makes. Who pulled a colleague's features has neither the
 videos nor the weights and needs none: dvc.lock names the files that stages have read.
@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from msavqa import datasets
-from msavqa.errors import ProblemsError
+from msavqa.errors import MsavqaError, ProblemsError
 
 LOCK = Path("dvc.lock")
 MADE = Path("data/sample")
@@ -40,14 +40,42 @@ def _problems(data: Mapping[str, Any]) -> Iterator[str]:
                 f"trunks.{name}.weights: no such file {file!r}; put it there, or let an entry under `fetch` "
                 f"make it (fetch.{name} makes weights/{name}.safetensors, see presets/paper.yaml)"
             )
+    yield from _networks(data)
+
+
+def _networks(data: Mapping[str, Any]) -> Iterator[str]:
+    """Every network is made once, without weights and without memory."""
+    from msavqa.networks import backbones, clip_model
+
+    for name, block in data["trunks"].items():
+        kind = block["kind"]
+        try:
+            if kind == "image":
+                backbones.image_width(block["model"], block["kwargs"])
+            elif kind == "video":
+                frames = data["decode"]["frames"]
+                backbones.video_shape(block["model"], block["kwargs"], frames=frames, crop=block["crop"])
+            elif kind in ("clip_text", "clip_image"):
+                clip_model.config(block["model"])
+        except MsavqaError as error:
+            yield f"trunks.{name}: {error}"
 
 
 def _read_by_stages() -> frozenset[str]:
     """Paths of everything that a stage which ran depends on, as dvc.lock has them."""
     if not LOCK.is_file():
         return frozenset()
-    found = yaml.safe_load(LOCK.read_text(encoding="utf-8"))
-    return frozenset(dep["path"] for stage in found["stages"].values() for dep in stage.get("deps", ()))
+    try:
+        found = yaml.safe_load(LOCK.read_text(encoding="utf-8"))
+        return frozenset(dep["path"] for stage in found["stages"].values() for dep in stage.get("deps", ()))
+    except (yaml.YAMLError, TypeError, KeyError, AttributeError, UnicodeDecodeError):
+        raise MsavqaError(
+            what="DVC's record",
+            where=LOCK,
+            got="something else",
+            expected="what DVC wrote",
+            next_step="restore it (`git checkout dvc.lock`), or remove it, and every stage runs again",
+        ) from None
 
 
 def _name(path: str) -> str:

@@ -5,6 +5,7 @@ and almost none has one. Each module defines its own Settings beside the code th
 new knob of one stage is not a new cache key of another.
 """
 
+import contextlib
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,10 +22,25 @@ PARAMS_FILE = Path("params.yaml")
 class Settings(BaseModel):
     """Base of all settings: unknown keys refused, values not coerced, objects frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 S = TypeVar("S", bound=Settings)
+
+
+class _OneOfEachKey(yaml.SafeLoader):
+    """YAML in which a key that stands twice is an error, as it is to DVC; the last would win, silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[object] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value!r} twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def read(path: Path = PARAMS_FILE) -> dict[str, Any]:
@@ -41,7 +57,15 @@ def read(path: Path = PARAMS_FILE) -> dict[str, Any]:
             next_step="run from the project's root or copy one of presets/*.yaml to params.yaml",
         )
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.load(path.read_text(encoding="utf-8"), _OneOfEachKey)
+    except UnicodeDecodeError as error:
+        raise MsavqaError(
+            what="Settings",
+            where=path,
+            got=f"byte {error.object[error.start]:#04x} at {error.start}",
+            expected="UTF-8",
+            next_step="save the file as UTF-8",
+        ) from None
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise MsavqaError(
@@ -62,6 +86,16 @@ def split_block(data: Mapping[str, Any], dataset: str) -> str:
     """Which block of a params file splits a dataset: `pretrain_split` where it pre-trains alone."""
     only_pretrains = dataset == data.get("pretrain_dataset") != data.get("dataset")
     return "pretrain_split" if only_pretrains else "split"
+
+
+def dataset_of(given: str | None) -> str:
+    """The dataset that a command was given, else params.yaml's; `ProblemsError` where it names none."""
+    found = given or str(read().get("dataset") or "")
+    if not found:
+        raise ProblemsError(
+            where=PARAMS_FILE, problems=["dataset: missing"], next_step="mend it or give --dataset"
+        )
+    return found
 
 
 def block(data: Mapping[str, Any], dotted: str, kind: type[S], *, where: object = PARAMS_FILE) -> S:
@@ -95,7 +129,8 @@ def problems_in(found: Any, dotted: str, kind: type[Settings]) -> list[str]:
 
 def nearest(name: str, known: list[str]) -> str:
     """A hint at the known name nearest to a wrong one: `, did you mean 'epochs'?` or an empty string."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    same = [one for one in known if one.strip().casefold() == name.strip().casefold()]
+    close = same or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f", did you mean {close[0]!r}?" if close else ""
 
 
@@ -108,12 +143,26 @@ def _joined(errors: Sequence[Mapping[str, Any]], found: Any) -> list[dict[str, A
         of_a_kind = item["type"] != "missing" and not isinstance(item["input"], Mapping)
         if of_a_kind and not _holds(found, loc) and _holds(found, above):
             before = joined.get(above)
-            wants = item["msg"].removeprefix("Input should be ")
-            msg = item["msg"] if before is None else f"{before['msg']} or {wants}"
+            wants = _wanted(item)
+            msg = wants if before is None else f"{before['msg']} or {wants.removeprefix('input should be ')}"
             joined[above] = {**item, "loc": above, "msg": msg}
         else:
-            joined[(*loc, item["type"])] = dict(item)
+            joined[(*loc, item["type"])] = {**item, "msg": _wanted(item)}
     return list(joined.values())
+
+
+def _wanted(item: Mapping[str, Any]) -> str:
+    """What pydantic expected instead, in the words of YAML."""
+    found = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] in ("model_type", "dict_type", "mapping_type"):
+        return "expected a block of keys"
+    if item["type"] in ("list_type", "tuple_type"):
+        return "expected a list such as [a, b]"
+    if item["type"] in ("float_type", "int_type") and isinstance(item["input"], str):
+        # YAML takes a number without a point, such as 1e-3, for text.
+        with contextlib.suppress(ValueError):
+            return f"expected a number: write {float(item['input'])!r}"
+    return found[:1].lower() + found[1:]
 
 
 def _holds(found: Any, path: Sequence[Any]) -> bool:
@@ -134,7 +183,7 @@ def _sentence(item: dict[str, Any], dotted: str, kind: type[Settings]) -> str:
         return f"{path}: missing"
     got = repr(item["input"])
     shown = got if len(got) <= 80 else got[:77] + "..."
-    return f"{path}: got {shown}, {item['msg'][:1].lower()}{item['msg'][1:]}"
+    return f"{path}: got {shown}, {item['msg']}"
 
 
 def _fields_at(kind: type[Settings], path: tuple[Any, ...]) -> list[str]:

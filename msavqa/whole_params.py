@@ -85,8 +85,20 @@ def _problems(data: Mapping[str, Any]) -> Iterator[str]:
         if entry not in trunks:
             yield f"fetch.{entry}: no such trunk{nearest(str(entry), [str(name) for name in trunks])}"
         yield from params.problems_in(block, f"fetch.{entry}", settings_class(FETCH))
+        yield from _fetched_for_nothing(str(entry), trunks.get(entry))
     yield from _branches(data)
     yield from _frames_not_stored(data)
+    yield from _more_frames_than_decoded(data)
+
+
+def _fetched_for_nothing(entry: str, trunk: Any) -> Iterator[str]:
+    """A stage fetches weights/<trunk>.safetensors; a trunk that reads another file would never see them."""
+    kinds = importlib.import_module("msavqa.networks.hub").KINDS
+    made, kind, reads = f"weights/{entry}.safetensors", _at(trunk, "kind"), _at(trunk, "weights")
+    if kind in kinds and isinstance(reads, str) and Path(reads) != Path(made):
+        yield f"fetch.{entry}: makes {made}, but trunks.{entry}.weights is {reads!r}; name the same file"
+    elif kind not in (*kinds, None):
+        yield f"fetch.{entry}: got a trunk of kind {kind!r}, expected one of {', '.join(kinds)}"
 
 
 def _datasets_named(data: Mapping[str, Any]) -> Iterator[str]:
@@ -158,7 +170,9 @@ def _branches(data: Mapping[str, Any]) -> Iterator[str]:
         if not found:
             yield from _tokens_not_cached(kind.model_validate(block), where, _named(data, "trunks"))
     joined = _at(data.get("ensemble"), "branches")
-    for one in joined if isinstance(joined, list) else []:
+    for number, one in enumerate(joined if isinstance(joined, list) else []):
+        if one in joined[:number]:
+            yield f"ensemble.branches: got {one!r} twice, expected each once"
         if isinstance(one, str) and one not in BRANCHES:
             yield (
                 f"ensemble.branches: got {one!r}, expected some of {', '.join(BRANCHES)}"
@@ -188,6 +202,15 @@ def _frames_not_stored(data: Mapping[str, Any]) -> Iterator[str]:
             for name, block in _named(data, "trunks").items()
             if _at(block, "cut") == "pixels"
         )
+
+
+def _more_frames_than_decoded(data: Mapping[str, Any]) -> Iterator[str]:
+    """Key frames are chosen from the decoded ones."""
+    decoded = _at(data.get("decode"), "frames")
+    for name, block in _named(data, "trunks").items():
+        wanted = _at(block, "frames")
+        if type(wanted) is int and type(decoded) is int and wanted > decoded:
+            yield f"trunks.{name}.frames: got {wanted} beside decode.frames {decoded}, expected no more"
 
 
 def _named(data: Mapping[str, Any], name: str) -> Mapping[Any, Any]:

@@ -1,5 +1,6 @@
 """Stage `check`: settings that are right one by one and do not go together are named before any stage."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,41 @@ WRONG: dict[str, tuple[Callable[[Data], None], list[str]]] = {
         put("fetch", {"farme": {"source": "random", "name": "0"}}),
         ["fetch.farme: no such trunk, did you mean 'frame'?"],
     ),
+    "weights that no trunk reads": (
+        put("fetch", {"frame": {"source": "random", "name": "0"}}),
+        [
+            "fetch.frame: makes weights/frame.safetensors, but trunks.frame.weights is "
+            "'data/sample/weights/frame.safetensors'; name the same file"
+        ],
+    ),
+    "weights for what has none": (
+        put("fetch", {"statistics": {"source": "random", "name": "0"}}),
+        [
+            "fetch.statistics: got a trunk of kind 'statistics', expected one of clip_text, clip_image, "
+            "image, video"
+        ],
+    ),
+    "more key frames than frames": (
+        put("trunks.segment.frames", 17),
+        ["trunks.segment.frames: got 17 beside decode.frames 16, expected no more"],
+    ),
+    "no limit": (
+        put("decode.timeout_seconds", float("inf")),
+        ["decode.timeout_seconds: got inf, input should be a finite number"],
+    ),
+    "a block that is empty": (put("controls", None), ["controls: got None, expected a block of keys"]),
+    "one number for two": (
+        put("datasets.sample.mos_range", 5),
+        ["datasets.sample.mos_range: got 5, expected a list such as [a, b]"],
+    ),
+    "a number that YAML takes for text": (
+        put("branches.frame.optimiser.rate", "1e-3"),
+        ["branches.frame.optimiser.rate: got '1e-3', expected a number: write 0.001"],
+    ),
+    "a branch twice in the ensemble": (
+        put("ensemble.branches", ["frame", "video", "frame"]),
+        ["ensemble.branches: got 'frame' twice, expected each once"],
+    ),
     "another branch's trunk": (
         put("branches.frame.trunk", "segment"),
         ["branches.frame.trunk: got 'segment', expected 'frame', as dvc.yaml has it"],
@@ -244,6 +280,8 @@ def test_the_stage_leaves_dvcs_cached_copy_as_it_was_and_with_only_writes_nothin
 ) -> None:
     monkeypatch.chdir(tmp_path)
     settle(sample)
+    Path("data/sample").mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "data/sample/clip.json", "data/sample")
     check.main(["--only"])
     assert not Path("runs").exists()
     Path("runs").mkdir()

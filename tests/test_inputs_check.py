@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from msavqa.errors import ProblemsError
+from msavqa.errors import MsavqaError, ProblemsError
 from pipeline import check
 from tests.conftest import ROOT
 
@@ -22,6 +22,10 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Data:
     statistics = Path(found["trunks"]["statistics"]["weights"])
     statistics.parent.mkdir(parents=True)
     statistics.touch()
+    for trunk in ("clip_text", "clip_image"):
+        model = Path(found["trunks"][trunk]["model"])
+        model.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / model, model)
     Path("videos").mkdir()
     Path("videos/a.mp4").touch()
     Path("videos.csv").write_text("video,prompt,mos\na.mp4,x,3\n", encoding="utf-8")
@@ -67,6 +71,35 @@ def test_a_folder_of_videos_that_is_not_there_is_named(data: Data) -> None:
     assert refusal(data) == (
         "1 problem in what params.yaml points to; mend them and run again, nothing was started:\n"
         "  - datasets.mine: videos.csv: root 'elsewhere' is not a folder"
+    )
+
+
+def test_networks_that_do_not_exist_are_named_before_anything_is_decoded(data: Data) -> None:
+    data["trunks"]["frame"]["model"] = "convnext_ato"
+    data["trunks"]["segment"]["kwargs"] = {"widht": 3}
+    data["trunks"]["video"]["model"] = "swin3d"
+    data["trunks"]["clip_text"]["model"] = "nowhere.json"
+    refused = refusal(data).splitlines()[1:]
+    assert [line.split(": got ")[0] for line in refused] == [
+        "  - trunks.clip_text: CLIP model in nowhere.json",
+        "  - trunks.frame: Network in convnext_ato",
+        "  - trunks.segment: Network in swin_tiny_patch4_window7_224",
+        "  - trunks.video: Network in swin3d",
+    ]
+    assert refused[0].endswith(
+        "got no such file, expected a JSON file of an open_clip model; choose another `model` in params.yaml."
+    )
+
+
+@pytest.mark.parametrize("text", ["", "stages: 3\n", "<<<<<<< HEAD\na: 1\n", "- a\n"])
+def test_a_lock_that_dvc_did_not_write_is_a_sentence(data: Data, text: str) -> None:
+    Path("dvc.lock").write_text(text, encoding="utf-8")
+    Path("params.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    with pytest.raises(MsavqaError) as refused:
+        check.main(["--only"])
+    assert str(refused.value) == (
+        "DVC's record in dvc.lock: got something else, expected what DVC wrote; restore it (`git checkout "
+        "dvc.lock`), or remove it, and every stage runs again."
     )
 
 

@@ -221,10 +221,10 @@ def test_no_rows_at_all_is_a_problem(tmp_path: Path) -> None:
     [
         (
             {"mos_range": [5, 1]},
-            "d.mos_range: got [5, 1], value error, the first bound must lie below the second",
+            "d.mos_range: got [5, 1], the first bound must lie below the second",
         ),
-        ({"root": 3}, "d.root: got 3, value error, expected a path as text"),
-        ({"root": ""}, "d.root: got '', value error, expected a path as text"),
+        ({"root": 3}, "d.root: got 3, expected a path as text"),
+        ({"root": ""}, "d.root: got '', expected a path as text"),
     ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, changes: dict[str, object], problem: str) -> None:

@@ -269,7 +269,7 @@ def test_wrong_settings_are_all_named() -> None:
     assert refused.value.problems == (
         "split.protocol: got 'random', "
         "input should be 'random_9_1', 'qmme_8_2', 'prompt_disjoint' or 'given'",
-        "split.seeds: got [1, 1], value error, a seed stands twice, its repeats would be the same",
+        "split.seeds: got [1, 1], a seed stands twice, its repeats would be the same",
         "split.test_fraction: got 1.0, input should be less than 1",
         "split.folds: got 1, input should be greater than or equal to 2",
     )

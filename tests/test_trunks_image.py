@@ -130,7 +130,7 @@ def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
 def test_a_crop_larger_than_the_resized_frame_is_a_mistake(tmp_path: Path) -> None:
     block = networks.image_settings(tmp_path, networks.CONVNEXT).model_dump() | {"crop": 65}
     (problem,) = problems_in(block, "trunks.frame", image.TrunkSettings)
-    assert problem.endswith("value error, crop 65 is larger than resize 64")
+    assert problem.endswith("crop 65 is larger than resize 64")
 
 
 def test_an_unknown_network_is_refused_with_names_near_it(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_the_last_stage_behind_the_cut_gives_the_pooled_features(tmp_path: Path)
 def test_fragments_need_a_crop_of_seven_patches(tmp_path: Path) -> None:
     block = networks.video_settings(tmp_path).model_dump() | {"sampling": "fragments"}
     (problem,) = problems_in(block, "trunks.video", video.TrunkSettings)
-    assert problem.endswith("value error, crop 64 is no multiple of 7, as fragments need")
+    assert problem.endswith("crop 64 is no multiple of 7, as fragments need")
 
 
 def test_an_unknown_network_is_refused_with_the_known_names(tmp_path: Path) -> None:

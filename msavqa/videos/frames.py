@@ -34,10 +34,10 @@ class DecodeSettings(Settings):
     """The block `decode` of params.yaml."""
 
     frames: int = Field(ge=1)  # sampled a video, at the middles of equal parts
-    box: int = Field(ge=1)  # pixels; a larger frame is shrunk to fit box x box
+    box: int = Field(ge=1, le=16_384)  # pixels; a larger frame is shrunk to fit box x box
     store: Literal["frames", "none"]  # none: decode again wherever frames are read
     workers: int = Field(ge=1)  # decoding processes
-    timeout_seconds: float = Field(gt=0)  # wall clock a video
+    timeout_seconds: float = Field(gt=0, le=86_400)  # wall clock a video
     max_quarantined_fraction: float = Field(ge=0, le=1)  # more stops the stage
 
 

@@ -23,7 +23,7 @@ class IndexSettings(Settings):
     """The block `index`."""
 
     workers: int = Field(ge=1)  # processes that hash and probe files
-    timeout_seconds: float = Field(gt=0)  # wall clock a file, its hash included
+    timeout_seconds: float = Field(gt=0, le=86_400)  # wall clock a file, its hash included
 
 
 class ProbeError(MsavqaError):
