@@ -64,9 +64,23 @@ def test_compare_knows_the_ensemble_with_others_prompts_as_a_control(made: Path,
     assert own == -other
 
 
-def test_compare_without_a_dataset_asks_for_one(tmp_path: Path) -> None:
+def test_what_is_no_number_is_null_in_json(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "made")
+    runs = tmp_path / "made/runs/made"
+    scores = tables.read_predictions(runs / "ensemble" / "predictions.parquet")
+    flat = scores.assign(control="flat", score=1.0)
+    tables.write_controls(flat, runs / "controls" / "predictions.parquet")
+    words = ["compare", "--resamples", 300, "runs/made/ensemble", "runs/made/controls:flat", "--json"]
+    said = msavqa(*words, cwd=tmp_path / "made").stdout
+    found = json.loads(said, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert found["values"]["SRCC"][0] > 0
+    assert found["values"]["SRCC"][1] is None
+
+
+@pytest.mark.parametrize("words", ["compare a b", "export --out out", "submission --out s --seconds 1"])
+def test_params_without_a_dataset_ask_for_one(tmp_path: Path, words: str) -> None:
     (tmp_path / "params.yaml").write_text("split: {}\n", encoding="utf-8")
-    assert msavqa("compare", "a", "b", cwd=tmp_path, code=2).stderr == (
+    assert msavqa(*words.split(), cwd=tmp_path, code=2).stderr == (
         "error: 1 problem in params.yaml; mend it or give --dataset:\n  - dataset: missing\n"
     )
 

@@ -230,8 +230,8 @@ def test_a_loss_that_is_no_number_stops_with_the_video_and_what_to_do(world: Wor
     message = str(caught.value)
     assert message.startswith("Loss in epoch ")
     assert message.endswith(
-        "expected a finite number; lower the branch's optimiser.rate, or look for non-finite features with "
-        "`msavqa features verify`."
+        "expected a finite number; lower the branch's optimiser.rate, or look at the weights and labels of "
+        "those rows."
     )
 
 
@@ -253,6 +253,25 @@ def test_biases_and_vectors_are_not_decayed_and_a_backbone_learns_at_its_own_rat
     low = settings.rate * settings.backbone_rate
     expected = {(low, 0.02): 9, (low, 0.0): 3, (settings.rate, 0.02): 3, (settings.rate, 0.0): 1}
     assert found == expected
+
+
+class Float(nn.Module):
+    """Cached features are float16."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.float()
+
+
+def test_the_history_has_the_branchs_own_rate_and_not_its_backbones(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    todo = work(world)
+    plain = [record["rate"] for record in final(todo).history]
+    width = feature_world.FEATURES
+    backbone = nn.Sequential(Float(), nn.Linear(width, width))
+    monkeypatch.setattr("msavqa.learning.trainable.backbone", lambda *_: backbone)
+    assert [record["rate"] for record in final(todo).history] == plain
+    assert 0 < max(plain) <= todo.settings.optimiser.rate
 
 
 def test_quarantined_videos_are_left_out_and_named(tmp_path: Path) -> None:

@@ -71,6 +71,15 @@ def test_what_is_there_already_and_something_else_is_left_as_it_is(
     hdf5.export_store(store.open(world.path), file)
 
 
+def test_a_folder_that_is_not_there_is_a_sentence(world: World, tmp_path: Path) -> None:
+    with pytest.raises(StoreError) as refused:
+        hdf5.export_store(store.open(world.path), tmp_path / "nowhere" / "a.h5")
+    assert str(refused.value) == (
+        f"Folder of the new file in {tmp_path / 'nowhere'}: got no folder that can be written to, expected "
+        "one that is there; make it, or choose another place."
+    )
+
+
 def test_the_file_speaks_for_itself(world: World, file: Path) -> None:
     with h5py.File(file) as h5:
         for spec in SPECS:

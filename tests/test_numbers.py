@@ -101,6 +101,42 @@ def test_within_a_generator_is_unknown_where_none_is_named(results: Results) -> 
     assert numbers.within_generator(named, "raw") == pytest.approx(np.mean(expected))
 
 
+def test_two_videos_of_a_generator_in_a_repeat_say_nothing_of_it(results: Results) -> None:
+    tested = results.tested
+    place = tested.groupby("repeat").cumcount()
+    rare = changed(results, generator=np.where(place < 2, "rare", "common"))
+    table = numbers.per_generator(rare).set_index("generator")
+    assert table.loc["rare", ["srcc", "plcc", "rmse"]].isna().all()
+    common = [rows[place[rows.index] >= 2] for _, rows in tested.groupby("repeat")]
+    expected = [stats.spearmanr(rows["raw"], rows["mos"]).statistic for rows in common]
+    assert table.loc["common", "srcc"] == pytest.approx(np.mean(expected))
+    assert numbers.within_generator(rare, "raw") == pytest.approx(np.mean(expected))
+
+
+def test_a_repeat_without_enough_of_any_generator_is_left_out_of_the_mean(results: Results) -> None:
+    repeat = results.tested["repeat"]
+    assert repeat.nunique() > 1
+    first = repeat == repeat.min()
+    found = changed(results, generator=np.where(first, "a", results.tested["video_id"]))
+    rows = results.tested[first]
+    expected = stats.spearmanr(rows["raw"], rows["mos"]).statistic
+    assert numbers.within_generator(found, "raw") == pytest.approx(expected)
+
+
+def test_within_a_generator_has_its_interval_and_deviation(results: Results, content: page.Content) -> None:
+    found = content.metrics
+    assert found["within_generator_srcc_ci95_low"] < found["within_generator_srcc"]
+    assert found["within_generator_srcc"] < found["within_generator_srcc_ci95_high"]
+    each = [
+        metrics.within_groups(
+            score=rows["raw"], mos=rows["mos"], groups=rows["generator"], statistic=metrics.srcc
+        )
+        for _, rows in results.tested.groupby("repeat")
+    ]
+    assert found["within_generator_srcc"] == pytest.approx(np.mean(each), abs=1e-6)
+    assert found["within_generator_srcc_sd"] == pytest.approx(np.std(each, ddof=1), abs=1e-6)
+
+
 def test_rows_that_share_a_group_or_a_prompt_but_for_its_case_are_drawn_as_one(results: Results) -> None:
     prompts = results.manifest["prompt"]
     shouted = [text.upper() if number % 2 else text for number, text in enumerate(prompts)]

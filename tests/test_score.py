@@ -255,8 +255,8 @@ def test_a_bundle_whose_settings_make_other_features_is_refused(random_bundle: P
     ):
         other.score(video, PROMPT)
     assert str(refusal.value) == (
-        "Frozen network in trunk 'frame': got resize 40, expected 32, as in training; export the model "
-        "again, or use the msavqa that exported it."
+        "Frozen network in trunk 'frame': got resize 40, expected 32, as in training; run `dvc repro` "
+        "to train with this msavqa, or score with that of the training."
     )
 
 

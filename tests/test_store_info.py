@@ -119,6 +119,17 @@ def test_rows_that_compute_to_something_else_are_named(world: World) -> None:
     assert loose.problems == ()
 
 
+def test_rows_of_a_damaged_shard_are_not_compared(copy: Path, world: World) -> None:
+    file = copy / "tokens" / "c" / "0" / "0" / "0"
+    raw = bytearray(file.read_bytes())
+    raw[3] ^= 0xFF
+    file.write_bytes(raw)
+    opened = store.open(copy)
+    found = store_info.verify(opened, sample=len(opened), recompute=world.compute)
+    assert [problem.split(":")[0] for problem in found.problems] == [f"Damaged file in {file}"]
+    assert found.rows_compared == int(opened.valid[opened.rows_per_shard :].sum())
+
+
 def test_rows_that_no_longer_compute_are_named(world: World) -> None:
     def broken(rows: Sequence[int]) -> ShardResult:
         result = world.compute(rows)

@@ -21,6 +21,7 @@ MANIFEST = pd.DataFrame(
         "video_id": ["t.mp4", "b.mp4", "a.mp4"],
         "mos": [50.0, np.nan, np.nan],
         "error": ["", "", ""],
+        "given_split": ["train", "test", "test"],
     }
 )
 PREDICTIONS = pd.DataFrame(
@@ -34,7 +35,9 @@ PREDICTIONS = pd.DataFrame(
 
 
 def test_the_zip_holds_the_two_files_the_challenge_asks_for(tmp_path: Path) -> None:
-    write(tmp_path / "out" / "s.zip", scores=withheld_scores(MANIFEST, PREDICTIONS), readme=README)
+    write(
+        tmp_path / "out" / "s.zip", scores=withheld_scores(MANIFEST, PREDICTIONS, split=None), readme=README
+    )
     with zipfile.ZipFile(tmp_path / "out" / "s.zip") as archive:
         assert archive.namelist() == ["output.txt", "readme.txt"]
         assert archive.read("output.txt") == b"b.mp4,3.0\na.mp4,1.5\n"
@@ -47,6 +50,19 @@ def test_the_zip_holds_the_two_files_the_challenge_asks_for(tmp_path: Path) -> N
         )
 
 
+def test_a_phase_is_scored_alone_where_both_are_withheld() -> None:
+    both = MANIFEST.assign(given_split=["train", "val", "test"])
+    assert withheld_scores(both, PREDICTIONS, split="val") == {"b.mp4": 3.0}
+    assert withheld_scores(both, PREDICTIONS, split="test") == {"a.mp4": 1.5}
+    for split, said in (
+        (None, "name one with --split:\n  - MOS are withheld in 'test' and 'val'"),
+        ("tset", "check `labels`:\n  - no MOS is withheld in 'tset', but in 'test', 'val'"),
+    ):
+        with pytest.raises(SubmissionError) as refused:
+            withheld_scores(both, PREDICTIONS, split=split)
+        assert str(refused.value) == f"1 problem in the manifest; {said}"
+
+
 def test_the_same_scores_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a.zip", "b.zip"):
         write(tmp_path / name, scores={"a.mp4": 0.1}, readme=README)
@@ -56,7 +72,7 @@ def test_the_same_scores_give_the_same_bytes(tmp_path: Path) -> None:
 def test_videos_without_a_score_are_all_named_with_their_reason() -> None:
     broken = MANIFEST.assign(error=["", "", "no frame"])
     with pytest.raises(SubmissionError) as refused:
-        withheld_scores(broken, PREDICTIONS.iloc[:0])
+        withheld_scores(broken, PREDICTIONS.iloc[:0], split=None)
     assert str(refused.value) == (
         "2 problems in the predictions; "
         "the challenge wants all of them: mend the videos and run `dvc repro`:\n"
@@ -67,7 +83,7 @@ def test_videos_without_a_score_are_all_named_with_their_reason() -> None:
 
 def test_a_dataset_with_nothing_withheld_has_nothing_to_submit() -> None:
     with pytest.raises(SubmissionError) as refused:
-        withheld_scores(MANIFEST.assign(mos=1.0), PREDICTIONS)
+        withheld_scores(MANIFEST.assign(mos=1.0), PREDICTIONS, split=None)
     assert str(refused.value) == (
         "1 problem in the manifest; check `labels`:\n  - every video has a MOS, none is withheld"
     )

@@ -30,12 +30,8 @@ def command(
     import json
 
     from msavqa import params
-    from msavqa.errors import ProblemsError
     from msavqa.evaluation import comparison
 
-    chosen = dataset or str(params.read().get("dataset") or "")
-    if not chosen:
-        next_step = "mend it or give --dataset"
-        raise ProblemsError(where=params.PARAMS_FILE, problems=["dataset: missing"], next_step=next_step)
+    chosen = params.dataset_of(dataset)
     found = comparison.compare(Path(), run_a, run_b, dataset=chosen, resamples=resamples, seed=seed)
-    print(json.dumps(found.to_dict(), indent=2) if as_json else found.text())
+    print(json.dumps(found.to_dict(), indent=2, allow_nan=False) if as_json else found.text())

@@ -19,7 +19,7 @@ def group() -> None:
 
 @app.command(
     "check",
-    help="Read params.yaml and a dataset's label files, and name every mistake at once.",
+    help="Name every mistake of params.yaml at once, then every one of a dataset's labels.",
     epilog=EXAMPLES,
 )
 def check(
@@ -37,7 +37,7 @@ def check(
     data = params.read()
     if found := whole_params.problems(data):
         raise ProblemsError(where=params.PARAMS_FILE, problems=found, next_step="mend them and run again")
-    name = dataset or str(data["dataset"])
+    name = dataset or str(data["dataset"])  # there, or it had been a problem
     labels, rows = datasets.read(data, name, check_files=files)
     known = [row.mos for row in rows if math.isfinite(row.mos)]
     prompts = {row.prompt for row in rows if row.prompt}

@@ -32,7 +32,7 @@ def command(
             expected="a new name",
             next_step="choose another --out or remove it first",
         )
-    data = params.read()
-    made = export.export(Path(), dataset or str(data["dataset"]), data, repeat=repeat, out=out)
+    chosen = params.dataset_of(dataset)
+    made = export.export(Path(), chosen, params.read(), repeat=repeat, out=out)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     print(f"{out}: model {made.digest[:12]}, {size / 1e6:.1f} MB")

@@ -9,6 +9,7 @@ HELP = "Pack the scores of videos whose MOS is withheld as NTIRE's video track t
 EXAMPLES = """\b
 Examples:
   msavqa submission --out submission.zip --seconds 0.4
+  msavqa submission --out val.zip --seconds 0.4 --split val
   msavqa submission --out submission.zip --seconds 0.05 --gpu --note "three branches, five seeds"
 
 The scores are the ensemble's, the mean over the repeats of split.seeds. With split.protocol
@@ -21,6 +22,10 @@ def command(
     dataset: Annotated[
         str | None, typer.Option(help="Whose videos (default: params.yaml's dataset).", show_default=False)
     ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="The phase's part: val or test, where both are withheld.", show_default=False),
+    ] = None,
     cpu: Annotated[bool, typer.Option("--cpu/--gpu", help="Where that was measured.")] = True,
     extra_data: Annotated[
         bool, typer.Option(help="Learned from more than the challenge's videos, such as LSVQ.")
@@ -31,10 +36,10 @@ def command(
     from msavqa import params, tables
     from msavqa.scoring import submission
 
-    name = dataset or str(params.read()["dataset"])
+    name = params.dataset_of(dataset)
     manifest = tables.read_manifest(Path("data") / name / "manifest.parquet")
     predicted = tables.read_predictions(Path("runs") / name / "ensemble" / "predictions.parquet")
-    scores = submission.withheld_scores(manifest, predicted)
+    scores = submission.withheld_scores(manifest, predicted, split=split)
     readme = submission.Readme(
         seconds_per_video=seconds,
         cpu_only=cpu,

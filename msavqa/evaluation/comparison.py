@@ -44,6 +44,10 @@ class Comparison:
         plain = asdict(self)
         for one in plain["differences"].values():
             one.update({name: value if math.isfinite(value) else None for name, value in one.items()})
+        plain["values"] = {
+            name: [value if math.isfinite(value) else None for value in both]
+            for name, both in self.values.items()
+        }
         return plain
 
     def text(self) -> str:

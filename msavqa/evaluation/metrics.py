@@ -90,8 +90,8 @@ def logistic4(score: ArrayLike, parameters: Sequence[float] | Floats) -> Floats:
 def fit_logistic4(*, score: ArrayLike, mos: ArrayLike) -> tuple[float, float, float, float]:
     """Least-squares parameters of `logistic4`, started as VQEG starts them (max, min, mean, sd / 4).
 
-    The best of that start and of a nearly straight one is kept, so that the fit is never worse than a line
-    by more than the least-squares tolerance.
+    The best of that start, one four times as wide and a nearly straight one is kept, so that the fit is never
+    worse than a line by more than the least-squares tolerance.
     """
     score_, mos_ = _pair(score, mos)
     # Fitted in standard units, so that one step size suits scores of any scale.

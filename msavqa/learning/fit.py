@@ -56,7 +56,8 @@ class TrainSettings(Settings):
     """Parts a batch is computed in, for want of memory: the same step, but for other draws of dropout."""
     precision: Literal["fp32", "bf16"]
     prompts: Literal["own", "shuffled"]
-    """`shuffled` gives every video another one's prompt: a control, in which PSS must lose its gain."""
+    """`shuffled` deals the prompts out anew, so that few videos keep their own: a control, in which PSS must
+    lose its gain."""
     resident: Resident
     device: Device
     processes: int = Field(ge=1)
@@ -147,7 +148,11 @@ def fit(
             learner.step()
             _follow(average, model, settings.ema, step=step)
             losses.append(value)
-        record = {"epoch": epoch + 1, "rate": full_rates[0] * factor, "loss": float(np.mean(losses))}
+        record = {
+            "epoch": epoch + 1,
+            "rate": optimiser_settings.rate * factor,
+            "loss": float(np.mean(losses)),
+        }
         history.append(record | _validated(model, average, inputs, validation, settings))
         follow(history[-1])
         due = time.monotonic() - saved >= settings.checkpoint_seconds
@@ -281,6 +286,5 @@ def _diverged(value: float, epoch: int, inputs: Inputs, videos: Rows) -> FitErro
         where=f"epoch {epoch + 1}, the batch of {inputs.ids[videos[0]]!r} and {len(videos) - 1} more",
         got=value,
         expected="a finite number",
-        next_step="lower the branch's optimiser.rate, or look for non-finite features with "
-        "`msavqa features verify`",
+        next_step="lower the branch's optimiser.rate, or look at the weights and labels of those rows",
     )

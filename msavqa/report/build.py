@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from msavqa import params, progress, tables
+from msavqa import outs, params, progress, tables
 from msavqa.evaluation import metrics
 from msavqa.evaluation.calibration import CalibrationSettings
 from msavqa.params import Settings
@@ -114,8 +114,8 @@ def write(content: page.Content, folder: Path) -> None:
     """Writes metrics.json, report.html and plots/ under `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(dict(content.metrics), indent=2, allow_nan=False)
-    (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "report.html").write_text(page.render(content), encoding="utf-8")
+    outs.fresh(folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    outs.fresh(folder / "report.html").write_text(page.render(content), encoding="utf-8")
     tested = content.results.tested
     lines = [
         {"predictor": line.name, "srcc": line.srcc.value, "low": line.srcc.low, "high": line.srcc.high}

@@ -1,6 +1,6 @@
 """Everything the report speaks of: test rows joined with their labels, and who was left out and why.
 
-The one room where labels of test rows meet predictions. Nothing that learns imports it.
+Nothing that learns imports it: what fits or chooses reads no label of a test row.
 """
 
 from collections.abc import Mapping, Sequence

@@ -33,7 +33,9 @@ HEADLINE: Mapping[str, tuple[str, Statistic]] = {
 }
 """Name -> the column it reads and how; `mapped` is `raw` after each repeat's own 4-parameter logistic."""
 OF_EACH: Mapping[str, Statistic] = {"srcc": metrics.srcc, "plcc": metrics.plcc}
-"""What is said of each branch and each control."""
+"""What is said of each branch and each control; unknown where it is in one of the repeats."""
+LEAST = 3
+"""Videos of a generator, or of a named part, in a repeat, below which a correlation says nothing."""
 
 
 class BootstrapSettings(Settings):
@@ -61,7 +63,8 @@ def flat_metrics(results: Results, settings: BootstrapSettings) -> dict[str, int
     ):
         found |= _figure(name, interval(mapped, column, statistic=statistic, settings=settings))
         found[f"{name}_sd"] = deviation(mapped, column, statistic)
-    found["within_generator_srcc"] = within_generator(results, "raw")
+    found |= _figure("within_generator_srcc", within_generator_interval(results, settings))
+    found["within_generator_srcc_sd"] = _deviation(_within_by_repeat(results, "raw"))
     ceiling = noise_ceiling(results)
     if ceiling is not None:
         found["noise_ceiling_srcc"] = ceiling.value
@@ -104,15 +107,43 @@ def interval(results: Results, column: str, *, statistic: Statistic, settings: B
 
 def deviation(results: Results, column: str, statistic: Statistic) -> float:
     """Standard deviation over repeats of a statistic of one column of `tested`; NaN of a single repeat."""
-    found = _by_repeat(results.tested, column, statistic)
-    return float(np.std(found, ddof=1)) if len(found) > 1 else math.nan
+    return _deviation(_by_repeat(results.tested, column, statistic))
 
 
 def within_generator(results: Results, column: str) -> float:
-    """SRCC among one generator's own videos, mean over generators and repeats; NaN where none is named."""
-    named = results.tested[(results.tested["generator"] != "") & results.tested[column].notna()]
-    parts = [rows for _, rows in named.groupby("repeat") if len(rows) > 1]
-    return float(np.mean([_within(rows, column) for rows in parts])) if parts else math.nan
+    """SRCC among one generator's own videos, mean over generators and over the repeats where it is known.
+
+    A generator of fewer than `LEAST` videos in a repeat is left out of it; NaN where none is left.
+    """
+    return _known_mean(_within_by_repeat(results, column))
+
+
+def within_generator_interval(results: Results, settings: BootstrapSettings) -> Interval:
+    """The ensemble's `within_generator` with its bootstrap interval."""
+    named = _named(results, "raw")
+    rows = results.tested[named].reset_index(drop=True)
+    repeat, raw, truth = (rows[name].to_numpy() for name in ("repeat", "raw", "mos"))
+    generator = rows["generator"].to_numpy(dtype=str)
+
+    def drawn(*, score: ArrayLike, mos: ArrayLike) -> float:
+        # `bootstrap` hands over what it drew: here row numbers stand where scores would.
+        places = np.asarray(score, dtype=np.int64)
+        parts = [places[repeat[places] == one] for one in np.unique(repeat)]
+        found = [
+            metrics.within_groups(
+                score=raw[part], mos=truth[part], groups=generator[part], statistic=metrics.srcc
+            )
+            for part in parts
+            if len(part) > 1
+        ]
+        return _known_mean(found)
+
+    if rows.empty:
+        return Interval(value=math.nan, low=math.nan, high=math.nan)
+    return metrics.bootstrap(
+        score=np.arange(len(rows)), mos=rows["mos"], statistic=drawn, groups=results.groups[named],
+        resamples=settings.resamples, seed=settings.seed,
+    )  # fmt: skip
 
 
 def noise_ceiling(results: Results) -> Ceiling | None:
@@ -138,7 +169,8 @@ def noise_ceiling(results: Results) -> Ceiling | None:
 
 
 def per_generator(results: Results) -> pd.DataFrame:
-    """One row a generator: videos, mean MOS, mean score, SRCC, PLCC and RMSE among its own test videos."""
+    """One row a generator: videos, mean MOS, mean score; SRCC, PLCC and RMSE among its own test videos, each
+    the mean over the repeats in which it has `LEAST` of them."""
     return _by(results, "generator")
 
 
@@ -160,24 +192,23 @@ def flat_splits(table: pd.DataFrame) -> dict[str, float]:
 def _by(results: Results, column: str) -> pd.DataFrame:
     lines = []
     for name, rows in results.tested.groupby(column, sort=True):
-        enough = len(rows) >= 3
         lines.append(
             {
                 column: str(name) or "(not given)",
                 "videos": int(rows["video_id"].nunique()),
                 "mos": float(rows["mos"].mean()),
                 "score": float(rows["score"].mean()),
-                "srcc": _known_mean(_by_repeat(rows, "raw", metrics.srcc)) if enough else math.nan,
-                "plcc": _known_mean(_by_repeat(rows, "raw", metrics.plcc)) if enough else math.nan,
-                "rmse": metrics.rmse(score=rows["score"], mos=rows["mos"]) if enough else math.nan,
+                "srcc": _known_mean(_by_repeat(rows, "raw", metrics.srcc, least=LEAST)),
+                "plcc": _known_mean(_by_repeat(rows, "raw", metrics.plcc, least=LEAST)),
+                "rmse": _known_mean(_by_repeat(rows, "score", metrics.rmse, least=LEAST)),
             }
         )
     return pd.DataFrame(lines)
 
 
-def _by_repeat(tested: pd.DataFrame, column: str, function: Statistic) -> list[float]:
+def _by_repeat(tested: pd.DataFrame, column: str, function: Statistic, *, least: int = 2) -> list[float]:
     known = tested[tested[column].notna()]
-    parts = [rows for _, rows in known.groupby("repeat", sort=True) if len(rows) > 1]
+    parts = [rows for _, rows in known.groupby("repeat", sort=True) if len(rows) >= least]
     found = [function(score=rows[column].to_numpy(), mos=rows["mos"].to_numpy()) for rows in parts]
     return found or [math.nan]
 
@@ -195,6 +226,19 @@ def _mapped(results: Results) -> Results:
 def _known_mean(values: list[float]) -> float:
     known = [value for value in values if math.isfinite(value)]
     return float(np.mean(known)) if known else math.nan
+
+
+def _deviation(values: list[float]) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+
+
+def _named(results: Results, column: str) -> "pd.Series[bool]":
+    return (results.tested["generator"] != "") & results.tested[column].notna()
+
+
+def _within_by_repeat(results: Results, column: str) -> list[float]:
+    named = results.tested[_named(results, column)]
+    return [_within(rows, column) for _, rows in named.groupby("repeat") if len(rows) > 1]
 
 
 def _within(rows: pd.DataFrame, column: str) -> float:

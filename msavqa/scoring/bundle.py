@@ -85,7 +85,16 @@ def write(
     """
     partial = path.with_name(f"{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    (partial / "trunks").mkdir(parents=True)
+    try:
+        (partial / "trunks").mkdir(parents=True)
+    except OSError as error:
+        raise BundleError(
+            what="Folder of a new bundle",
+            where=path,
+            got=error.strerror,
+            expected="a place that can be written to",
+            next_step="choose another --out",
+        ) from None
     (partial / "branches").mkdir()
     moved = {name: _copied(partial, name, settings) for name, settings in trunks.items()}
     converted = {

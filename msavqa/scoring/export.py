@@ -18,6 +18,7 @@ from msavqa.errors import MsavqaError
 from msavqa.evaluation import calibration
 from msavqa.evaluation.calibration import CalibrationSettings
 from msavqa.evaluation.ensemble import Ensemble
+from msavqa.networks import weights
 from msavqa.prompts import prompt_id
 from msavqa.scoring import bundle, model_card
 from msavqa.scoring.bundle import Bundle
@@ -50,7 +51,7 @@ def export(root: Path, dataset: str, data: Mapping[str, Any], *, repeat: int, ou
     facts = {name: _json(runs / name / "settings.json") for name in ensemble.branches}
     manifest = tables.read_manifest(tabled / "manifest.parquet")
     predictions = tables.read_predictions(runs / "ensemble" / "predictions.parquet")
-    low, high = (float(end) for end in data["datasets"][dataset]["mos_range"])
+    low, high = (float(end) for end in _block(data, "datasets", dataset)["mos_range"])
     fitted_calibration = calibration.fit_predictions(
         predictions[predictions["repeat"] == repeat],
         manifest,
@@ -65,12 +66,15 @@ def export(root: Path, dataset: str, data: Mapping[str, Any], *, repeat: int, ou
     for one in facts.values():
         made_by |= one["fingerprints"]
     used = sorted(made_by)
+    trunks = {name: _placed(root, _block(data, "trunks", name)) for name in used}
+    for name, settings in trunks.items():
+        _refuse_another(name, settings, data["decode"], made_by=made_by[name])
     return bundle.write(
         out,
         dataset=dataset,
         frames=data["decode"]["frames"],
         box=data["decode"]["box"],
-        trunks={name: _placed(root, data["trunks"][name]) for name in used},
+        trunks=trunks,
         branches=facts,
         fingerprints={name: made_by[name] for name in used},
         branch_weights={name: runs / name / "weights" / f"repeat{repeat}.safetensors" for name in facts},
@@ -131,6 +135,40 @@ def reference(
     measures["short_side"] = seen[["height", "width"]].min(axis=1).to_numpy(dtype=np.float64)
     measures["duration_seconds"] = (decoded["frame_count"] / decoded["fps"]).to_numpy(dtype=np.float64)
     return Reference.of(measures)
+
+
+def _block(data: Mapping[str, Any], name: str, entry: str) -> Mapping[str, Any]:
+    found = (data.get(name) or {}).get(entry)
+    if found is None:
+        raise ExportError(
+            what="Settings",
+            where="params.yaml",
+            got=f"no {name}.{entry}",
+            expected="the block that the run was made with",
+            next_step="put it back and run again",
+        )
+    return dict(found)
+
+
+def _refuse_another(
+    name: str, settings: Mapping[str, Any], decode: Mapping[str, Any], *, made_by: Mapping[str, Any]
+) -> None:
+    """Raises `ExportError` where params.yaml has changed since the run: such a bundle could not score."""
+    now, made = dict(settings), {**made_by, **made_by.get("architecture", {})}
+    if "weights_sha256" in made:
+        now["weights_sha256"] = weights.sha256(settings["weights"])
+    decoded = made_by.get("decoded", {})
+    pairs = [(f"trunks.{name}.{key}", now[key], made[key]) for key in sorted(now.keys() & made.keys())]
+    pairs += [(f"decode.{key}", decode[key], decoded[key]) for key in ("box", "frames") if key in decoded]
+    for key, current, then in pairs:
+        if current != then:
+            raise ExportError(
+                what="Settings of another run",
+                where="params.yaml",
+                got=f"{key} {current!r}",
+                expected=f"{then!r}, as in the run",
+                next_step="run `dvc repro` so that the run follows params.yaml, or put the setting back",
+            )
 
 
 def _placed(root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:

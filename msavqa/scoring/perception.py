@@ -1,7 +1,7 @@
 """One video and prompt -> what every frozen network says of it, as a branch reads it from the cache.
 
 The same trunks, the same dtype and the same fixed view as the stores have, so that a video scored alone gets
-the score it would get in the pipeline.
+the score it would get in the pipeline; branches trained in bfloat16 score in float32 here (LOG.md).
 """
 
 import importlib
@@ -57,12 +57,13 @@ class Trunk:
         versions = now.pop("versions")
         for key, value in now.items():
             if fingerprint.get(key) != value:
+                got, expected = _differing(value, fingerprint.get(key))
                 raise PerceptionError(
                     what="Frozen network",
                     where=f"trunk {name!r}",
-                    got=f"{key} {value!r}",
-                    expected=f"{fingerprint.get(key)!r}, as in training",
-                    next_step="export the model again, or use the msavqa that exported it",
+                    got=f"{key} {got}",
+                    expected=f"{expected}, as in training",
+                    next_step="run `dvc repro` to train with this msavqa, or score with that of the training",
                 )
         then = fingerprint["versions"]
         other = {
@@ -75,10 +76,10 @@ class Trunk:
     def row(self, prepared: Any, *, specs: Sequence[ArraySpec]) -> dict[str, NDArray[Any]]:
         """What the network says of one prepared input, in the dtypes the store would have."""
         found = self.network.forward([prepared])
-        dtypes = {spec.name: spec for spec in specs}
+        named = {spec.name: spec for spec in specs}
         rows = {}
         for name, values in found.items():
-            spec = dtypes[name]
+            spec = named[name]
             row = values.astype(spec.dtype)
             rows[name] = row[:, 0] if "view" in spec.axes else row
         return rows
@@ -135,3 +136,13 @@ class Perception:
         tokens = trunk.network.prepare(prompt)
         specs = trunk.module.specs(trunk.settings, tokens=len(tokens.ids))
         return {TEXT: trunk.row(tokens, specs=specs)}, tokens.count > len(tokens.ids)
+
+
+def _differing(now: Any, then: Any) -> tuple[str, str]:
+    """Two values as text, of mappings only what differs, each at most a line long."""
+    if isinstance(now, Mapping) and isinstance(then, Mapping):
+        keys = [key for key in {**now, **then} if now.get(key) != then.get(key)]
+        now, then = ({key: one.get(key) for key in keys} for one in (now, then))
+    shown = (repr(one) for one in (now, then))
+    first, second = (text if len(text) <= 80 else f"{text[:77]}..." for text in shown)
+    return first, second

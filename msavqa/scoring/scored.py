@@ -77,7 +77,7 @@ class Score:
         digits = 1 if high - low >= 20 else 2
         branches = ", ".join(f"{name} {one.value:.{digits}f}" for name, one in self.branches.items())
         parts = [
-            f"{self.video}: {self.score:.{digits}f} of {low:g}-{high:g}",
+            f"{_in_one_line(self.video)}: {self.score:.{digits}f} of {low:g}-{high:g}",
             f"{self.coverage:.0%} interval {self.low:.{digits}f}-{self.high:.{digits}f}",
             branches,
         ]
@@ -88,6 +88,11 @@ class Score:
         if self.mutation_seconds is not None:
             parts.append(f"largest change at {self.mutation_seconds:.2f} s")
         return "  ".join(parts)
+
+
+def _in_one_line(text: str) -> str:
+    """A file's name with line ends and other controls as they are written in Python."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def _place(measure: Measure) -> str:

@@ -44,14 +44,27 @@ class Readme:
         )
 
 
-def withheld_scores(manifest: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, float]:
+def withheld_scores(
+    manifest: pd.DataFrame, predictions: pd.DataFrame, *, split: str | None
+) -> dict[str, float]:
     """Score of every video without a MOS, the mean over repeats (all score all of them), in manifest order.
 
-    Raises `SubmissionError` naming each video that has no score, or where no MOS is withheld.
+    `split` is the part of the dataset (`val`, `test`) that the challenge's phase asks for; None is for a
+    dataset that withholds the MOS of one part only. Raises `SubmissionError` naming each video that has no
+    score, where no MOS is withheld, and where it is not clear of which part.
     """
     withheld = manifest[manifest["mos"].isna()]
+    parts = sorted(set(withheld["given_split"]))
+    if split is not None:
+        withheld = withheld[withheld["given_split"] == split]
+    elif len(parts) > 1:
+        problem = f"MOS are withheld in {' and '.join(repr(part) for part in parts)}"
+        raise SubmissionError(where="the manifest", problems=[problem], next_step="name one with --split")
     if withheld.empty:
         problem = "every video has a MOS, none is withheld"
+        if split is not None:
+            known = f", but in {', '.join(repr(part) for part in parts)}" if parts else ""
+            problem = f"no MOS is withheld in {split!r}{known}"
         raise SubmissionError(where="the manifest", problems=[problem], next_step="check `labels`")
     tested = predictions[predictions["role"] == "test"]
     means = tested.groupby("video_id")["score"].mean()

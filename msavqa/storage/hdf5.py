@@ -12,6 +12,7 @@ Arrays carry HDF5's own checksums, which every reader compares; `facts_sha256` i
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -42,6 +43,14 @@ def export_store(found: Store, file: Path | str) -> None:
     file = Path(file)
     if file.exists() and not (file.is_file() and h5py.is_hdf5(file)):
         raise _in_the_way(file, "something that is no HDF5 file")
+    if not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
+        raise StoreError(
+            what="Folder of the new file",
+            where=file.parent,
+            got="no folder that can be written to",
+            expected="one that is there",
+            next_step="make it, or choose another place",
+        )
     partial_file = file.with_name(file.name + ".partial")
     with staging.no_room(file.parent):
         try:

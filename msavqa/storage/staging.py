@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from msavqa.errors import MsavqaError
+from msavqa.errors import MsavqaError, full_disk
 from msavqa.storage.store_format import FileRecord, ShardRecord, StoreError, check_content
 
 MANIFEST = "manifest.json"
@@ -176,7 +176,7 @@ def no_room(where: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if full_disk(error, where=where) is None:
             raise
         raise DiskFullError(
             what="Full disk",

@@ -111,7 +111,8 @@ def verify(
 
     Reads all bytes. `sample` valid rows, drawn from `seed`, are computed again by `recompute` (what the stage
     gave to `shards.write`) and compared: a value may differ by `tolerance` times the row's largest stored
-    absolute value; 0 asks for equal bits. Raises nothing for a bad store: every problem is in the result.
+    absolute value; 0 asks for equal bits. Rows of damaged shards are not drawn. Raises nothing for a bad
+    store: every problem is in the result.
     """
     files = _files(found)
     checks = {found.path / name: _file_problem(found.path / name, record) for name, record in files.items()}
@@ -121,7 +122,8 @@ def verify(
     rows: list[int] = []
     largest = 0.0
     if recompute is not None and sample > 0:
-        valid = np.flatnonzero(found.valid)
+        broken = _damaged_shards(found, damaged)
+        valid = [row for row in np.flatnonzero(found.valid) if row // found.rows_per_shard not in broken]
         chosen = np.random.default_rng(seed).choice(valid, size=min(sample, len(valid)), replace=False)
         rows = sorted(chosen.tolist())
     for first in range(0, len(rows), ROWS_AT_ONCE):
@@ -129,6 +131,16 @@ def verify(
         difference, wrong = _compare(found, some, recompute, tolerance)
         largest, problems = max(largest, difference), problems + wrong
     return Verified(len(files), len(rows), largest, tuple(problems), damaged)
+
+
+def _damaged_shards(found: Store, damaged: Sequence[Path]) -> set[int]:
+    """Numbers of the shards of which a file is damaged: there is nothing to compare with."""
+    return {
+        number
+        for number in range(len(found.records.shards))
+        for name, spec in found.specs.items()
+        if fmt.shard_path(found.path / name, spec, number) in damaged
+    }
 
 
 def _array_info(found: Store, name: str) -> ArrayInfo:
