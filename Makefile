@@ -62,5 +62,5 @@ lint:
 unit:
 	$(PYTEST) -m "not pipeline and not sample and not slow"
 
-clean: ## remove features, runs and reports of this checkout; keep the environment, data and DVC's cache
+clean: ## remove features, runs, reports and unfinished work of this checkout; keep environment, data and DVC's cache
 	rm -rf .msavqa features/*/ runs reports/report.html reports/metrics.json reports/plots .pytest_cache .mypy_cache .ruff_cache

@@ -1,7 +1,7 @@
 """Seconds of a whole training epoch of each branch at the paper's sizes: heads alone, and last stages too.
 
     python -m benchmarks.epochs [--branch frame segment video pretrain] [--cut pooled last_stage]
-        [--videos 16] [--rounds 2] [--accumulate 1] [--precision bf16] [--device cpu]
+        [--videos 16] [--rounds 2] [--accumulate N] [--precision bf16] [--device cpu]
         [--preset presets/paper.yaml]
 
 Every branch of the preset with random weights over stores of random features in the shapes of its trunks,

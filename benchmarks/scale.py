@@ -80,8 +80,10 @@ def measure(project: Path, *, videos: int, device: str) -> dict[str, Any]:
     add(project, contents, videos)
     add_one, said = repro(project, Watch())
     computed = re.findall(
-        r"^many(?: (\w+))?: \d+ \w+, (\d+) (?:decoded|computed) now", said, flags=re.MULTILINE
+        r"^many(?: (\w+))?: \d+ \w+, (\d+) (?:tried|computed) now", said, flags=re.MULTILINE
     )
+    if {name or "frames" for name, _ in computed} != set(STORES):
+        raise AssertionError(f"not every store says how many rows it computed:\n{said}")
     changed = {store: _changed(before[store], shards(project, store)) for store in STORES}
     stage, peak = max(watch.peaks.items(), key=lambda item: item[1])
     return {
@@ -121,7 +123,8 @@ def prepare(project: Path, *, videos: int, device: str) -> list[bytes]:
     (project / "many.csv").write_text("video,prompt,mos,generator\n", encoding="utf-8")
     for number in range(videos):
         add(project, contents, number)
-    (project / ".gitignore").open("a", encoding="utf-8").write("/many/\n/many.csv\n")
+    with (project / ".gitignore").open("a", encoding="utf-8") as file:
+        file.write("/many/\n/many.csv\n")
     command(project, "git", "add", "--all")
     command(project, "git", "commit", "--quiet", "-m", "many tiny videos")
     return contents

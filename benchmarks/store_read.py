@@ -105,7 +105,7 @@ def prepare(folder: Path, rows: int) -> dict[str, Way]:
         for row in range(rows):
             dataset[row] = block[row % BLOCK]
             flat.write(block[row % BLOCK].data)
-    h5.flush()
+    h5.flush()  # left open: it is read from below, and closes with the process
     found = store.open(path)
     plain = np.asarray(np.memmap(folder / "flat.bin", dtype=np.float16, mode="r", shape=(rows, *SHAPE)))
     through_zarr: Any = zarr.open_array(str(path / SPEC.name), mode="r")

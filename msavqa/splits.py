@@ -1,7 +1,7 @@
 """Evaluation protocols: who is trained, validated and tested on in each repeat, and the folds of training.
 
 Published protocols part T2VQA-DB by video, so that every test prompt is also a training prompt (ten videos
-share one): a prompt's mean MOS, no pixel read, then scores SRCC 0.70. `prompt_disjoint` does not allow that.
+share one): a prompt's mean MOS, no pixel read, then scores SRCC 0.69. `prompt_disjoint` does not allow that.
 
 Rows without a MOS are always tested on, never learned from. Videos that could not be read get their role like
 the others and are then left out, so that one broken file does not reshuffle the rest.

@@ -11,7 +11,7 @@ from msavqa import params
 from msavqa.branches import segment
 from msavqa.learning import model
 from msavqa.learning.branch_parts import Shapes
-from msavqa.learning.model import WeightsError
+from msavqa.learning.model import BranchWeightsError
 from msavqa.learning.semantics import ClipShapes
 from tests import branch_settings
 from tests.feature_world import DIM, FEATURES, FRAMES, TIMES, WIDTH
@@ -158,7 +158,7 @@ def test_weights_with_a_missing_an_extra_and_a_misshapen_tensor_are_refused(tmp_
     path = tmp_path / "w.safetensors"
     model.save(state, path)
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    with pytest.raises(WeightsError) as caught:
+    with pytest.raises(BranchWeightsError) as caught:
         model.load(net, path)
     assert str(caught.value) == (
         f"Branch weights in {path}: got missing head.score.bias; extra surplus; "
@@ -171,14 +171,16 @@ def test_weights_with_a_missing_an_extra_and_a_misshapen_tensor_are_refused(tmp_
 
 def test_weights_that_are_not_there_or_no_weights_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
-    with pytest.raises(WeightsError) as caught:
+    with pytest.raises(BranchWeightsError) as caught:
         model.load(build("frame"), path)
     assert str(caught.value) == (
         f"Branch weights in {path}: got no such file, expected a safetensors file; "
         "run `dvc repro` to train the branch."
     )
     path.write_bytes(b"not weights at all")
-    with pytest.raises(WeightsError, match=r"expected a safetensors file; delete it and run `dvc repro`"):
+    with pytest.raises(
+        BranchWeightsError, match=r"expected a safetensors file; delete it and run `dvc repro`"
+    ):
         model.load(build("frame"), path)
 
 
@@ -242,5 +244,7 @@ def test_the_segment_branch_continues_from_pretraining_with_a_fresh_semantic_hal
 
 def test_continuing_from_other_settings_is_refused(tmp_path: Path) -> None:
     pretrained(tmp_path / "w.safetensors")
-    with pytest.raises(WeightsError, match=r"misshapen .*head\.technical\.weight \(16, 26\) for \(16, 14\)"):
+    with pytest.raises(
+        BranchWeightsError, match=r"misshapen .*head\.technical\.weight \(16, 26\) for \(16, 14\)"
+    ):
         model.continue_from(build("segment", motion="none"), tmp_path / "w.safetensors")

@@ -35,15 +35,16 @@ def test_an_empty_generator_is_unknown_and_not_a_group() -> None:
     assert controls.no_pixel(learned, asked, shrinkage=0.0) == pytest.approx([20.0, 20.0])
 
 
+@pytest.mark.parametrize("validation", [0.0, 0.1])
 @pytest.mark.parametrize(
     ("protocol", "expected", "tolerance"), [("random_9_1", 0.696, 0.02), ("prompt_disjoint", 0.518, 0.03)]
 )
 def test_no_pixel_reaches_its_known_figure_on_the_real_labels(
-    shared_data: Path, protocol: str, expected: float, tolerance: float
+    shared_data: Path, protocol: str, expected: float, tolerance: float, validation: float
 ) -> None:
     manifest = read_t2vqa_db(shared_data / "t2vqa-db")
     settings = SplitSettings(
-        protocol=protocol, seeds=list(range(10)), test_fraction=0.1, validation_fraction=0.0, folds=2
+        protocol=protocol, seeds=list(range(10)), test_fraction=0.1, validation_fraction=validation, folds=2
     )
     table = splits.split(manifest, settings)
     found = []

@@ -44,8 +44,10 @@ RUN_BY = {
     "test_the_sweep_runs_experiments_reuses_stores_and_leaves_everything_as_it_was",
     "msavqa submission": "test_cli::test_withheld_scores_are_packed_for_the_challenge",
     "msavqa ui": "test_ui::test_a_dropped_video_is_scored_and_two_prompts_are_compared",
-    "python -m benchmarks.epochs": "test_epochs::test_it_measures_both_cuts_of_a_branch",
-    "python -m benchmarks.faults": "test_faults::test_every_fault_has_its_share_of_the_videos_that_it_lowers",
+    "python -m benchmarks.epochs --accumulate 1 --cut pooled": "test_epochs::"
+    "test_it_measures_both_cuts_of_a_branch",
+    "python -m benchmarks.faults --videos 100": "test_faults::"
+    "test_every_fault_has_its_share_of_the_videos_that_it_lowers",
     "python -m benchmarks.score": "test_benchmark_score::test_it_measures_every_figure_of_a_bundle",
     "python -m tests.closure": "test_docs::test_the_closure_prints_what_is_missing",
     "msavqa features info": "test_commands_features::test_info_shows_a_table_or_json",

@@ -262,7 +262,7 @@ def _facts(opened: Opened) -> dict[str, Any]:
 
 
 def _prompts(work: Work) -> dict[str, str]:
-    """Every video of the splits with its prompt, in manifest order; another's where they are shuffled."""
+    """Every video of the splits with its prompt, in manifest order; dealt out anew where shuffled."""
     rows = work.manifest[work.manifest["video_id"].isin(set(work.splits["video_id"]))]
     prompts = rows["prompt"].to_numpy()
     if work.train.prompts == "shuffled":

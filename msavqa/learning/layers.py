@@ -77,7 +77,7 @@ class MutationAttention(nn.Module):
 
 
 class ScoreHead(nn.Module):
-    """Technical and semantic features to one score: a two-layer network whose first layer is split in two.
+    """Technical and semantic features to one score: two hidden layers, the first one split in two.
 
     Linear(concat(a, b)) = A a + B b: the split changes nothing of the sum, but lets a head that was trained
     on technical features alone (pre-training without prompts) be continued with semantic ones.
@@ -127,8 +127,9 @@ class ScoreHead(nn.Module):
 
 
 class Standardise(nn.Module):
-    """Features with mean 0 and standard deviation 1 by constants frozen from training rows.
+    """Features with mean 0 and standard deviation 1 by constants frozen from the rows first trained on.
 
+    Where a branch starts from pre-training, its technical constants stay those of the pre-training rows.
     Frozen networks give channels of very different sizes; the constants are buffers, saved with the weights.
     Values beyond `limit` standard deviations are cut, so that one odd video cannot run away.
     """

@@ -19,7 +19,7 @@ class BranchError(MsavqaError):
     """A branch that there is no code for."""
 
 
-class WeightsError(MsavqaError):
+class BranchWeightsError(MsavqaError):
     """A file of branch weights that is not of the branch it is loaded into."""
 
 
@@ -89,7 +89,7 @@ def save(weights: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
 
 
 def load(model: nn.Module, path: Path) -> None:
-    """Loads weights that `save` wrote; raises `WeightsError` naming missing, extra and misshapen tensors."""
+    """Loads weights that `save` wrote; else a `BranchWeightsError` names missing, extra, misshapen ones."""
     _load(model, _read(path), expected=model.state_dict(), where=path)
 
 
@@ -110,7 +110,7 @@ def continue_from(model: nn.Module, path: Path) -> None:
 
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise WeightsError(
+        raise BranchWeightsError(
             what="Branch weights",
             where=path,
             got="no such file",
@@ -120,7 +120,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except safetensors.SafetensorError as error:
-        raise WeightsError(
+        raise BranchWeightsError(
             what="Branch weights",
             where=path,
             got=str(error),
@@ -142,7 +142,7 @@ def _load(
     wrong = {"missing": missing, "extra": extra, "misshapen": shapes}
     found = [f"{what} {', '.join(names)}" for what, names in wrong.items() if names]
     if found:
-        raise WeightsError(
+        raise BranchWeightsError(
             what="Branch weights",
             where=where,
             got="; ".join(found),

@@ -17,7 +17,7 @@ class OptimiserSettings(Settings):
     rate: float = Field(gt=0)
     """Learning rate after warm-up."""
     weight_decay: float = Field(ge=0)
-    """Of weight matrices only; biases, norms, queries and other vectors are not decayed."""
+    """Of what has two axes or more (weights, SMA's queries); biases, norms, other vectors are not decayed."""
     backbone_rate: float = Field(ge=0)
     """Factor on `rate` for a backbone that is trained along (cut last_stage or pixels)."""
     batch: int = Field(ge=2)
