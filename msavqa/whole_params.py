@@ -89,6 +89,7 @@ def _problems(data: Mapping[str, Any]) -> Iterator[str]:
     yield from _branches(data)
     yield from _frames_not_stored(data)
     yield from _more_frames_than_decoded(data)
+    yield from _twice(data, "")
 
 
 def _fetched_for_nothing(entry: str, trunk: Any) -> Iterator[str]:
@@ -170,9 +171,7 @@ def _branches(data: Mapping[str, Any]) -> Iterator[str]:
         if not found:
             yield from _tokens_not_cached(kind.model_validate(block), where, _named(data, "trunks"))
     joined = _at(data.get("ensemble"), "branches")
-    for number, one in enumerate(joined if isinstance(joined, list) else []):
-        if one in joined[:number]:
-            yield f"ensemble.branches: got {one!r} twice, expected each once"
+    for one in joined if isinstance(joined, list) else []:
         if isinstance(one, str) and one not in BRANCHES:
             yield (
                 f"ensemble.branches: got {one!r}, expected some of {', '.join(BRANCHES)}"
@@ -201,6 +200,20 @@ def _frames_not_stored(data: Mapping[str, Any]) -> Iterator[str]:
             "training reads the frames"
             for name, block in _named(data, "trunks").items()
             if _at(block, "cut") == "pixels"
+        )
+
+
+def _twice(found: Any, where: str) -> Iterator[str]:
+    """Words that stand twice in a list: branches, tokens, measures, columns are each meant once."""
+    if isinstance(found, Mapping):
+        for key, value in found.items():
+            yield from _twice(value, f"{where}.{key}" if where else str(key))
+    elif isinstance(found, list):
+        words = [one for one in found if isinstance(one, str)]
+        yield from (
+            f"{where}: got {word!r} {words.count(word)} times, expected it once"
+            for word in dict.fromkeys(words)
+            if words.count(word) > 1
         )
 
 

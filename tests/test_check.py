@@ -212,7 +212,11 @@ WRONG: dict[str, tuple[Callable[[Data], None], list[str]]] = {
     ),
     "a branch twice in the ensemble": (
         put("ensemble.branches", ["frame", "video", "frame"]),
-        ["ensemble.branches: got 'frame' twice, expected each once"],
+        ["ensemble.branches: got 'frame' 2 times, expected it once"],
+    ),
+    "a token twice": (
+        put("branches.video.sma.tokens", ["cls", "change", "cls", "cls"]),
+        ["branches.video.sma.tokens: got 'cls' 3 times, expected it once"],
     ),
     "another branch's trunk": (
         put("branches.frame.trunk", "segment"),
