@@ -227,8 +227,8 @@ def test_a_bundle_that_is_unfit_shows_before_the_address(random_bundle: Path, tm
     done = msavqa("ui", "--port", 0, "--model", "model", cwd=tmp_path, code=2)
     assert (done.stdout, done.stderr) == (
         "",
-        "error: Frozen network in trunk 'frame': got resize 40, expected 32, as in training; export the "
-        "model again, or use the msavqa that exported it.\n",
+        "error: Frozen network in trunk 'frame': got resize 40, expected 32, as in training; run `dvc repro` "
+        "to train with this msavqa, or score with that of the training.\n",
     )
 
 
