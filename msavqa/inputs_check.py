@@ -1,7 +1,8 @@
 """What params.yaml points to: labels, videos, weights, networks, all mistakes at once, before all else.
 
 Asked of what no stage has read yet and no stage makes. Who pulled a colleague's features has neither the
-videos nor the weights and needs none: dvc.lock names the files that stages have read.
+videos nor the weights and needs none: dvc.lock names the files that stages have read, and the networks that
+they have made.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,8 @@ def problems(data: Mapping[str, Any]) -> list[str]:
 
 
 def _problems(data: Mapping[str, Any]) -> Iterator[str]:
-    read = _read_by_stages()
+    stages = _stages()
+    read = {dep["path"] for stage in stages.values() for dep in stage.get("deps", ())}
     for name, block in data["datasets"].items():
         if all(_made(path) or _name(path) in read for path in (block["labels"], block["root"])):
             continue
@@ -40,14 +42,17 @@ def _problems(data: Mapping[str, Any]) -> Iterator[str]:
                 f"trunks.{name}.weights: no such file {file!r}; put it there, or let an entry under `fetch` "
                 f"make it (fetch.{name} makes weights/{name}.safetensors, see presets/paper.yaml)"
             )
-    yield from _networks(data)
+    yield from _networks(data, stages)
 
 
-def _networks(data: Mapping[str, Any]) -> Iterator[str]:
-    """Every network is made once, without weights and without memory."""
+def _networks(data: Mapping[str, Any], stages: Mapping[str, Any]) -> Iterator[str]:
+    """Every network that no stage has made as it is now is made, without weights and without memory."""
     from msavqa.networks import backbones, clip_model
 
     for name, block in data["trunks"].items():
+        ran = stages.get(f"extract@{name}", {}).get("params", {}).get("params.yaml", {})
+        if ran.get(f"trunks.{name}") == block:
+            continue
         kind = block["kind"]
         try:
             if kind == "image":
@@ -61,14 +66,15 @@ def _networks(data: Mapping[str, Any]) -> Iterator[str]:
             yield f"trunks.{name}: {error}"
 
 
-def _read_by_stages() -> frozenset[str]:
-    """Paths of everything that a stage which ran depends on, as dvc.lock has them."""
+def _stages() -> dict[str, Any]:
+    """What ran, by stage, as dvc.lock has it: `deps`, `params`, `outs`."""
     if not LOCK.is_file():
-        return frozenset()
+        return {}
     try:
-        found = yaml.safe_load(LOCK.read_text(encoding="utf-8"))
-        return frozenset(dep["path"] for stage in found["stages"].values() for dep in stage.get("deps", ()))
-    except (yaml.YAMLError, TypeError, KeyError, AttributeError, UnicodeDecodeError):
+        # The C parser, where it is: the file has thousands of lines.
+        found = yaml.load(LOCK.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return {name: dict(stage) for name, stage in found["stages"].items()}
+    except (yaml.YAMLError, TypeError, ValueError, KeyError, AttributeError):
         raise MsavqaError(
             what="DVC's record",
             where=LOCK,

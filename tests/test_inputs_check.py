@@ -91,6 +91,17 @@ def test_networks_that_do_not_exist_are_named_before_anything_is_decoded(data: D
     )
 
 
+def test_a_network_that_a_stage_has_made_is_not_made_again(data: Data) -> None:
+    data["trunks"]["frame"]["model"] = "convnext_ato"
+    assert "trunks.frame" in refusal(data)
+    ran = {"cmd": "c", "params": {"params.yaml": {"trunks.frame": data["trunks"]["frame"]}}}
+    lock = {"schema": "2.0", "stages": {"extract@frame": ran}}
+    Path("dvc.lock").write_text(yaml.safe_dump(lock), encoding="utf-8")
+    passes(data)
+    data["trunks"]["frame"]["crop"] = 64
+    assert "trunks.frame" in refusal(data)
+
+
 @pytest.mark.parametrize("text", ["", "stages: 3\n", "<<<<<<< HEAD\na: 1\n", "- a\n"])
 def test_a_lock_that_dvc_did_not_write_is_a_sentence(data: Data, text: str) -> None:
     Path("dvc.lock").write_text(text, encoding="utf-8")
