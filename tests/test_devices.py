@@ -14,6 +14,7 @@ from msavqa.learning import folds, model
 from msavqa.scoring.trained_branch import Branch
 from tests import branch_settings, clips, feature_world, networks
 from tests.pretended_gpu import GPU, later, pretended
+from tests.test_fit import work
 
 NAMES = ("frame", "segment", "video")
 
@@ -61,21 +62,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> feature_world.World:
 def test_a_branch_learns_on_the_gpu_alone(
     world: feature_world.World, monkeypatch: pytest.MonkeyPatch, name: str, adapters: str
 ) -> None:
-    settings = branch_settings.branch(name, pss__adapters=adapters)
-    opened = folds.open_work(
-        folds.Work(
-            branch=name,
-            settings=settings,
-            train=branch_settings.train(resident="ram"),
-            manifest=world.manifest,
-            splits=world.splits,
-            features=world.features,
-            weights=world.weights,
-            start=None,
-            checkpoints=None,
-            live=None,
-        )
-    )
+    todo = work(world, name, train={"resident": "ram"}, pss__adapters=adapters)
+    settings, opened = todo.settings, folds.open_work(todo)
     net = opened.model().train()
     some = np.arange(6)
     with pretended(monkeypatch):

@@ -1,12 +1,16 @@
 """A bundle is made of a run and of the settings that the run was made with, or not at all."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from msavqa import params
-from msavqa.scoring import export
+from msavqa.scoring import bundle, export
+from msavqa.scoring.bundle import BundleError
 from msavqa.scoring.export import ExportError
+from msavqa.scoring.perception import PerceptionError
+from msavqa.scoring.score import Scorer
 
 
 @pytest.mark.pipeline
@@ -64,4 +68,35 @@ def test_a_block_that_is_gone_is_named(
     assert str(refused.value) == (
         f"Settings in params.yaml: got no {block}.{entry}, expected the block that the run was made with; "
         "put it back and run again."
+    )
+
+
+@pytest.mark.pipeline
+def test_a_place_that_cannot_be_written_to_is_a_sentence(
+    tiny_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny_world)
+    (tmp_path / "file").touch()
+    with pytest.raises(BundleError) as refused:
+        export.export(Path(), "sample", params.read(), repeat=0, out=tmp_path / "file" / "made")
+    assert str(refused.value) == (
+        f"Folder of a new bundle in {tmp_path / 'file' / 'made'}: got Not a directory, expected a place that "
+        "can be written to; choose another --out."
+    )
+
+
+def test_of_measures_by_other_code_only_what_differs_is_named(random_bundle: Path) -> None:
+    found = bundle.load(random_bundle)
+    made = dict(found.fingerprints["statistics"])
+    name = "msavqa/extraction/motion_statistics.py"
+    made["source_sha256"] = {**made["source_sha256"], name: "0" * 64}
+    fingerprints = {**found.fingerprints, "statistics": made}
+    changed = dataclasses.replace(found, fingerprints=fingerprints)
+    with Scorer(changed) as other, pytest.raises(PerceptionError) as refused:
+        other.ready()
+    now = found.fingerprints["statistics"]["source_sha256"][name]
+    assert str(refused.value) == (
+        f"Frozen network in trunk 'statistics': got source_sha256 {str({name: now})[:77]}..., expected "
+        f"{str({name: '0' * 64})[:77]}..., as in training; run `dvc repro` to train with this msavqa, "
+        "or score with that of the training."
     )

@@ -41,6 +41,15 @@ def changed(results: Results, **columns: object) -> Results:
     return Results(**{**results.__dict__, "tested": results.tested.assign(**columns)})
 
 
+def test_a_report_written_again_leaves_dvcs_cached_copy_alone(content: page.Content, tmp_path: Path) -> None:
+    (tmp_path / "cached").write_text("the run before", encoding="utf-8")
+    for name in ("report.html", "metrics.json"):
+        (tmp_path / "reports").mkdir(exist_ok=True)
+        (tmp_path / "reports" / name).hardlink_to(tmp_path / "cached")
+    build.write(content, tmp_path / "reports")
+    assert (tmp_path / "cached").read_text(encoding="utf-8") == "the run before"
+
+
 def test_twelve_generators_have_twelve_colours_and_a_legend(results: Results) -> None:
     names = [f"g{number:02d}" for number in range(12)]
     drawn = figures.scatter(changed(results, generator=np.resize(names, len(results.tested))))

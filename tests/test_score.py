@@ -222,6 +222,8 @@ def test_a_frozen_video_is_named_however_it_was_encoded(scorer: Scorer, tmp_path
 def test_names_with_spaces_and_dashes_are_names(scorer: Scorer, video: Path, tmp_path: Path) -> None:
     for name in ("-x.mp4", "--prompt.mp4", "a  b '\".mp4", "雪.mp4", "100%.mp4"):
         assert scorer.score(Path(shutil.copy(video, tmp_path / name)), PROMPT).score > 0
+    broken = scorer.score(Path(shutil.copy(video, tmp_path / "two\nlines.mp4")), PROMPT).line()
+    assert broken.startswith(f"{tmp_path}/two\\nlines.mp4: ")
 
 
 def test_what_is_no_video_is_one_sentence(scorer: Scorer, tmp_path: Path) -> None:

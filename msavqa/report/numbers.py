@@ -9,7 +9,7 @@ rows. `dvc metrics` knows numbers only: what cannot be computed is left out.
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,24 +85,16 @@ def flat_metrics(results: Results, settings: BootstrapSettings) -> dict[str, int
 
 def interval(results: Results, column: str, *, statistic: Statistic, settings: BootstrapSettings) -> Interval:
     """Mean over repeats of a statistic of one column of `tested`, with its bootstrap interval."""
-    tested = results.tested[results.tested[column].notna()].reset_index(drop=True)
-    score, mos = tested[column].to_numpy(dtype=np.float64), tested["mos"].to_numpy(dtype=np.float64)
-    repeat, groups = tested["repeat"].to_numpy(), results.groups[results.tested[column].notna()].to_numpy()
-
-    def mean_over_repeats(*, score: ArrayLike, mos: ArrayLike) -> float:
-        # `bootstrap` hands over what it drew: here row numbers stand where scores would.
-        return _mean_over_repeats(np.asarray(score, dtype=np.int64), statistic)
-
-    def _mean_over_repeats(rows: NDArray[np.int64], function: Statistic) -> float:
-        parts = [rows[repeat[rows] == one] for one in np.unique(repeat)]
-        return float(np.mean([function(score=score[part], mos=mos[part]) for part in parts if len(part) > 1]))
-
-    if len(tested) < 2:
-        return Interval(value=math.nan, low=math.nan, high=math.nan)
-    return metrics.bootstrap(
-        score=np.arange(len(tested)), mos=mos, statistic=mean_over_repeats, groups=groups,
-        resamples=settings.resamples, seed=settings.seed,
-    )  # fmt: skip
+    known = results.tested[column].notna()
+    rows = results.tested[known]
+    score, mos = rows[column].to_numpy(dtype=np.float64), rows["mos"].to_numpy(dtype=np.float64)
+    return _over_repeats(
+        rows,
+        groups=results.groups[known],
+        each=lambda part: statistic(score=score[part], mos=mos[part]),
+        mean=lambda values: float(np.mean(values)),
+        settings=settings,
+    )
 
 
 def deviation(results: Results, column: str, statistic: Statistic) -> float:
@@ -121,29 +113,18 @@ def within_generator(results: Results, column: str) -> float:
 def within_generator_interval(results: Results, settings: BootstrapSettings) -> Interval:
     """The ensemble's `within_generator` with its bootstrap interval."""
     named = _named(results, "raw")
-    rows = results.tested[named].reset_index(drop=True)
-    repeat, raw, truth = (rows[name].to_numpy() for name in ("repeat", "raw", "mos"))
+    rows = results.tested[named]
+    score, mos = rows["raw"].to_numpy(), rows["mos"].to_numpy()
     generator = rows["generator"].to_numpy(dtype=str)
-
-    def drawn(*, score: ArrayLike, mos: ArrayLike) -> float:
-        # `bootstrap` hands over what it drew: here row numbers stand where scores would.
-        places = np.asarray(score, dtype=np.int64)
-        parts = [places[repeat[places] == one] for one in np.unique(repeat)]
-        found = [
-            metrics.within_groups(
-                score=raw[part], mos=truth[part], groups=generator[part], statistic=metrics.srcc
-            )
-            for part in parts
-            if len(part) > 1
-        ]
-        return _known_mean(found)
-
-    if rows.empty:
-        return Interval(value=math.nan, low=math.nan, high=math.nan)
-    return metrics.bootstrap(
-        score=np.arange(len(rows)), mos=rows["mos"], statistic=drawn, groups=results.groups[named],
-        resamples=settings.resamples, seed=settings.seed,
-    )  # fmt: skip
+    return _over_repeats(
+        rows,
+        groups=results.groups[named],
+        each=lambda part: metrics.within_groups(
+            score=score[part], mos=mos[part], groups=generator[part], statistic=metrics.srcc
+        ),
+        mean=_known_mean,
+        settings=settings,
+    )
 
 
 def noise_ceiling(results: Results) -> Ceiling | None:
@@ -221,6 +202,31 @@ def _mapped(results: Results) -> Results:
             fitted = metrics.fit_logistic4(score=rows["raw"], mos=rows["mos"])
             tested.loc[rows.index, "mapped"] = metrics.logistic4(rows["raw"], fitted)
     return dataclasses.replace(results, tested=tested)
+
+
+def _over_repeats(
+    rows: pd.DataFrame,
+    *,
+    groups: ArrayLike,
+    each: Callable[[NDArray[np.int64]], float],
+    mean: Callable[[list[float]], float],
+    settings: BootstrapSettings,
+) -> Interval:
+    """The `mean` over repeats of what `each` says of a repeat's rows (by number), with its interval."""
+    repeat = rows["repeat"].to_numpy()
+
+    def drawn(*, score: ArrayLike, mos: ArrayLike) -> float:
+        # `bootstrap` hands over what it drew: here row numbers stand where scores would.
+        places = np.asarray(score, dtype=np.int64)
+        parts = [places[repeat[places] == one] for one in np.unique(repeat)]
+        return mean([each(part) for part in parts if len(part) > 1])
+
+    if len(rows) < 2:
+        return Interval(value=math.nan, low=math.nan, high=math.nan)
+    return metrics.bootstrap(
+        score=np.arange(len(rows)), mos=rows["mos"], statistic=drawn, groups=groups,
+        resamples=settings.resamples, seed=settings.seed,
+    )  # fmt: skip
 
 
 def _known_mean(values: list[float]) -> float:

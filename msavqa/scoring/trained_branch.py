@@ -36,7 +36,8 @@ class Branch:
 def load(found: Bundle, name: str, *, device: torch.device) -> Branch:
     """A branch of a bundle with its trained weights, on a device.
 
-    Raises `BundleError` or `WeightsError` where its settings or weights are not this code's.
+    Raises `BundleError`, `BranchWeightsError` or `WeightsError` where its settings or files are not this
+    code's.
     """
     facts, module = found.branches[name], model.branch(name)
     settings = bundle.parsed(module.BranchSettings, facts["settings"], where=f"branch {name!r}")
