@@ -4,12 +4,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Packages are compiled when they are first imported: most of their modules never are.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 # Tests run in this many processes, a file in one of them; a thread each, that sleeps when it waits for others.
-TEST_PROCESSES ?= 2
+# One more than the cores that were measured: many a test waits for a process or a clock.
+TEST_PROCESSES ?= 3
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro ablation table2 exp-show paper-smoke test check lint unit clean
+.PHONY: help install repro ablation table2 exp-show paper-smoke test check lint pytest unit clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
@@ -20,11 +23,11 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 	  { echo "$(PYTHON) has no venv of its own: install it first (Debian: apt-get install python3-venv)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(PIP_INSTALL) --editable .
 	touch $@
 
 $(BIN)/.installed-dev: $(BIN)/.installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(PIP_INSTALL) --editable '.[dev]'
 	touch $@
 
 install: $(BIN)/.installed ## make .venv and install msavqa with the versions that were tested
@@ -46,9 +49,8 @@ paper-smoke: $(BIN)/.installed-dev ## the paper at full size with random weights
 exp-show: $(BIN)/.installed ## the experiments: swept parameters, SRCC and PLCC with intervals, seconds of training; 120 columns
 	@python -m pipeline.experiments
 
-test: $(BIN)/.installed-dev repro ## the fast gate, then every test, on the sample world's own results
-	$(MAKE) --no-print-directory lint
-	$(PYTEST)
+test: $(BIN)/.installed-dev repro ## the fast gate beside every test, on the sample world's own results
+	$(MAKE) --no-print-directory --jobs 2 lint pytest
 
 check: $(BIN)/.installed-dev ## the fast gate: ruff, mypy, import contracts, unit tests
 	$(MAKE) --no-print-directory lint unit
@@ -58,6 +60,9 @@ lint:
 	ruff format --check .
 	mypy
 	lint-imports
+
+pytest:
+	$(PYTEST)
 
 unit:
 	$(PYTEST) -m "not pipeline and not sample and not slow"

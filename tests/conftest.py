@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 LONGEST = (
-    "test_pipeline.py", "test_score_sample.py", "test_fit.py", "test_cli.py", "test_sharing.py",
-    "test_score.py", "test_score_csv.py",
+    "test_pipeline.py", "test_score_sample.py", "test_fit.py", "test_cli.py", "test_own_data.py",
+    "test_sharing.py", "test_ablation.py", "test_score.py", "test_score_csv.py",
 )  # fmt: skip
 """Files that take longest, in the order in which they begin, so that two processes end at the same time. The
 tiny world is made by whoever needs it first: what also needs it begins later."""
@@ -34,17 +34,23 @@ def root() -> Path:
     return ROOT
 
 
+def real_data() -> Path | None:
+    """The folder of real label files and videos beside the checkout; MSAVQA_SHARED_DATA names another place,
+    which must be there."""
+    found = Path(os.environ.get("MSAVQA_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if found.is_dir():
+        return found
+    if "MSAVQA_SHARED_DATA" in os.environ:
+        pytest.fail(f"no real data at {found}")
+    return None
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real label files and videos beside the checkout; the test skips where they are absent.
-
-    MSAVQA_SHARED_DATA names another place, which must be there.
-    """
-    found = Path(os.environ.get("MSAVQA_SHARED_DATA", ROOT.parent / "shared" / "data"))
-    if not found.is_dir():
-        if "MSAVQA_SHARED_DATA" in os.environ:
-            pytest.fail(f"no real data at {found}")
-        pytest.skip(f"no real data at {found}")
+    """`real_data`; the test skips where there is none."""
+    found = real_data()
+    if found is None:
+        pytest.skip("no real data beside the checkout")
     return found
 
 

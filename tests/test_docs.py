@@ -18,7 +18,7 @@ from tests.conftest import ROOT, skip_or_fail
 
 PIPELINE = "test_pipeline::test_an_experiment_sets_a_knob_and_reuses_every_store"
 QUEUE = "test_pipeline::test_a_queued_sweep_reuses_every_store_shows_its_progress_and_fits_a_terminal"
-OWN = "test_docs::test_own_data_goes_from_a_csv_to_a_report_by_the_readmes_commands"
+OWN = "test_own_data::test_own_data_goes_from_a_csv_to_a_report_by_the_readmes_commands"
 MAKE = "test_docs::test_make_runs_what_the_readme_shows_on_a_finished_project"
 HELP = "test_docs::test_make_help_lists_every_target_that_the_documents_name"
 FOLDER = "test_sharing::test_a_colleague_pulls_and_no_stage_runs_then_a_new_head_retrains_from_the_features"
@@ -252,36 +252,3 @@ def test_make_runs_what_the_readme_shows_on_a_finished_project(tiny_world: Path,
     assert "report: reports/report.html" in said
     assert "prompt_disjoint" in tiny.run("make", "table2", cwd=repo)
     assert "SRCC" in tiny.run("make", "exp-show", cwd=repo)
-
-
-@pytest.mark.pipeline
-def test_own_data_goes_from_a_csv_to_a_report_by_the_readmes_commands(
-    tiny_world: Path, tmp_path: Path
-) -> None:
-    repo = Path(shutil.copytree(tiny_world, tmp_path / "msavqa", symlinks=True))
-    page = documents.section(documents.read("README.md"), "Your own data in five minutes")
-    (columns,) = [block[0] for block in documents.blocks(page) if block[0].startswith("video,")]
-    sample = pd.read_csv(repo / "data/sample/videos/t2v.csv")
-    shutil.copytree(repo / "data/sample/videos/t2v", repo / "videos")
-    sample.assign(mos=1 + sample["mos"] / 25)[columns.split(",")].to_csv(repo / "videos.csv", index=False)
-    copy, check, repro, track, *_, compare = [
-        one for one in documents.commands(page.split("###")[0]) if not one.startswith(("dvc exp", "make"))
-    ]
-    tiny.run("bash", "-c", copy, cwd=repo)
-    smaller = {**tiny.TINY_PARAMS, "split.seeds": [0], "decode.box": 96}
-    tiny.edit(repo / "params.yaml", smaller)
-    said = tiny.run("bash", "-c", check, cwd=repo)
-    count = len(sample)
-    assert said.startswith(f"mine: {count} videos, 12 prompts, 0 generators, {count} with a MOS, ")
-    ran = tiny.stages_run(tiny.run("bash", "-c", repro, cwd=repo))
-    assert {"decode@mine", "train@frame", "export"} <= set(ran)
-    assert "pretrain" not in ran
-    tiny.run("bash", "-c", track, cwd=repo)
-    assert tiny.repro(repo) == []
-    assert "srcc" in tiny.run("bash", "-c", compare, cwd=repo).lower()
-    tiny.run("dvc", "exp", "run", "--queue", "--set-param", "branches.frame.head.width=16", cwd=repo)
-    tiny.run("dvc", "queue", "start", "--jobs", "1", cwd=repo)
-    name = tiny.run("dvc", "queue", "status", cwd=repo).split("\n")[1].split()[1]
-    ran = tiny.stages_run(tiny.run("dvc", "queue", "logs", "--follow", name, cwd=repo))
-    assert [one for one in ran if one != "check"] == ["train@frame", "ensemble", "report", "export"]
-    tiny.wait_for_queue(repo)

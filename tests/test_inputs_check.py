@@ -91,6 +91,17 @@ def test_networks_that_do_not_exist_are_named_before_anything_is_decoded(data: D
     )
 
 
+def test_make_leaves_networks_to_the_first_stage_unless_something_else_is_wrong(data: Data) -> None:
+    data["trunks"]["frame"]["model"] = "convnext_ato"
+    assert "trunks.frame" in refusal(data)
+    check.main(["--only"])
+    data["datasets"]["mine"]["labels"] = "nowhere.csv"
+    Path("params.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    with pytest.raises(ProblemsError) as refused:
+        check.main(["--only"])
+    assert [problem.split(":")[0] for problem in refused.value.problems] == ["datasets.mine", "trunks.frame"]
+
+
 def test_a_network_that_a_stage_has_made_is_not_made_again(data: Data) -> None:
     data["trunks"]["frame"]["model"] = "convnext_ato"
     assert "trunks.frame" in refusal(data)

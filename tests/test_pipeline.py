@@ -176,28 +176,6 @@ def test_make_names_every_wrong_key_that_dvc_would_stumble_over(repo: Path) -> N
         )
 
 
-def test_real_videos_with_real_ratings_go_through_by_the_csv_preset(repo: Path, shared_data: Path) -> None:
-    shutil.copy(shared_data / "fetv" / "videos.csv", repo)
-    shutil.copy(repo / "presets/csv.yaml", repo / "params.yaml")
-    columns = {"video": "video", "prompt": "prompt", "mos": "mos", "generator": "generator"}
-    tiny.edit(
-        repo / "params.yaml",
-        {
-            **tiny.TINY_PARAMS,
-            "datasets.mine.root": str(shared_data / "fetv"),
-            "datasets.mine.columns": columns,
-            "split.seeds": [0],
-            "decode.box": 96,
-        },
-    )
-    tiny.repro(repo)
-    metrics = json.loads((repo / "reports/metrics.json").read_text(encoding="utf-8"))
-    assert metrics["videos"] == 100
-    assert metrics["videos_quarantined"] == 0
-    assert metrics["srcc_ci95_low"] <= metrics["srcc"] <= metrics["srcc_ci95_high"]
-    assert -1 <= metrics["within_generator_srcc"] <= 1
-
-
 def test_a_video_scores_from_the_command_line_of_a_fresh_run(tiny_world: Path) -> None:
     video = next((tiny_world / "data/sample/videos/t2v").rglob("*.mp4"))
     output = tiny.run("msavqa", "score", str(video), "--prompt", "a red ball", "--json", cwd=tiny_world)

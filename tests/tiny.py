@@ -49,7 +49,7 @@ def run(*command: str, cwd: Path, ok: bool = True, **environment: str) -> str:
     """Runs one command with this Python's own scripts first on PATH; returns stdout and stderr together."""
     variables = {key: value for key, value in os.environ.items() if key not in OUTER}
     variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
-    variables |= {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", **environment}
+    variables |= {"OMP_NUM_THREADS": "1", **environment}
     done = subprocess.run(
         command,
         cwd=cwd,

@@ -1,0 +1,71 @@
+"""Own videos, real ones with real ratings where they lie beside the checkout, by the README's commands."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests import documents, tiny
+from tests.conftest import real_data
+
+pytestmark = pytest.mark.pipeline
+
+
+def own_videos(repo: Path, columns: list[str]) -> pd.DataFrame:
+    """Writes videos/ and videos.csv with these columns, of real rated videos where they are; returns them."""
+    real = real_data()
+    if real is None:
+        source = repo / "data/sample/videos/t2v"
+        rows = pd.read_csv(f"{source}.csv")
+        rows["mos"] = 1 + rows["mos"] / 25
+    else:
+        source = real / "fetv/videos"
+        rows = pd.read_csv(real / "fetv/videos.csv")
+        rows["video"] = rows["video"].str.removeprefix("videos/")
+    shutil.copytree(source, repo / "videos")
+    rows[columns].to_csv(repo / "videos.csv", index=False)
+    return rows
+
+
+def test_own_data_goes_from_a_csv_to_a_report_by_the_readmes_commands(
+    tiny_world: Path, tmp_path: Path
+) -> None:
+    repo = Path(shutil.copytree(tiny_world, tmp_path / "msavqa", symlinks=True))
+    page = documents.section(documents.read("README.md"), "Your own data in five minutes")
+    (columns,) = [block[0] for block in documents.blocks(page) if block[0].startswith("video,")]
+    rows = own_videos(repo, [*columns.split(","), "generator"])
+    copy, check, repro, track, *_, compare = [
+        one for one in documents.commands(page.split("###")[0]) if not one.startswith(("dvc exp", "make"))
+    ]
+    tiny.run("bash", "-c", copy, cwd=repo)
+    smaller = {**tiny.TINY_PARAMS, "split.seeds": [0], "decode.box": 96}
+    named = {name: name for name in (*columns.split(","), "generator")}
+    tiny.edit(repo / "params.yaml", {**smaller, "datasets.mine.columns": named})
+    said = tiny.run("bash", "-c", check, cwd=repo)
+    prompts, makers = rows["prompt"].nunique(), rows["generator"].nunique()
+    assert said.startswith(
+        f"mine: {len(rows)} videos, {prompts} prompts, {makers} generators, {len(rows)} with a MOS, "
+    )
+    ran = tiny.stages_run(tiny.run("bash", "-c", repro, cwd=repo))
+    assert {"decode@mine", "train@frame", "export"} <= set(ran)
+    assert "pretrain" not in ran
+    check_the_metrics_of(rows, json.loads((repo / "reports/metrics.json").read_text(encoding="utf-8")))
+    tiny.run("bash", "-c", track, cwd=repo)
+    assert tiny.repro(repo) == []
+    assert "srcc" in tiny.run("bash", "-c", compare, cwd=repo).lower()
+    tiny.run("dvc", "exp", "run", "--queue", "--set-param", "branches.frame.head.width=16", cwd=repo)
+    tiny.run("dvc", "queue", "start", "--jobs", "1", cwd=repo)
+    name = tiny.run("dvc", "queue", "status", cwd=repo).split("\n")[1].split()[1]
+    ran = tiny.stages_run(tiny.run("dvc", "queue", "logs", "--follow", name, cwd=repo))
+    assert [one for one in ran if one != "check"] == ["train@frame", "ensemble", "report", "export"]
+    tiny.wait_for_queue(repo)
+
+
+def check_the_metrics_of(rows: pd.DataFrame, metrics: dict[str, float]) -> None:
+    """Every video decodes; SRCC has its interval, and stands beside that within generators."""
+    assert (metrics["videos"], metrics["videos_quarantined"]) == (len(rows), 0)
+    assert metrics["srcc_ci95_low"] <= metrics["srcc"] <= metrics["srcc_ci95_high"]
+    if rows["generator"].value_counts().min() >= 20:  # FETV's four systems; the tiny world has two each
+        assert -1 <= metrics["within_generator_srcc"] <= 1
