@@ -7,8 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Packages are compiled when they are first imported: most of their modules never are.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 # Tests run in this many processes, a file in one of them; a thread each, that sleeps when it waits for others.
-# One more than the cores that were measured: many a test waits for a process or a clock.
-TEST_PROCESSES ?= 3
+TEST_PROCESSES ?= 2
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
