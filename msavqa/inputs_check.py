@@ -19,18 +19,18 @@ MADE = Path("data/sample")
 """What lies below is made by the stages of its own dvc.yaml."""
 
 
-def file_problems(data: Mapping[str, Any]) -> list[str]:
-    """One sentence for each mistake in the labels, videos and weights that a right params file points to."""
-    return list(_files(data))
+def problems(data: Mapping[str, Any], *, leave_networks: bool = False) -> list[str]:
+    """One sentence for each mistake in what a params file, right in itself, points to.
+
+    `leave_networks`: where nothing else is wrong, no network is built; that takes seconds.
+    """
+    stages = _stages()
+    found = list(_files(data, stages))
+    return found if leave_networks and not found else [*found, *_networks(data, stages)]
 
 
-def network_problems(data: Mapping[str, Any]) -> list[str]:
-    """One for each network that cannot be made; all are built, without weights and without memory."""
-    return list(_networks(data))
-
-
-def _files(data: Mapping[str, Any]) -> Iterator[str]:
-    read = {dep["path"] for stage in _stages().values() for dep in stage.get("deps", ())}
+def _files(data: Mapping[str, Any], stages: Mapping[str, Any]) -> Iterator[str]:
+    read = {dep["path"] for stage in stages.values() for dep in stage.get("deps", ())}
     for name, block in data["datasets"].items():
         if all(_made(path) or _name(path) in read for path in (block["labels"], block["root"])):
             continue
@@ -48,14 +48,14 @@ def _files(data: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def _networks(data: Mapping[str, Any]) -> Iterator[str]:
+def _networks(data: Mapping[str, Any], stages: Mapping[str, Any]) -> Iterator[str]:
+    """Every network that no stage has made as it is now is made, without weights and without memory."""
     from msavqa.networks import backbones, clip_model
 
-    stages = _stages()
     for name, block in data["trunks"].items():
         ran = stages.get(f"extract@{name}", {}).get("params", {}).get("params.yaml", {})
         if ran.get(f"trunks.{name}") == block:
-            continue  # a stage has made it as it is now
+            continue
         kind = block["kind"]
         try:
             if kind == "image":

@@ -17,18 +17,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     The file that it writes is always the same.
 
     `make` asks with --only before DVC starts: DVC itself needs some of the keys to read dvc.yaml, and names
-    one that is missing, and no other mistake. Networks alone are then left to the stage.
+    one that is missing, and no other mistake. The stage follows at once: networks, slow to ask of, are its.
     """
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", action="store_true", help="check all but networks, and write nothing")
+    parser.add_argument("--only", action="store_true", help="write nothing, leave networks to the stage")
     only = parser.parse_args(argv).only
     data = params.read()
     if found := problems(data):
         raise ProblemsError(where=params.PARAMS_FILE, problems=found, next_step="mend them and run again")
-    found = inputs_check.file_problems(data)
-    if found or not only:  # else DVC's first stage asks in a moment: building the networks takes seconds
-        found += inputs_check.network_problems(data)
-    if found:
+    if found := inputs_check.problems(data, leave_networks=only):
         raise ProblemsError(
             where="what params.yaml points to",
             problems=found,

@@ -13,8 +13,9 @@ from tests.conftest import real_data
 pytestmark = pytest.mark.pipeline
 
 
-def own_videos(repo: Path, columns: list[str]) -> pd.DataFrame:
-    """Writes videos/ and videos.csv with these columns, of real rated videos where they are; returns them."""
+def own_videos(repo: Path, columns: list[str], *, videos: Path) -> pd.DataFrame:
+    """Makes the folder `videos`, of FETV's rated ones or else the sample world's, and videos.csv in the
+    repository with these columns; returns its rows."""
     real = real_data()
     if real is None:
         source = repo / "data/sample/videos/t2v"
@@ -24,7 +25,7 @@ def own_videos(repo: Path, columns: list[str]) -> pd.DataFrame:
         source = real / "fetv/videos"
         rows = pd.read_csv(real / "fetv/videos.csv")
         rows["video"] = rows["video"].str.removeprefix("videos/")
-    shutil.copytree(source, repo / "videos")
+    shutil.copytree(source, videos)
     rows[columns].to_csv(repo / "videos.csv", index=False)
     return rows
 
@@ -35,7 +36,7 @@ def test_own_data_goes_from_a_csv_to_a_report_by_the_readmes_commands(
     repo = Path(shutil.copytree(tiny_world, tmp_path / "msavqa", symlinks=True))
     page = documents.section(documents.read("README.md"), "Your own data in five minutes")
     (columns,) = [block[0] for block in documents.blocks(page) if block[0].startswith("video,")]
-    rows = own_videos(repo, [*columns.split(","), "generator"])
+    rows = own_videos(repo, [*columns.split(","), "generator"], videos=repo / "videos")
     copy, check, repro, track, *_, compare = [
         one for one in documents.commands(page.split("###")[0]) if not one.startswith(("dvc exp", "make"))
     ]
@@ -69,3 +70,15 @@ def check_the_metrics_of(rows: pd.DataFrame, metrics: dict[str, float]) -> None:
     assert metrics["srcc_ci95_low"] <= metrics["srcc"] <= metrics["srcc_ci95_high"]
     if rows["generator"].value_counts().min() >= 20:  # FETV's four systems; the tiny world has two each
         assert -1 <= metrics["within_generator_srcc"] <= 1
+
+
+def test_videos_outside_of_the_repository_are_read_where_they_lie(tiny_world: Path, tmp_path: Path) -> None:
+    repo = Path(shutil.copytree(tiny_world, tmp_path / "msavqa", symlinks=True))
+    folder = tmp_path / "archive" / "videos"
+    rows = own_videos(repo, ["video", "prompt", "mos"], videos=folder)
+    shutil.copy(repo / "presets/csv.yaml", repo / "params.yaml")
+    tiny.edit(repo / "params.yaml", {"datasets.mine.root": str(folder), "decode.box": 96})
+    assert tiny.repro(repo, "decode@mine") == ["check", "index@mine", "decode@mine"]
+    known = pd.read_parquet(repo / "features/mine/frames.zarr/rows.parquet")
+    assert list(known["status"]) == ["ok"] * len(rows)
+    assert tiny.repro(repo, "decode@mine") == []

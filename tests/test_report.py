@@ -154,6 +154,17 @@ def test_each_generator_has_a_scatter_of_its_own_where_there_are_two(
     assert figures.generators(changed(results, generator="one")) == ""
 
 
+def test_a_report_of_a_csv_without_generators_says_that_none_was_given(made: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(made, tmp_path / "copy")
+    path = copy / "data" / synthetic.DATASET / "manifest.parquet"
+    tables.write_manifest(tables.read_manifest(path).assign(generator=""), path)
+    content = build.build(copy, synthetic.DATASET, synthetic.PARAMS)
+    assert "within_generator_srcc" not in content.metrics
+    assert list(content.generators["generator"]) == ["(not given)"]
+    assert content.figures["generators"] == ""
+    assert "<small>Within a generator, SRCC</small><b>–</b>" in page.render(content)
+
+
 def test_a_branchs_place_is_the_share_of_the_others_below(results: Results, content: page.Content) -> None:
     strip = content.strips["best"][0]
     first = results.tested[results.tested["repeat"] == results.repeats[0]].set_index("video_id")["frame"]
