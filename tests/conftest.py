@@ -1,9 +1,11 @@
 """Fixtures that many tests share: where the real data is, and a quiet machine."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from filelock import FileLock
 from hypothesis import settings
 
@@ -26,6 +28,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Brings the longest files to the front; the others stay as they are."""
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+THREADS = torch.get_num_threads()
+
+
+@pytest.fixture(autouse=True)
+def torch_threads() -> Iterator[None]:
+    """Every test has the threads that torch began with, whatever stage ran before it in this process.
+
+    The last bit of a sum depends on them.
+    """
+    torch.set_num_threads(THREADS)
+    yield
+    torch.set_num_threads(THREADS)
 
 
 @pytest.fixture(scope="session")
