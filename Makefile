@@ -4,7 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# Packages are compiled when they are first imported: most of their modules never are.
+# Packages are compiled when they are first imported: most of their modules never are. What is compiled must
+# be kept, also where the surroundings (container images, mostly) ask Python to write nothing: the stages and
+# their workers are a hundred processes, and each would compile its thousand modules again.
+unexport PYTHONDONTWRITEBYTECODE
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 # Tests run in this many processes, a file in one of them; a thread each, that sleeps when it waits for others.
 TEST_PROCESSES ?= 2
