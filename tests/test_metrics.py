@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from msavqa.evaluation import metrics
@@ -27,6 +29,11 @@ def test_correlations_equal_scipys_with_ties(pair: tuple[np.ndarray, np.ndarray]
     assert metrics.krcc(score=score, mos=mos) == pytest.approx(
         stats.kendalltau(score, mos).statistic, abs=1e-12
     )
+
+
+@given(st.lists(st.sampled_from([-np.inf, -2.5, 0.0, 1e-300, 1.0, 7.0]) | st.floats(allow_nan=False)))
+def test_ranks_are_scipys(values: list[float]) -> None:
+    assert metrics.ranks(np.array(values)).tolist() == stats.rankdata(values).tolist()
 
 
 def test_kendalls_tau_equals_a_count_of_all_pairs(pair: tuple[np.ndarray, np.ndarray]) -> None:
