@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from msavqa.learning import layers
-from msavqa.learning.layers import Adapter, AdapterWidth, MutationAttention, ScoreHead, Standardise
+from msavqa.learning.layers import Adapter, AdapterWidth, Dropout, MutationAttention, ScoreHead, Standardise
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:
@@ -128,6 +128,26 @@ def test_fused_features_hold_text_product_and_the_cosine_that_the_product_sums_t
     cosine = nn.functional.cosine_similarity(text[:, None], frames, dim=-1)
     torch.testing.assert_close(found[..., 12:18].sum(-1) / 6, cosine)
     torch.testing.assert_close(found[..., 18], cosine * root)
+
+
+def test_dropout_drops_its_share_scales_the_rest_and_passes_the_same_share_of_the_gradient() -> None:
+    layer, x = Dropout(0.3), torch.ones(400, 500, requires_grad=True)
+    torch.manual_seed(0)
+    found = layer(x)
+    kept = found != 0
+    torch.testing.assert_close(found[kept], torch.full_like(found[kept], 1 / 0.7))
+    assert abs(float(kept.float().mean()) - 0.7) < 5 * (0.3 * 0.7 / x.numel()) ** 0.5
+    torch.autograd.backward(found.sum())
+    assert x.grad is not None
+    assert torch.equal(x.grad, found.detach())
+    torch.manual_seed(0)
+    assert torch.equal(layer(x), found)
+
+
+def test_dropout_drops_nothing_at_zero_and_nothing_where_nothing_is_learned() -> None:
+    x = numbers(3, 4)
+    assert torch.equal(Dropout(0.0)(x), x)
+    assert torch.equal(Dropout(0.9).eval()(x), x)
 
 
 def test_splitting_the_heads_first_layer_changes_nothing_of_a_concatenation() -> None:
