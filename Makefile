@@ -4,10 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# Packages are compiled when they are first imported: most of their modules never are. What is compiled must
-# be kept, also where the surroundings (container images, mostly) ask Python to write nothing: the stages and
-# their workers are a hundred processes, and each would compile its thousand modules again.
+# Packages are compiled when they are first imported, the stages' once installed: most modules never are. What
+# is compiled must be kept, also where the surroundings (container images, mostly) ask Python to write nothing:
+# the stages and their workers are a hundred processes, and each would compile its thousand modules again.
 unexport PYTHONDONTWRITEBYTECODE
+IMPORTED := data.sample.backbones, data.sample.clip, dvc.cli.parser, dvc.repo.reproduce, pipeline.controls, \
+  pipeline.report, pipeline.train, ruamel.yaml, scmrepo.git
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 # Tests run in this many processes, a file in one of them; a thread each, that sleeps when it waits for others.
 TEST_PROCESSES ?= 2
@@ -26,6 +28,7 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
 	$(PIP_INSTALL) --editable .
+	@$(BIN)/python -c 'import $(IMPORTED)'
 	touch $@
 
 $(BIN)/.installed-dev: $(BIN)/.installed
