@@ -28,7 +28,7 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
 	$(PIP_INSTALL) --editable .
-	@$(BIN)/python -c 'import $(IMPORTED)'
+	$(BIN)/python -c 'import $(IMPORTED)'
 	touch $@
 
 $(BIN)/.installed-dev: $(BIN)/.installed

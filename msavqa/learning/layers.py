@@ -79,7 +79,7 @@ class MutationAttention(nn.Module):
 class Dropout(nn.Dropout):
     """torch's dropout, its mask drawn from uniform numbers on a CPU.
 
-    torch's own mask takes four times as long there, a fifth of a branch's whole training (LOG.md).
+    torch's own mask takes two to four times as long there, and took a fifth of a branch's training (LOG.md).
     """
 
     def forward(self, input: Tensor) -> Tensor:
