@@ -1,6 +1,7 @@
 """What extraction costs beside the network itself: CPU seconds of both stages over bare decode and forward.
 
     python -m benchmarks.extract [--videos 24] [--size 512] [--frames 16] [--rounds 3] [--device cpu]
+        [--workers 2] [--threads 1]
 
 The videos are those of `benchmarks.decode`; the network is ConvNeXt-tiny at 320 pixels with random weights.
 `decode_s` is decoding them one by one in this process, `forward_s` preparing their frames (resize, crop) and
@@ -25,6 +26,7 @@ import pandas as pd
 import torch
 
 from benchmarks.decode import make
+from msavqa import devices
 from msavqa.extraction import extract
 from msavqa.extraction.feature_rows import ExtractSettings
 from msavqa.extraction.network import Video
@@ -48,8 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2, help="processes that decode")
+    parser.add_argument("--threads", type=int, default=1, help="that prepare frames for the network")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     given = parser.parse_args(argv)
+    devices.chosen(given.device, setting="--device")
     with tempfile.TemporaryDirectory(prefix="extract-") as folder:
         found = measure(Path(folder), given)
     about = {"videos": given.videos, "device": given.device, "threads": torch.get_num_threads()}
@@ -107,10 +112,12 @@ def pipeline(
 ) -> None:
     """What the stages decode and extract do, from videos to a finished store, nothing kept from earlier."""
     how = DecodeSettings(
-        frames=given.frames, box=given.size, store=kept, workers=2, timeout_seconds=60.0,
+        frames=given.frames, box=given.size, store=kept, workers=given.workers, timeout_seconds=60.0,
         max_quarantined_fraction=0.0,
     )  # fmt: skip
-    extraction = ExtractSettings(batch_frames=BATCH_FRAMES, ahead_videos=4, threads=1, device=given.device)
+    extraction = ExtractSettings(
+        batch_frames=BATCH_FRAMES, ahead_videos=4 * given.threads, threads=given.threads, device=given.device
+    )
     with tempfile.TemporaryDirectory(dir=root) as folder:
         path, staging = Path(folder), Path(folder) / "staging"
         decode_all(

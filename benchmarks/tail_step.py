@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from msavqa import devices
 from msavqa.learning import tail
 from msavqa.learning.layers import Adapter
 from msavqa.networks import clip_model, weights
@@ -40,8 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--part", type=int, default=128)
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     given = parser.parse_args(argv)
+    devices.chosen(given.device, setting="--device")
     rows = given.videos * given.frames
     found = measure(rows, rounds=given.rounds, part=given.part, device=given.device)
     about = {"model": MODEL, "rows": rows, "device": given.device, "threads": torch.get_num_threads()}

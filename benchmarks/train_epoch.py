@@ -25,6 +25,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from msavqa import devices
 from msavqa.learning import model, optimise, tail
 from msavqa.learning.branch_parts import Shapes
 from msavqa.learning.semantics import Batch, ClipShapes
@@ -85,8 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     for name, value in (("videos", 8100), ("cached", 256), ("online", 16), ("batch", 64), ("rounds", 3)):
         parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     given = parser.parse_args(argv)
+    devices.chosen(given.device, setting="--device")
     with tempfile.TemporaryDirectory(prefix="train_epoch-") as folder:
         print(json.dumps(measure(Path(folder), given)))
     return 0

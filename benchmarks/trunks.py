@@ -4,13 +4,14 @@
                                [--device cpu]
 
 The trunks of the preset with random weights, one view of one video of `--frames` frames of `--size` pixels at
-a time: resize, crop, forward, and the way back to the host. Seconds are medians of `--rounds` in turns; more
-views cost that many times as much. `*_cpu_s` are CPU seconds of all threads: beside other work on the machine
-they hold, wall-clock seconds do not. The text tower's are of a prompt of 12 to 20 tokens, `--prompts` of them
-at once; no sum has them, for T2VQA-DB has 1,000 prompts for its 10,000 videos. `stage_s` is
-a training step (forward, backward) of the last stage over one video's cached input in float32, where the
-trunk's cut is `last_stage`. `deviation` is the largest difference of the bfloat16 features, relative to the
-root mean square of the float32 ones. `decode_s` is decoding such a video (H.264, `benchmarks.decode`),
+a time: resize, crop, forward, and the way back to the host; `prepare_s` is resize and crop alone, which the
+stage does ahead in `extract.threads` threads, on the CPU wherever the network runs. Seconds are medians of
+`--rounds` in turns; more views cost that many times as much. `*_cpu_s` are CPU seconds of all threads: beside
+other work on the machine they hold, wall-clock seconds do not. The text tower's are of a prompt of 12 to 20
+tokens, `--prompts` of them at once; no sum has them, for T2VQA-DB has 1,000 prompts for its 10,000 videos.
+`stage_s` is a training step (forward, backward) of the last stage over one video's cached input in float32,
+where the trunk's cut is `last_stage`. `deviation` is the largest difference of the bfloat16 features,
+relative to the root mean square of float32 ones. `decode_s` is decoding such a video (`benchmarks.decode`),
 `video_*_s` one video through decoding and all networks.
 """
 
@@ -29,6 +30,7 @@ import torch
 import yaml
 
 from benchmarks.decode import make
+from msavqa import devices
 from msavqa.extraction import feature_rows
 from msavqa.extraction.network import Video
 from msavqa.learning import trainable
@@ -48,8 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--prompts", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     given = parser.parse_args(argv)
+    devices.chosen(given.device, setting="--device")
     data = yaml.safe_load(given.preset.read_text(encoding="utf-8"))
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="trunks-") as folder:
@@ -99,7 +102,12 @@ def measure(block: dict[str, Any], seen: Sequence[Any], given: argparse.Namespac
     def forward(name: str) -> None:
         features[name] = networks[name](seen)
 
+    def prepare() -> None:
+        for one in seen:
+            networks["fp32"].prepare(one)
+
     ways: dict[str, Callable[[], None]] = {name: partial(forward, name) for name in networks}
+    ways["prepare"] = prepare
     forward("fp32")
     if "stage" in features["fp32"]:
         ways["stage"] = last_stage(module, settings, features["fp32"]["stage"], device=given.device)

@@ -41,8 +41,10 @@ def resume(
     """Fills model, optimiser and average in place; epochs done and their history, (0, []) without a file."""
     if path is None or not path.is_file():
         return 0, []
-    state = torch.load(path, weights_only=True, map_location=next(model.parameters()).device)
+    # On the CPU, where Adam counts its steps: on a GPU each step would wait for every count.
+    state = torch.load(path, weights_only=True, map_location="cpu")
     model.load_state_dict(state["model"])
     learner.load_state_dict(state["optimiser"])
-    average.update(state["average"])
+    for name, tensor in state["average"].items():
+        average[name].copy_(tensor)
     return int(state["epoch"]), list(state["history"])
