@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pydantic import Field
-from sklearn.ensemble import ExtraTreesRegressor
 
 from msavqa.params import Settings
 
@@ -94,6 +93,8 @@ def clipsim(*, text: npt.NDArray[np.floating], frames: npt.NDArray[np.floating])
 
 def trees(learned: Floats, mos: Floats, asked: Floats, *, settings: ControlSettings) -> Floats:
     """Scores (video,) of `asked` (video, feature) by extra-trees of `learned` (video, feature) and mos."""
+    from sklearn.ensemble import ExtraTreesRegressor  # slow to import: who reads settings needs it not
+
     forest = ExtraTreesRegressor(
         n_estimators=settings.trees,
         min_samples_leaf=settings.min_leaf,

@@ -15,9 +15,9 @@ import pandas as pd
 from pydantic import Field
 from scipy import optimize
 from scipy.special import expit
-from scipy.stats import rankdata
 
 from msavqa.errors import MsavqaError
+from msavqa.evaluation.metrics import ranks
 from msavqa.params import Settings
 
 Floats = npt.NDArray[np.float64]
@@ -173,11 +173,11 @@ def _search(parts: Floats, mos: Floats, seed: int) -> Floats:
         return np.ones(1)
 
     # (SRCC + PLCC) / 2 of `metrics`, with all that depends on mos alone computed once.
-    unit_mos, unit_rank = _unit(mos), _unit(rankdata(mos))
+    unit_mos, unit_rank = _unit(mos), _unit(ranks(mos))
 
     def loss(raw: Floats) -> float:
         score = parts @ (raw / raw.sum())
-        return -float(_unit(score) @ unit_mos + _unit(rankdata(score)) @ unit_rank) / 2
+        return -float(_unit(score) @ unit_mos + _unit(ranks(score)) @ unit_rank) / 2
 
     found = optimize.differential_evolution(
         loss, bounds=[(1e-6, 1.0)] * count, seed=seed, popsize=12, maxiter=40, tol=1e-6, polish=False

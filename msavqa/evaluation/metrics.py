@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
+from scipy import optimize
 from scipy.special import expit
 
 from msavqa.errors import MsavqaError
@@ -67,6 +67,8 @@ def plcc(*, score: ArrayLike, mos: ArrayLike) -> float:
 
 def krcc(*, score: ArrayLike, mos: ArrayLike) -> float:
     """Kendall's tau-b, in -1..1; NaN where either side is constant."""
+    from scipy import stats  # slow to import: training, which tells SRCC and PLCC, needs it not
+
     score_, mos_ = _pair(score, mos)
     return float(stats.kendalltau(score_, mos_).statistic)
 
