@@ -34,14 +34,20 @@ THREADS = torch.get_num_threads()
 
 
 @pytest.fixture(autouse=True)
-def torch_threads() -> Iterator[None]:
-    """Every test has the threads that torch began with, whatever stage ran before it in this process.
+def torch_as_it_began() -> Iterator[None]:
+    """Every test has the threads and the order of sums that torch began with, whatever stage ran before it.
 
     The last bit of a sum depends on them.
     """
-    torch.set_num_threads(THREADS)
+    _as_it_began()
     yield
+    _as_it_began()
+
+
+def _as_it_began() -> None:
     torch.set_num_threads(THREADS)
+    torch.use_deterministic_algorithms(False)
+    torch.utils.deterministic.fill_uninitialized_memory = True
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from torch.nn import functional
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from data.sample import backbone_start, mp4, streams
-from msavqa import memory, outs, params
+from msavqa import memory, outs, params, sums
 from msavqa.params import Settings
 from msavqa.progress import track
 
@@ -164,6 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     seed = int(data["seed"])
     memory.keep_freed()
     torch.set_num_threads(settings.threads)
+    sums.in_order()
     torch.manual_seed(int(streams.generator(seed, "backbone").integers(2**31)))
     levels, causes = practice(HERE / "videos", threads=settings.threads)
     is_video = settings.model == "SwinTransformer3d"

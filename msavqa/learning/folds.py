@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from msavqa import memory, tables
+from msavqa import memory, sums, tables
 from msavqa.learning import (
     asked_features,
     checkpoint_file,
@@ -132,6 +132,7 @@ def open_work(work: Work) -> Opened:
     wanted = model.branch(work.branch).inputs(work.settings)
     prompts = _prompts(work)
     device = fit.device_of(work.train)
+    sums.in_order(device.type)
     found = inputs.open_inputs(
         wanted,
         features=work.features,
