@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msavqa import params
-from msavqa.report import build
 from pipeline import stage
 
 REPORTS = Path("reports")
@@ -22,6 +21,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if given == ["--show"]:
         show(json.loads((REPORTS / "metrics.json").read_text(encoding="utf-8")))
         return
+    from msavqa.report import build  # slow to import: who only shows the table needs it not
+
     (dataset,) = stage.coordinates(given, "dataset", description=__doc__)
     content = build.build(Path(), dataset, params.read())
     build.write(content, REPORTS)
