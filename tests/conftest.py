@@ -46,7 +46,7 @@ def torch_as_it_began() -> Iterator[None]:
 
 def _as_it_began() -> None:
     torch.set_num_threads(THREADS)
-    torch.use_deterministic_algorithms(False)
+    torch.set_deterministic_debug_mode("default")
     torch.utils.deterministic.fill_uninitialized_memory = True
 
 

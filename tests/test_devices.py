@@ -33,7 +33,9 @@ def test_auto_takes_a_gpu_that_torch_sees(
     monkeypatch: pytest.MonkeyPatch, name: Any, seen: bool, expected: str
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: seen)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     assert devices.chosen(name, setting="`train.device`") == torch.device(expected)
+    assert torch.backends.cudnn.allow_tf32 == (expected == "cpu")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a real GPU computes: what the CPU does, the same twice, and nothing else after a kill.
+"""What a real GPU computes: what a CPU does within bounds, twice the same bits, also after a kill.
 
 These tests skip where torch sees no GPU; `tests/test_devices.py` holds everywhere that nothing leaves one.
 """
@@ -22,7 +22,7 @@ from tests.test_fit import NAMES, Killed, final, same, work
 
 KINDS = ("clip_image", "clip_text", "convnext", "swin", "video")
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.1}
-"""Of a feature's largest difference, relative to the root mean square of all."""
+"""Largest difference that is allowed, relative to the root mean square of all features."""
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +69,7 @@ def test_a_branch_learns_on_a_gpu_what_it_learns_on_a_cpu(world: World, name: st
     cpu = final(work(world, name, **changes))
     cuda = final(work(world, name, train={"device": "cuda"}, **changes))
     np.testing.assert_allclose(cuda.scores["score"], cpu.scores["score"], atol=0.02)
-    # Where as many scores lie above as below, rounding alone moves the bias of the mean absolute error.
+    # Where as many scores lie above their MOS as below, the gradient of the head's bias is rounding alone.
     losses = [[record["loss"] for record in one.history] for one in (cpu, cuda)]
     np.testing.assert_allclose(losses[1], losses[0], atol=1e-3)
 
