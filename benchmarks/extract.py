@@ -6,10 +6,11 @@
 The videos are those of `benchmarks.decode`; the network is ConvNeXt-tiny at 320 pixels with random weights.
 `decode_s` is decoding them one by one in this process, `forward_s` preparing their frames (resize, crop) and
 passing them through the network, nothing read or stored. `pipeline_s` is what the stages decode and extract
-do: worker processes, transport, frames.zarr, prefetch, features. `overhead` = pipeline_s / (decode_s +
-forward_s). With `decode.store: none` the extraction decodes a second time: `overhead_none` = pipeline_none_s
-/ (2 decode_s + forward_s). CPU seconds count this process and its children; figures are medians of
-`--rounds` runs in turns, after one of two videos that warms up. On a GPU `*_wall_s` says what a user waits.
+do: `--workers` processes that decode, transport, frames.zarr, `--threads` that prepare ahead, features.
+`overhead` = pipeline_s / (decode_s + forward_s). With `decode.store: none` the extraction decodes a second
+time: `overhead_none` = pipeline_none_s / (2 decode_s + forward_s). CPU seconds count this process and its
+children; figures are medians of `--rounds` runs in turns, after one of two videos that warms up. On a GPU
+`*_wall_s` says what a user waits.
 """
 
 import argparse
@@ -54,10 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1, help="that prepare frames for the network")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     given = parser.parse_args(argv)
-    devices.chosen(given.device, setting="--device")
+    given.device = devices.chosen(given.device, setting="--device").type
     with tempfile.TemporaryDirectory(prefix="extract-") as folder:
         found = measure(Path(folder), given)
-    about = {"videos": given.videos, "device": given.device, "threads": torch.get_num_threads()}
+    about = {"videos": given.videos, "device": given.device, "torch_threads": torch.get_num_threads()}
+    about |= {"workers": given.workers, "threads": given.threads}
     print(json.dumps({name: round(value, 3) for name, value in found.items()} | about))
     return 0
 

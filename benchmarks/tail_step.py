@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--part", type=int, default=128)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     given = parser.parse_args(argv)
-    devices.chosen(given.device, setting="--device")
+    given.device = devices.chosen(given.device, setting="--device").type
     rows = given.videos * given.frames
     found = measure(rows, rounds=given.rounds, part=given.part, device=given.device)
     about = {"model": MODEL, "rows": rows, "device": given.device, "threads": torch.get_num_threads()}

@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     given = parser.parse_args(argv)
-    devices.chosen(given.device, setting="--device")
+    given.device = devices.chosen(given.device, setting="--device").type
     with tempfile.TemporaryDirectory(prefix="train_epoch-") as folder:
         print(json.dumps(measure(Path(folder), given)))
     return 0

@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     given = parser.parse_args(argv)
-    devices.chosen(given.device, setting="--device")
+    given.device = devices.chosen(given.device, setting="--device").type
     data = yaml.safe_load(given.preset.read_text(encoding="utf-8"))
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="trunks-") as folder:

@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,6 +71,11 @@ def test_training_is_repeatable_to_the_bit_and_another_seed_differs(world: World
     assert not same(first, final(work(world, name, train={"seed": 1})))
 
 
+def test_who_trains_adds_up_in_one_order(world: World) -> None:
+    folds.open_work(work(world))
+    assert torch.are_deterministic_algorithms_enabled()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_branch_learns_what_the_made_up_world_holds(tmp_path: Path, name: str) -> None:
     world = feature_world.make(tmp_path, videos=200)
@@ -124,6 +130,20 @@ class Killed(Exception):
     pass
 
 
+def killed_after_two_epochs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Training dies once, when it has saved its second epoch; the list gets every epoch that is saved."""
+    save, saved = checkpoint_file.save, list[int]()
+
+    def save_and_die(path: Path, epoch: int, *rest: Any) -> None:
+        save(path, epoch, *rest)
+        saved.append(epoch)
+        if saved == [1, 2]:
+            raise Killed
+
+    monkeypatch.setattr(checkpoint_file, "save", save_and_die)
+    return saved
+
+
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_a_killed_run_continues_to_the_same_weights_to_the_bit(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ema: float
@@ -132,15 +152,7 @@ def test_a_killed_run_continues_to_the_same_weights_to_the_bit(
     whole = final(todo)
     live, tmp_path = tmp_path / "live", tmp_path / "checkpoints"
     todo = dataclasses.replace(todo, checkpoints=tmp_path, live=live)
-    save, saved = checkpoint_file.save, []
-
-    def save_and_die(path: Path, epoch: int, *rest: object) -> None:
-        save(path, epoch, *rest)
-        saved.append(epoch)
-        if epoch == 2 and len(saved) == 2:
-            raise Killed
-
-    monkeypatch.setattr(checkpoint_file, "save", save_and_die)
+    saved = killed_after_two_epochs(monkeypatch)
     with pytest.raises(Killed):
         final(todo)
     assert len(list(tmp_path.glob("*.pt"))) == 1

@@ -13,12 +13,11 @@ import torch
 
 from msavqa import devices
 from msavqa.extraction import feature_rows
-from msavqa.learning import checkpoint_file
 from msavqa.scoring.score import load
 from tests import clips, feature_world, media, networks
 from tests.conftest import skip_or_fail
 from tests.feature_world import World
-from tests.test_fit import NAMES, Killed, final, same, work
+from tests.test_fit import NAMES, Killed, final, killed_after_two_epochs, same, work
 
 KINDS = ("clip_image", "clip_text", "convnext", "swin", "video")
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.1}
@@ -93,15 +92,7 @@ def test_a_run_killed_on_a_gpu_continues_to_the_same_weights_to_the_bit(
     todo = work(world, train={"epochs": 4, "ema": ema, "device": "cuda"})
     whole = final(todo)
     todo = dataclasses.replace(todo, checkpoints=tmp_path)
-    save, saved = checkpoint_file.save, []
-
-    def save_and_die(path: Path, epoch: int, *rest: Any) -> None:
-        save(path, epoch, *rest)
-        saved.append(epoch)
-        if saved == [1, 2]:
-            raise Killed
-
-    monkeypatch.setattr(checkpoint_file, "save", save_and_die)
+    saved = killed_after_two_epochs(monkeypatch)
     with pytest.raises(Killed):
         final(todo)
     assert same(final(todo), whole)

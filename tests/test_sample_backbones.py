@@ -50,6 +50,7 @@ def test_training_is_repeatable_and_saves_what_loads_strictly_without_a_head(
         torch.manual_seed(0)
         network = backbones.build(settings)
         head = backbones.train(network, videos, targets, settings, seed=1)
+        assert torch.are_deterministic_algorithms_enabled()
         assert head.weight.shape == (3, network.num_features)
         states.append({key: value.clone() for key, value in network.state_dict().items()})
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])

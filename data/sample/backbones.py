@@ -108,6 +108,7 @@ def train(
     network: nn.Module, videos: Tensor, targets: Tensor, settings: BackboneSettings, *, seed: int
 ) -> nn.Module:
     """Regression of standardised strengths (video, cause); returns the linear head that was used."""
+    sums.in_order()
     is_video = settings.model == "SwinTransformer3d"
     width = int(network.num_features)  # type: ignore[arg-type]
     head = nn.Linear(width, targets.shape[1])
@@ -164,7 +165,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     seed = int(data["seed"])
     memory.keep_freed()
     torch.set_num_threads(settings.threads)
-    sums.in_order()
     torch.manual_seed(int(streams.generator(seed, "backbone").integers(2**31)))
     levels, causes = practice(HERE / "videos", threads=settings.threads)
     is_video = settings.model == "SwinTransformer3d"
