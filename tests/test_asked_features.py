@@ -13,7 +13,7 @@ from msavqa.storage import store_format
 from msavqa.storage.store import StoreError
 from tests import feature_world
 from tests.conftest import ROOT
-from tests.test_fit import work
+from tests.training import work
 
 
 def settings(preset: str, folder: Path) -> dict[str, Any]:

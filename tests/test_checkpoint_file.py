@@ -10,7 +10,7 @@ from msavqa.learning import folds
 from msavqa.learning.folds import Job
 from msavqa.storage import sources
 from tests import feature_world
-from tests.test_fit import work
+from tests.training import work
 
 
 def test_a_checkpoint_of_other_code_or_another_torch_is_not_continued_from(

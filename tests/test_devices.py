@@ -14,7 +14,7 @@ from msavqa.learning import folds, model
 from msavqa.scoring.trained_branch import Branch
 from tests import branch_settings, clips, feature_world, networks
 from tests.pretended_gpu import GPU, later, pretended
-from tests.test_fit import work
+from tests.training import work
 
 NAMES = ("frame", "segment", "video")
 

@@ -3,7 +3,6 @@
 import dataclasses
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,55 +12,17 @@ from torch import nn
 
 from msavqa import tables
 from msavqa.evaluation import metrics
-from msavqa.learning import checkpoint_file, fit, folds, model, optimise, side_by_side
+from msavqa.learning import fit, folds, model, side_by_side
 from msavqa.learning.fit import FitError
-from msavqa.learning.folds import FINAL, Job, Outcome, Work
-from msavqa.learning.ranks import Ranks
 from msavqa.storage import store
 from tests import branch_settings, feature_world
 from tests.feature_world import World
-
-ALONE = Ranks(rank=0, count=1)
-NAMES = ("frame", "segment", "video")
+from tests.training import ALONE, NAMES, Killed, close, final, killed_after_two_epochs, same, work
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return feature_world.make(tmp_path_factory.mktemp("world"))
-
-
-def work(
-    world: World, name: str = "frame", *, train: dict[str, object] | None = None, **changes: object
-) -> Work:
-    return Work(
-        branch=name,
-        settings=branch_settings.branch(name, **changes),
-        train=branch_settings.train(**(train or {})),
-        manifest=world.manifest,
-        splits=world.splits,
-        features=world.features,
-        weights=world.weights,
-        start=None,
-        checkpoints=None,
-        live=None,
-    )
-
-
-def final(todo: Work) -> Outcome:
-    return folds.run_job(folds.open_work(todo), Job(repeat=0, fold=FINAL), ranks=ALONE)
-
-
-def same(first: Outcome, second: Outcome) -> bool:
-    assert set(first.weights) == set(second.weights)
-    equal = all(np.array_equal(first.weights[name], second.weights[name]) for name in first.weights)
-    return equal and first.scores.equals(second.scores) and first.history == second.history
-
-
-def close(first: Outcome, second: Outcome) -> None:
-    """The same scores but for rounding; a weight whose gradient is rounding alone may drift under Adam."""
-    np.testing.assert_allclose(second.scores["score"], first.scores["score"], atol=0.02)
-    losses = [[record["loss"] for record in one.history] for one in (first, second)]
-    np.testing.assert_allclose(losses[1], losses[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -124,24 +85,6 @@ def test_every_row_is_scored_once_by_a_model_that_did_not_learn_from_it(world: W
         folds.open_work(dataclasses.replace(todo, manifest=changed)), fold0.job, ranks=ALONE
     )
     assert again.scores.equals(fold0.scores)
-
-
-class Killed(Exception):
-    pass
-
-
-def killed_after_two_epochs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Training dies once, when it has saved its second epoch; the list gets every epoch that is saved."""
-    save, saved = checkpoint_file.save, list[int]()
-
-    def save_and_die(path: Path, epoch: int, *rest: Any) -> None:
-        save(path, epoch, *rest)
-        saved.append(epoch)
-        if saved == [1, 2]:
-            raise Killed
-
-    monkeypatch.setattr(checkpoint_file, "save", save_and_die)
-    return saved
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
@@ -245,26 +188,6 @@ def test_a_loss_that_is_no_number_stops_with_the_video_and_what_to_do(world: Wor
         "expected a finite number; lower the branch's optimiser.rate, or look at the weights and labels of "
         "those rows."
     )
-
-
-def test_the_rate_rises_then_falls_along_a_cosine_to_zero() -> None:
-    rates = [optimise.cosine_with_warmup(step, steps=100, warmup=10) for step in range(100)]
-    assert rates[:3] == pytest.approx([1 / 11, 2 / 11, 3 / 11])
-    assert rates[10] == pytest.approx(1.0)
-    assert max(rates) <= 1.0
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert rates[55] == pytest.approx(0.5)
-    assert rates[-1] < 0.001
-
-
-def test_biases_and_vectors_are_not_decayed_and_a_backbone_learns_at_its_own_rate() -> None:
-    net = nn.ModuleDict({"backbone": nn.Linear(3, 3), "head": nn.Linear(3, 1)})
-    settings = branch_settings.branch("frame").optimiser
-    groups = optimise.optimiser(net, settings).param_groups
-    found = {(g["lr"], g["weight_decay"]): sum(p.numel() for p in g["params"]) for g in groups}
-    low = settings.rate * settings.backbone_rate
-    expected = {(low, 0.02): 9, (low, 0.0): 3, (settings.rate, 0.02): 3, (settings.rate, 0.0): 1}
-    assert found == expected
 
 
 class Float(nn.Module):

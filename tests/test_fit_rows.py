@@ -11,7 +11,7 @@ from msavqa.learning.fit import FitError
 from msavqa.learning.folds import FINAL, Job
 from tests import feature_world
 from tests.feature_world import World
-from tests.test_fit import final, work
+from tests.training import final, work
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from msavqa.scoring.score import load
 from tests import clips, feature_world, media, networks
 from tests.conftest import skip_or_fail
 from tests.feature_world import World
-from tests.test_fit import NAMES, Killed, final, killed_after_two_epochs, same, work
+from tests.training import NAMES, Killed, final, killed_after_two_epochs, same, work
 
 KINDS = ("clip_image", "clip_text", "convnext", "swin", "video")
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.1}

@@ -13,7 +13,7 @@ from msavqa.evaluation import metrics
 from msavqa.learning import folds, other_prompts
 from tests import feature_world
 from tests.feature_world import World
-from tests.test_fit import final, work
+from tests.training import final, work
 
 TEXT = {"text_tokens", "text_length"}
 

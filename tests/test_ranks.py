@@ -14,7 +14,7 @@ from msavqa.learning.folds import FINAL, Job, Outcome, Work
 from msavqa.learning.ranks import Ranks
 from tests import feature_world, test_trainable
 from tests.feature_world import World
-from tests.test_fit import NAMES, close, final, work
+from tests.training import NAMES, close, final, work
 
 
 @pytest.fixture(scope="module")

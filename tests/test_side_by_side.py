@@ -8,7 +8,7 @@ import pytest
 from msavqa.launch import WorkerDiedError
 from msavqa.learning import folds, side_by_side
 from tests import feature_world
-from tests.test_fit import ALONE, same, work
+from tests.training import ALONE, same, work
 
 
 @pytest.mark.slow

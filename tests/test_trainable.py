@@ -19,7 +19,7 @@ from msavqa.learning.ranks import Ranks
 from msavqa.networks.weights import WeightsError
 from msavqa.trunks import image, video
 from tests import branch_settings, feature_world
-from tests.test_fit import Killed, close, same
+from tests.training import Killed, close, same
 
 CUTS = ("pooled", "last_stage", "pixels")
 CONVNEXT = {
