@@ -70,14 +70,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--videos", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(argv)
-    splits = tables.read_splits(DATA / "splits.parquet")
-    tested = splits.loc[(splits["repeat"] == 0) & (splits["role"] == "test"), "video_id"]
     rows = tables.read_manifest(DATA / "manifest.parquet").set_index("video_id")
-    chosen = rows.loc[tested.sample(given.videos, random_state=given.seed)]
+    chosen = rows.loc[tested().sample(given.videos, random_state=given.seed)]
     with score.load(given.model) as scorer:
         found = scores(scorer, chosen)
     print(json.dumps({"videos": bands(found["own"]), **shares(found)}))
     return 0
+
+
+def tested() -> pd.Series:
+    """video_id of the test rows of the first split."""
+    splits = tables.read_splits(DATA / "splits.parquet")
+    return splits.loc[(splits["repeat"] == 0) & (splits["role"] == "test"), "video_id"]
 
 
 def scores(scorer: Scorer, rows: pd.DataFrame) -> dict[str, NDArray[np.float64]]:

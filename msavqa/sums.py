@@ -10,7 +10,7 @@ def in_order(device: str = "cpu") -> None:
     Swin and Video Swin), and the sum is rounded in the order in which they come: now and then a training
     ended in other weights.
     """
-    # `use_deterministic_algorithms` sets the same, and imports torch's compiler, which nothing here needs.
+    # `use_deterministic_algorithms` sets the same and imports torch's compiler: a second, where others train.
     torch.set_deterministic_debug_mode("error" if device == "cpu" else "default")
     # Nothing here reads what it has not written; filling every new tensor would take its time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

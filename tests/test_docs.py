@@ -48,6 +48,8 @@ RUN_BY = {
     "test_it_measures_both_cuts_of_a_branch",
     "python -m benchmarks.faults --videos 100": "test_faults::"
     "test_every_fault_has_its_share_of_the_videos_that_it_lowers",
+    "python -m benchmarks.true_faults --videos 300": "test_true_faults::"
+    "test_what_truly_lowers_quality_lowers_the_score_of_nearly_every_video",
     "python -m benchmarks.score": "test_benchmark_score::test_it_measures_every_figure_of_a_bundle",
     "python -m tests.closure": "test_docs::test_the_closure_prints_what_is_missing",
     "msavqa features info": "test_commands_features::test_info_shows_a_table_or_json",

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from scipy.ndimage import gaussian_filter
 
-from data.sample import film, generators, grammar
+from data.sample import grammar
 from msavqa import tables
 from msavqa.errors import MsavqaError
 from msavqa.scoring.score import Asked, Scorer, load
@@ -134,28 +133,18 @@ def test_a_spoilt_copy_scores_lower(
     assert (raw[:, 1] < raw[:, 0]).all(), raw
 
 
-def test_blur_and_a_mutation_lower_nearly_every_ordinary_video(
-    scorer: Scorer, tested: pd.DataFrame, tmp_path: Path
-) -> None:
-    """Of true quality 50 and more, where 95% fell by the blur and 98% by the mutation (LOG.md); below, one
-    is blurred already or so bad that one more fault is lost in it."""
-    settings = yaml.safe_load((ROOT / "data/sample/params.yaml").read_text(encoding="utf-8"))
-    planned = film.plan("t2v", settings["videos"]["prompts"], seed=settings["seed"])
-    recordings = {one.name: one for one in planned}
+def test_a_slight_blur_lowers_nearly_every_ordinary_video(scorer: Scorer, tested: pd.DataFrame) -> None:
+    """Of true quality 50 and more, where 95% fell (LOG.md); below, one is blurred already or so bad that one
+    more fault is lost in it. test_true_faults.py has stronger blurs and mutations, whatever the quality."""
     ordinary = tested[(tested["quality_true"] >= 50) & (tested["mutation"] == 0)]
     rows = ordinary.iloc[:: max(1, len(ordinary) // 30)]
-    lower: dict[str, list[bool]] = {"blur": [], "mutation": []}
-    for number, row in enumerate(rows.itertuples()):
-        recording = recordings[str(row.video_id)]
-        assert recording.prompt == row.prompt
+    lower = []
+    for row in rows.itertuples():
         decoded = decoded_of(scorer, VIDEOS / str(row.path))
         soft = gaussian_filter(decoded.frames.astype(np.float32), (0, 1.5, 1.5, 0)).round().astype(np.uint8)
-        change, _ = generators.draw_change(recording.take.shown, np.random.default_rng(number))
-        take = dataclasses.replace(recording.take, changes=(change,))
-        copy = tmp_path / f"{row.video_id}"
-        copy.write_bytes(film.film(dataclasses.replace(recording, take=take)))
-        own = raw(scorer, decoded, recording.prompt)
-        blurry = dataclasses.replace(decoded, frames=soft)
-        lower["blur"].append(raw(scorer, blurry, recording.prompt) < own)
-        lower["mutation"].append(raw(scorer, decoded_of(scorer, copy), recording.prompt) < own)
-    assert {name: np.mean(found) >= 0.9 for name, found in lower.items()} == {"blur": True, "mutation": True}
+        own, blurry = (
+            raw(scorer, one, str(row.prompt)) for one in (decoded, dataclasses.replace(decoded, frames=soft))
+        )
+        lower.append(blurry < own)
+    assert len(lower) >= 30
+    assert np.mean(lower) >= 0.9
