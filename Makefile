@@ -54,8 +54,9 @@ paper-smoke: $(BIN)/.installed-dev ## the paper at full size with random weights
 exp-show: $(BIN)/.installed ## the experiments: swept parameters, SRCC and PLCC with intervals, seconds of training; 120 columns
 	@python -m pipeline.experiments
 
+# The linters run beside the pipeline: most stages leave a core free, the tests do not.
 test: $(BIN)/.installed-dev ## the fast gate beside every test, on the sample world's own results
-	$(MAKE) --no-print-directory --jobs 2 repro lint  # most stages leave a core free; the tests do not
+	$(MAKE) --no-print-directory --jobs 2 repro lint
 	$(MAKE) --no-print-directory pytest
 
 check: $(BIN)/.installed-dev ## the fast gate: ruff, mypy, import contracts, unit tests
