@@ -65,17 +65,22 @@ SPOILS: dict[str, Spoil] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints one JSON object: fault -> band -> share of videos that it lowers."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--model", type=Path, default=Path("runs/sample/bundle"))
-    parser.add_argument("--videos", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args(argv)
+    given = arguments(argv, description=__doc__)
     rows = tables.read_manifest(DATA / "manifest.parquet").set_index("video_id")
     chosen = rows.loc[tested().sample(given.videos, random_state=given.seed)]
     with score.load(given.model) as scorer:
         found = scores(scorer, chosen)
     print(json.dumps({"videos": bands(found["own"]), **shares(found)}))
     return 0
+
+
+def arguments(argv: Sequence[str] | None, *, description: str | None) -> argparse.Namespace:
+    """`model`, `videos` and `seed`."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--model", type=Path, default=Path("runs/sample/bundle"))
+    parser.add_argument("--videos", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args(argv)
 
 
 def tested() -> pd.Series:

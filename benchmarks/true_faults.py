@@ -10,7 +10,6 @@ the own file. It prints, for every fault, the share that scores below the origin
 are prompts that fit as well as the own one or better: a score need not fall there.
 """
 
-import argparse
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from benchmarks.faults import BANDS, DATA, VIDEOS, tested
+from benchmarks.faults import BANDS, DATA, VIDEOS, arguments, tested
 from data.sample import film, generators, grammar
 from data.sample.film import Recording
 from data.sample.quality import quality
@@ -43,11 +42,7 @@ class Fault:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints one JSON object, see `shares`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--model", type=Path, default=Path("runs/sample/bundle"))
-    parser.add_argument("--videos", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args(argv)
+    given = arguments(argv, description=__doc__)
     planned = recordings()
     chosen = [planned[video] for video in tested().sample(given.videos, random_state=given.seed)]
     print(json.dumps(shares(scores(given.model, chosen, seed=given.seed))))
