@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # is compiled must be kept, also where the surroundings (container images, mostly) ask Python to write nothing:
 # the stages and their workers are a hundred processes, and each would compile its thousand modules again.
 unexport PYTHONDONTWRITEBYTECODE
-IMPORTED := data.sample.backbones, data.sample.clip, dvc.cli.parser, dvc.repo.reproduce, msavqa.cli, \
+IMPORTED := data.sample.backbones, data.sample.clip, dvc.cli.parser, dvc.repo.reproduce, msavqa.app.cli, \
   pipeline.controls, pipeline.report, pipeline.train, ruamel.yaml, scmrepo.git
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 # Tests run in this many processes, a file in one of them; a thread each, that sleeps when it waits for others.

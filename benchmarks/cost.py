@@ -16,12 +16,12 @@ from typing import Any
 
 import yaml
 
-from msavqa import params
-from msavqa.extraction import feature_rows
+from msavqa.frames import read as frames
+from msavqa.frames.read import DecodeSettings
+from msavqa.machine import params
 from msavqa.networks import clip_model
-from msavqa.storage import store_format
-from msavqa.videos import frames
-from msavqa.videos.frames import DecodeSettings
+from msavqa.store import format
+from msavqa.trunks.run import feature_rows
 
 PUBLISHED = {"t2vqa_db": 10_000, "lsvq": 38_815}
 PRETRAIN_READS = ("frames", "segment", "video", "statistics")
@@ -75,7 +75,7 @@ def row_bytes(data: Mapping[str, Any]) -> dict[str, int]:
     return found
 
 
-def _bytes(specs: Sequence[store_format.ArraySpec]) -> int:
+def _bytes(specs: Sequence[format.ArraySpec]) -> int:
     return sum(spec.row_bytes for spec in specs)
 
 

@@ -24,11 +24,11 @@ import av
 import numpy as np
 import pandas as pd
 
-from msavqa.videos import decord_frames
-from msavqa.videos.decode import Pixels, decode, read_by_pyav, sample_indices
-from msavqa.videos.decode_all import decode_all
-from msavqa.videos.frames import DecodeSettings
-from msavqa.videos.probe import probe_with_times
+from msavqa.frames import decord
+from msavqa.frames.decode import Pixels, decode, read_by_pyav, sample_indices
+from msavqa.frames.probe import probe_with_times
+from msavqa.frames.read import DecodeSettings
+from msavqa.frames.write import decode_all
 
 DIFFERENT = 6
 """Different videos; more are copies."""
@@ -87,7 +87,7 @@ def backends(root: Path, *, frames: int, rounds: int) -> dict[str, float]:
             spent["probe_s"].append(time.process_time() - started)
             wanted = sample_indices(frame_count=facts.frame_count, frames=frames).tolist()
             started = time.process_time()
-            first = decord_frames.read(path, facts, wanted=wanted, finish=_as_it_is)
+            first = decord.read(path, facts, wanted=wanted, finish=_as_it_is)
             spent["decord_s"].append(time.process_time() - started)
             started = time.process_time()
             second = read_by_pyav(path, facts, times, frames=frames, box=None)[2]

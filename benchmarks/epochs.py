@@ -43,16 +43,17 @@ import torch
 import yaml
 
 from benchmarks.cost import PUBLISHED
-from msavqa import params, prompts
 from msavqa.branches import segment
-from msavqa.extraction import feature_rows
-from msavqa.learning import fit, folds, inputs, model
+from msavqa.learning import branch as model
+from msavqa.learning import fit, folds, inputs
 from msavqa.learning.fit import TrainSettings
-from msavqa.learning.pretrain_settings import PretrainSettings
-from msavqa.learning.ranks import Ranks
+from msavqa.learning.folds import PretrainSettings
+from msavqa.learning.gradients import Ranks
+from msavqa.machine import params
 from msavqa.networks import hub, weights
 from msavqa.networks.hub import FetchSettings
-from msavqa.storage import shards
+from msavqa.store import format, shards
+from msavqa.trunks.run import feature_rows
 
 BRANCHES = ("frame", "segment", "video", "pretrain")
 CUTS = ("pooled", "last_stage")
@@ -206,7 +207,7 @@ def write_stores(work: folds.Work, data: dict[str, Any]) -> list[shards.ArraySpe
         ids: list[str] = work.manifest["video_id"].tolist()
         sizes = {"frames": data["decode"]["frames"]}
         if module.AXIS == "prompt":
-            ids = list(dict.fromkeys(map(prompts.prompt_id, work.manifest["prompt"])))
+            ids = list(dict.fromkeys(map(format.prompt_id, work.manifest["prompt"])))
             sizes = {"tokens": TOKENS}
         specs = [spec for spec in module.specs(settings, **sizes) if spec.name in arrays | {FRAME_INDEX}]
         shards.write(

@@ -27,17 +27,17 @@ import pandas as pd
 import torch
 
 from benchmarks.decode import make
-from msavqa import devices
-from msavqa.extraction import extract
-from msavqa.extraction.feature_rows import ExtractSettings
-from msavqa.extraction.network import Video
+from msavqa.frames import read as frames
+from msavqa.frames.decode import Pixels, decode
+from msavqa.frames.read import DecodeSettings
+from msavqa.frames.write import decode_all
+from msavqa.machine import device
 from msavqa.networks import backbones, weights
-from msavqa.storage import store
+from msavqa.store import read as store
 from msavqa.trunks import image
-from msavqa.videos import frames
-from msavqa.videos.decode import Pixels, decode
-from msavqa.videos.decode_all import decode_all
-from msavqa.videos.frames import DecodeSettings
+from msavqa.trunks.run import extract
+from msavqa.trunks.run.feature_rows import ExtractSettings
+from msavqa.trunks.run.network import Video
 
 MODEL = "convnext_tiny"
 BATCH_FRAMES = 32
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1, help="that prepare frames for the network")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     given = parser.parse_args(argv)
-    given.device = devices.chosen(given.device, setting="--device").type
+    given.device = device.chosen(given.device, setting="--device").type
     with tempfile.TemporaryDirectory(prefix="extract-") as folder:
         found = measure(Path(folder), given)
     about = {"videos": given.videos, "device": given.device, "torch_threads": torch.get_num_threads()}

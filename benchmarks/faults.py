@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from data.sample import mp4
-from msavqa import progress, tables
-from msavqa.scoring import score
-from msavqa.scoring.score import Scorer
+from msavqa.datasets import tables
+from msavqa.ground import progress
+from msavqa.score import scorer as score
+from msavqa.score.scorer import Scorer
 
 Pictures = NDArray[np.uint8]
 Spoil = Callable[[Pictures, Pictures], Pictures]

@@ -38,14 +38,15 @@ import yaml
 from torch import Tensor, nn
 
 from benchmarks import epochs
-from msavqa import params
-from msavqa.learning import folds, gradients, model, optimise
-from msavqa.learning.branch_parts import Output
+from msavqa.frames import read as frames
+from msavqa.frames.read import DecodeSettings
+from msavqa.learning import branch as model
+from msavqa.learning import fit, folds, gradients
+from msavqa.learning.branch import Output
+from msavqa.learning.gradients import Ranks
 from msavqa.learning.inputs import Inputs, Rows
-from msavqa.learning.ranks import Ranks
-from msavqa.storage import shards
-from msavqa.videos import frames
-from msavqa.videos.frames import DecodeSettings
+from msavqa.machine import params
+from msavqa.store import shards
 
 BRANCHES = ("frame", "segment", "video")
 PRECISIONS = ("fp32", "bf16")
@@ -78,7 +79,7 @@ def measure(data: dict[str, Any], given: argparse.Namespace, folder: Path) -> di
     parts = parts_of(videos, batch=batch, accumulate=train.accumulate)
     torch.manual_seed(0)
     net = ready.model().train()
-    learner = optimise.optimiser(net, settings.optimiser)
+    learner = fit.optimiser(net, settings.optimiser)
     loss = partial(loss_of, model.branch(given.branch), settings, videos)
     numbers = np.arange(videos) % len(opened.ids)
     found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in PRECISIONS}

@@ -23,16 +23,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from msavqa import params, tables
+from msavqa.datasets import tables
 from msavqa.evaluation import metrics
 from msavqa.evaluation.ensemble import Ensemble
-from msavqa.extraction import extract, feature_rows
-from msavqa.extraction.feature_rows import ExtractSettings
-from msavqa.learning import fit, folds, model
+from msavqa.frames import read as frames
+from msavqa.frames.read import DecodeSettings
+from msavqa.learning import branch, fit, folds
 from msavqa.learning.fit import TrainSettings
-from msavqa.storage import shards, store
-from msavqa.videos import frames
-from msavqa.videos.frames import DecodeSettings
+from msavqa.machine import params
+from msavqa.store import read as store
+from msavqa.store import shards
+from msavqa.trunks.run import extract, feature_rows
+from msavqa.trunks.run.feature_rows import ExtractSettings
 
 PRECISIONS = ("fp32", "bf16")
 
@@ -164,7 +166,7 @@ def score(
         opened = folds.open_work(
             folds.Work(
                 branch=name,
-                settings=model.branch(name).BranchSettings.model_validate(facts["settings"]),
+                settings=branch.branch(name).BranchSettings.model_validate(facts["settings"]),
                 train=on_the_cpu(train),
                 manifest=rows,
                 splits=tested,
@@ -176,7 +178,7 @@ def score(
             )
         )
         network = opened.model()
-        model.load(network, runs / name / "weights" / f"repeat{repeat}.safetensors")
+        branch.load(network, runs / name / "weights" / f"repeat{repeat}.safetensors")
         videos = opened.inputs.index(list(rows["video_id"]))
         found[name] = fit.predict(network, inputs=opened.inputs, videos=videos, settings=train)
     return found | {"ensemble": ensemble.combine(found)}

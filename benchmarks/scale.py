@@ -35,7 +35,7 @@ import psutil
 import yaml
 
 from data.sample import mp4
-from msavqa.storage.sources import ROOT
+from msavqa.ground.sources import ROOT
 
 DIFFERENT, PER_PROMPT = 8, 4
 TARGETS = ("split@many", "extract@clip_text", "extract@frame", "extract@statistics")

@@ -18,10 +18,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from msavqa.errors import MsavqaError
-from msavqa.scoring import score
-from msavqa.scoring.score import Asked, Scorer
-from msavqa.videos import decode
+from msavqa.frames import decode
+from msavqa.ground.errors import MsavqaError
+from msavqa.score import scorer as score
+from msavqa.score.scorer import Asked, Scorer
 
 PROMPT = "a red ball rolls left"
 
@@ -79,7 +79,7 @@ def check(scorer: Scorer, videos: Sequence[Path]) -> None:
 
 def run_command(model: Path, video: Path) -> None:
     """One score by the command line, in a process of its own."""
-    command = [sys.executable, "-m", "msavqa.cli", "score", str(video), "--prompt", PROMPT]
+    command = [sys.executable, "-m", "msavqa.app.cli", "score", str(video), "--prompt", PROMPT]
     subprocess.run([*command, "--model", str(model)], check=True, stdout=subprocess.DEVNULL)
 
 

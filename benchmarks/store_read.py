@@ -25,9 +25,10 @@ import numpy as np
 import torch
 import zarr
 
-from msavqa.storage import shards, store
-from msavqa.storage.shards import ArraySpec, RowResult, ShardResult
-from msavqa.storage.store import Array
+from msavqa.store import read as store
+from msavqa.store import shards
+from msavqa.store.read import Array
+from msavqa.store.shards import ArraySpec, RowResult, ShardResult
 
 SHAPE = (16, 50, 768)
 SPEC = ArraySpec("tokens", ("video", "frame", "token", "width"), SHAPE, "float16")

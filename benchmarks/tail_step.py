@@ -24,9 +24,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from msavqa import devices
 from msavqa.learning import tail
 from msavqa.learning.layers import Adapter
+from msavqa.machine import device as devices
 from msavqa.networks import clip_model, weights
 
 MODEL = "ViT-B-32"

@@ -25,12 +25,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from msavqa import devices
-from msavqa.learning import model, optimise, tail
-from msavqa.learning.branch_parts import Shapes
+from msavqa.learning import branch, fit, tail
+from msavqa.learning.branch import Shapes
 from msavqa.learning.semantics import Batch, ClipShapes
+from msavqa.machine import device as devices
 from msavqa.networks import clip_model, preprocess, weights
-from msavqa.storage import shards, store
+from msavqa.store import read as store
+from msavqa.store import shards
 
 FRAMES, FEATURES, CLIP = 16, 768, "ViT-B-32"
 SETTINGS = {
@@ -109,9 +110,9 @@ def measure(folder: Path, given: argparse.Namespace) -> dict[str, float | int | 
         torch.manual_seed(0)
         shape = clip_model.architecture(CLIP, "image"), clip_model.architecture(CLIP, "text")
         sizes = ClipShapes(dim=shape[0]["dim"], text_width=shape[1]["width"], image_width=shape[0]["width"])
-        settings = model.branch("frame").BranchSettings.model_validate(SETTINGS)
+        settings = branch.branch("frame").BranchSettings.model_validate(SETTINGS)
         shapes = Shapes(features=FEATURES, motion=0, statistics=0, changes=0, clip=sizes)
-        net = model.assemble("frame", settings, shapes=shapes, text_tail=text_tail, image_tail=image_tail)
+        net = branch.assemble("frame", settings, shapes=shapes, text_tail=text_tail, image_tail=image_tail)
         return net.to(given.device)
 
     tails = (
@@ -152,13 +153,13 @@ def measure(folder: Path, given: argparse.Namespace) -> dict[str, float | int | 
 
 def seconds(net: nn.Module, batch: Callable[[], Batch]) -> float:
     """Wall time of one training step, reading its batch included."""
-    settings: Any = model.branch("frame").BranchSettings.model_validate(SETTINGS)
-    learner = optimise.optimiser(net, settings.optimiser)
+    settings: Any = branch.branch("frame").BranchSettings.model_validate(SETTINGS)
+    learner = fit.optimiser(net, settings.optimiser)
     started = time.perf_counter()
     given = batch()
     output = net(given)
     mos = torch.linspace(-1, 1, len(output.score), device=output.score.device)
-    loss = model.branch("frame").loss(settings, output=output, mos=mos, weight=torch.ones_like(mos))
+    loss = branch.branch("frame").loss(settings, output=output, mos=mos, weight=torch.ones_like(mos))
     torch.autograd.backward(loss)
     learner.step()
     if output.score.is_cuda:

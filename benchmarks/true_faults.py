@@ -24,8 +24,8 @@ from benchmarks.faults import BANDS, DATA, VIDEOS, arguments, tested
 from data.sample import film, generators, grammar
 from data.sample.film import Recording
 from data.sample.quality import quality
-from msavqa import progress
-from msavqa.scoring import score
+from msavqa.ground import progress
+from msavqa.score import scorer as score
 
 BLUR = 0.5  # strength that is added
 

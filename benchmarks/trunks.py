@@ -30,13 +30,13 @@ import torch
 import yaml
 
 from benchmarks.decode import make
-from msavqa import devices
-from msavqa.extraction import feature_rows
-from msavqa.extraction.network import Video
-from msavqa.learning import trainable
+from msavqa.frames.decode import decode
+from msavqa.learning import stage_tail
+from msavqa.machine import device as devices
 from msavqa.networks import hub, weights
 from msavqa.networks.hub import FetchSettings
-from msavqa.videos.decode import decode
+from msavqa.trunks.run import feature_rows
+from msavqa.trunks.run.network import Video
 
 PRECISIONS = ("fp32", "bf16")
 VIDEO_KINDS = ("clip_image", "image", "video")
@@ -160,7 +160,7 @@ def made_video(given: argparse.Namespace) -> Video:
 def last_stage(module: Any, settings: Any, stage: Any, *, device: str) -> Callable[[], None]:
     """A training step of what lies behind the cut, over one view of cached inputs."""
     made_by = {**module.fingerprint(settings), **module.attributes(settings)}
-    network = trainable.backbone_of(made_by, Path(settings.weights)).to(device).train()
+    network = stage_tail.backbone_of(made_by, Path(settings.weights)).to(device).train()
     cached = torch.from_numpy(stage[:, 0]).to(device)
 
     def step() -> None:

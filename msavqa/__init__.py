@@ -7,8 +7,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from msavqa.scoring.score import Scorer
-    from msavqa.scoring.score import load as load
+    from msavqa.score.scorer import Scorer
+    from msavqa.score.scorer import load as load
 
 __all__ = ["Scorer", "load"]
 
@@ -16,5 +16,5 @@ __all__ = ["Scorer", "load"]
 def __getattr__(name: str) -> Any:
     # Looked up late: a pipeline stage that imports one room must not import them all.
     if name in __all__:
-        return getattr(importlib.import_module("msavqa.scoring.score"), name)
+        return getattr(importlib.import_module("msavqa.score.scorer"), name)
     raise AttributeError(f"module 'msavqa' has no attribute {name!r}")

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from msavqa import params, tables
-from msavqa.errors import MsavqaError
+from msavqa.datasets import tables
 from msavqa.evaluation.ensemble import EnsembleSettings
+from msavqa.ground.errors import MsavqaError
+from msavqa.machine import params
 from msavqa.report import ablation, ablation_file, page
 from msavqa.report.ablation import Run, Sweep
 from msavqa.report.ablation_file import ABLATION_FILE

@@ -3,9 +3,10 @@
 import argparse
 from collections.abc import Sequence
 
-from msavqa import inputs_check, outs, params
-from msavqa.errors import ProblemsError
-from msavqa.whole_params import problems
+from msavqa.check import inputs
+from msavqa.check.params import problems
+from msavqa.ground.errors import ProblemsError
+from msavqa.machine import files, params
 from pipeline import stage
 
 OUT = "runs/params.checked"
@@ -25,14 +26,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     data = params.read()
     if found := problems(data):
         raise ProblemsError(where=params.PARAMS_FILE, problems=found, next_step="mend them and run again")
-    if found := inputs_check.problems(data, leave_networks=only):
+    if found := inputs.problems(data, leave_networks=only):
         raise ProblemsError(
             where="what params.yaml points to",
             problems=found,
             next_step="mend them and run again, nothing was started",
         )
     if not only:
-        outs.fresh(OUT).write_text("params.yaml has no mistakes\n", encoding="utf-8")
+        files.fresh(OUT).write_text("params.yaml has no mistakes\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -7,12 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from msavqa import params, tables
+from msavqa.datasets import tables
 from msavqa.evaluation import controls
 from msavqa.evaluation.controls import ControlSettings
-from msavqa.progress import track
-from msavqa.prompts import prompt_id
-from msavqa.storage import store
+from msavqa.ground.progress import track
+from msavqa.machine import params
+from msavqa.store import read as store
+from msavqa.store.format import prompt_id
 from pipeline import stage
 
 Floats = npt.NDArray[np.float64]

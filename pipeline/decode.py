@@ -4,11 +4,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from msavqa import params, tables
-from msavqa.storage import sources, store
-from msavqa.storage.store_settings import StoreSettings
-from msavqa.videos.decode_all import decode_all
-from msavqa.videos.frames import DecodeSettings
+from msavqa.datasets import tables
+from msavqa.frames.read import DecodeSettings
+from msavqa.frames.write import decode_all
+from msavqa.ground import sources
+from msavqa.machine import params
+from msavqa.store import read as store
+from msavqa.store.shards import StoreSettings
 from pipeline import stage
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from msavqa import outs, params, tables
+from msavqa.datasets import tables
 from msavqa.evaluation import ensemble
 from msavqa.evaluation.ensemble import EnsembleSettings
-from msavqa.progress import track
+from msavqa.ground.progress import track
+from msavqa.machine import files, params
 from pipeline import stage
 
 
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     out = runs / "ensemble"
     tables.write_predictions(pd.concat(joined, ignore_index=True), out / "predictions.parquet")
     tables.write_controls(pd.concat(controls, ignore_index=True), out / "controls.parquet")
-    outs.fresh(out / "ensemble.json").write_text(json.dumps(fitted, indent=2) + "\n", encoding="utf-8")
+    files.fresh(out / "ensemble.json").write_text(json.dumps(fitted, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from msavqa.errors import MsavqaError
+from msavqa.ground.errors import MsavqaError
 from pipeline import stage
 
 COLUMNS = 120

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from msavqa import params
-from msavqa.scoring import export
+from msavqa.bundle import export
+from msavqa.machine import params
 from pipeline import stage
 
 REPEAT = 0

@@ -5,20 +5,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from msavqa import memory, params, tables
-from msavqa.extraction import extract, feature_rows
-from msavqa.extraction.feature_rows import ExtractSettings
-from msavqa.storage import sources, store
-from msavqa.storage.store_settings import StoreSettings
-from msavqa.videos import frames
-from msavqa.videos.frames import DecodeSettings
+from msavqa.datasets import tables
+from msavqa.frames import read as frames
+from msavqa.frames.read import DecodeSettings
+from msavqa.ground import sources
+from msavqa.machine import device, params
+from msavqa.store import read as store
+from msavqa.store.shards import StoreSettings
+from msavqa.trunks.run import extract, feature_rows
+from msavqa.trunks.run.feature_rows import ExtractSettings
 from pipeline import stage
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs one trunk over one dataset; says how much was computed now and what is quarantined."""
     began = time.monotonic()
-    memory.keep_freed()
+    device.keep_freed()
     dataset, name = stage.coordinates(argv, "dataset", "trunk", description=__doc__)
     data = params.read()
     settings = feature_rows.settings_of(data, name)

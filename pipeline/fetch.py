@@ -4,8 +4,8 @@ import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from msavqa import params
-from msavqa.errors import ProblemsError
+from msavqa.ground.errors import ProblemsError
+from msavqa.machine import params
 from msavqa.networks import hub, weights
 from msavqa.networks.hub import FetchSettings
 from pipeline import stage

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from msavqa import datasets, params, tables
-from msavqa.videos import manifest
+from msavqa.datasets import manifest, tables
+from msavqa.datasets import read as datasets
+from msavqa.machine import params
 from pipeline import stage
 
 

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from msavqa import outs, params, tables
 from msavqa.branches import segment
+from msavqa.datasets import tables
 from msavqa.evaluation import metrics
-from msavqa.learning import fit, folds, model
+from msavqa.ground.progress import Progress
+from msavqa.learning import branch as model
+from msavqa.learning import fit, folds
 from msavqa.learning.fit import TrainSettings
-from msavqa.learning.pretrain_settings import PretrainSettings
-from msavqa.learning.ranks import Ranks
-from msavqa.progress import Progress
+from msavqa.learning.folds import PretrainSettings
+from msavqa.learning.gradients import Ranks
+from msavqa.machine import files, params
 from pipeline import stage
 
 OUT = Path("runs/pretrain/segment")
@@ -53,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if ranks.leads:
         model.save(done.weights, OUT / "weights.safetensors")
         history = pd.DataFrame(done.history)
-        history.to_csv(outs.fresh(OUT / "history.csv"), index=False, float_format="%.6g")
+        history.to_csv(files.fresh(OUT / "history.csv"), index=False, float_format="%.6g")
         labelled = done.scores.merge(work.manifest[["video_id", "mos"]], on="video_id").dropna()
         test = labelled[labelled["role"] == "test"]
         found = metrics.srcc(score=test["score"], mos=test["mos"]) if len(test) > 2 else float("nan")

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from msavqa import params
+from msavqa.machine import params
 from pipeline import stage
 
 REPORTS = Path("reports")

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from msavqa import params, tables
-from msavqa.splits import SplitSettings, check_tested, split
+from msavqa.datasets import tables
+from msavqa.datasets.splits import SplitSettings, check_tested, split
+from msavqa.machine import params
 from pipeline import stage
 
 

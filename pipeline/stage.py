@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from msavqa.errors import MsavqaError, full_disk, out_of_memory
+from msavqa.ground.errors import MsavqaError, full_disk, out_of_memory
 
 
 def coordinates(argv: Sequence[str] | None, *names: str, description: str | None) -> list[str]:

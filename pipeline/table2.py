@@ -5,8 +5,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from msavqa import params
-from msavqa.errors import MsavqaError
+from msavqa.ground.errors import MsavqaError
+from msavqa.machine import params
 from msavqa.report import published
 from pipeline import stage
 

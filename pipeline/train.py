@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from msavqa import outs, params, tables
-from msavqa.learning import fit, folds, model, side_by_side
+from msavqa.datasets import tables
+from msavqa.ground.progress import Progress
+from msavqa.learning import branch as model
+from msavqa.learning import fit, folds
+from msavqa.learning import folds as side_by_side
 from msavqa.learning.fit import TrainSettings
-from msavqa.learning.ranks import Ranks
-from msavqa.progress import Progress
+from msavqa.learning.gradients import Ranks
+from msavqa.machine import files, params
 from pipeline import stage
 
 PRETRAINED = {"segment": Path("runs/pretrain/segment/weights.safetensors")}
@@ -64,11 +67,11 @@ def write(done: Sequence[folds.Outcome], out: Path) -> None:
     shuffled = pd.concat([outcome.shuffled for outcome in final], ignore_index=True)
     tables.write_predictions(shuffled, out / "shuffled.parquet")
     attention = pd.concat([outcome.attention for outcome in final], ignore_index=True)
-    attention.to_parquet(outs.fresh(out / "attention.parquet"), index=False)
+    attention.to_parquet(files.fresh(out / "attention.parquet"), index=False)
     history = [{"repeat": outcome.job.repeat, **record} for outcome in final for record in outcome.history]
-    pd.DataFrame(history).to_csv(outs.fresh(out / "history.csv"), index=False, float_format="%.6g")
+    pd.DataFrame(history).to_csv(files.fresh(out / "history.csv"), index=False, float_format="%.6g")
     facts = json.dumps(final[0].facts, indent=2, sort_keys=True) + "\n"
-    outs.fresh(out / "settings.json").write_text(facts, encoding="utf-8")
+    files.fresh(out / "settings.json").write_text(facts, encoding="utf-8")
 
 
 if __name__ == "__main__":

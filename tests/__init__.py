@@ -1,1 +1,1 @@
-"""Tests mirror the modules of `msavqa/`: `tests/test_store.py` tests `msavqa/storage/store.py`."""
+"""Tests mirror the rooms of `msavqa/`: tests/store is for msavqa/store. Shared tools lie flat here."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from msavqa.learning import model
+from msavqa.learning import branch as model
 from msavqa.learning.fit import TrainSettings
 
 

@@ -7,12 +7,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from msavqa.storage.sources import ROOT, closure
+from msavqa.ground.sources import ROOT, closure
 
 # Stages whose module is found by name at run time: stage module -> where the second module lives.
 CHOSEN = {
     "pipeline.extract": "msavqa.trunks",
-    "pipeline.index": "msavqa.readers",
+    "pipeline.index": "msavqa.datasets.readers",
     "pipeline.train": "msavqa.branches",
 }
 

@@ -14,9 +14,8 @@ import torch
 from safetensors.torch import save_file
 
 from msavqa.networks import weights
-from msavqa.prompts import prompt_id
-from msavqa.storage import shards
-from msavqa.storage.store_format import ArraySpec
+from msavqa.store import shards
+from msavqa.store.format import ArraySpec, prompt_id
 
 DIM, WIDTH, TOKENS, FRAMES, FEATURES, TIMES = 16, 32, 5, 8, 12, 4
 KINDS = {"frame": "image", "segment": "image"}

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from msavqa.bundle import bundle
+from msavqa.bundle.bundle import Bundle
+from msavqa.bundle.reference import Reference
 from msavqa.evaluation.calibration import Calibration
 from msavqa.evaluation.ensemble import Ensemble
-from msavqa.extraction import feature_rows
-from msavqa.extraction.frame_statistics import GROUPS
-from msavqa.learning import model, tail
-from msavqa.learning.branch_parts import Shapes
+from msavqa.learning import branch, tail
+from msavqa.learning.branch import Shapes
 from msavqa.learning.semantics import ClipShapes
 from msavqa.networks import backbones, clip_model, weights
-from msavqa.scoring import bundle
-from msavqa.scoring.bundle import Bundle
-from msavqa.scoring.reference import Reference
+from msavqa.trunks.measures.frame_statistics import GROUPS
+from msavqa.trunks.run import feature_rows
 from tests.conftest import ROOT
 
 FRAMES, BOX = 4, 48
@@ -52,7 +52,7 @@ TRUNKS: dict[str, dict[str, Any]] = {
             "window_size": [2, 4, 4], "stochastic_depth_prob": 0.0,
         },
     },
-    "statistics": {"kind": "statistics", "weights": "msavqa/extraction/frame_statistics.py"},
+    "statistics": {"kind": "statistics", "weights": "msavqa/trunks/measures/frame_statistics.py"},
 }  # fmt: skip
 PSS = {
     "enabled": True, "fusion": ["text", "product", "cosine"], "adapters": "tail", "last_adapter": "embedding",
@@ -101,13 +101,13 @@ def make(folder: Path, *, seed: int = 0, torch_files: Collection[str] = ()) -> B
     }
     facts, files = {}, {}
     for name, settings in BRANCHES.items():
-        parsed = model.branch(name).BranchSettings.model_validate(settings)
+        parsed = branch.branch(name).BranchSettings.model_validate(settings)
         shapes = Shapes(
             features=16 if settings["trunk"] == "video" else 8, motion=0,
             statistics=len(GROUPS["spatial"]) + len(GROUPS["temporal"]), changes=len(GROUPS["change"]),
             clip=_clip_shapes(),
         )  # fmt: skip
-        net = model.assemble(
+        net = branch.assemble(
             name, parsed, shapes=shapes,
             text_tail=tail.clip_text_tail(trunks["clip_text"]["weights"], architectures["clip_text"]),
             image_tail=tail.clip_image_tail(trunks["clip_image"]["weights"], architectures["clip_image"]),
@@ -116,7 +116,7 @@ def make(folder: Path, *, seed: int = 0, torch_files: Collection[str] = ()) -> B
             for parameter in net.parameters():  # adapters start at zero: the prompt must matter here
                 parameter.add_(0.05 * torch.randn(parameter.shape))
         files[name] = folder / "weights" / f"branch_{name}.safetensors"
-        model.save({key: tensor.numpy() for key, tensor in net.state_dict().items()}, files[name])
+        branch.save({key: tensor.numpy() for key, tensor in net.state_dict().items()}, files[name])
         facts[name] = {"settings": settings, "shapes": asdict(shapes), "architectures": architectures}
     names = list(BRANCHES)
     return bundle.write(

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import zarr
 
-from msavqa.storage import shards
-from msavqa.storage.shards import ArraySpec, RowResult, ShardResult
+from msavqa.store import shards
+from msavqa.store.shards import ArraySpec, RowResult, ShardResult
 
 SPECS = (
     ArraySpec("tokens", ("video", "frame", "width"), (3, 8), "float16"),

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from msavqa import tables
-from msavqa.prompts import prompt_id
-from msavqa.storage import shards
-from msavqa.storage.shards import RowResult, ShardResult
-from msavqa.storage.store import ArraySpec
+from msavqa.datasets import tables
+from msavqa.store import shards
+from msavqa.store.format import prompt_id
+from msavqa.store.read import ArraySpec
+from msavqa.store.shards import RowResult, ShardResult
 
 DATASET = "made"
 GENERATORS = ("alpha", "beta", "gamma")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from msavqa.storage import sources
+from msavqa.ground import sources
 from tests import closure, readme_map, tiny
 from tests.conftest import skip_or_fail
 
@@ -140,7 +140,7 @@ def test_the_readme_map_is_made_of_the_modules_own_first_lines() -> None:
 
 @pytest.mark.parametrize("path", [ROOT / "params.yaml", *PRESETS], ids=lambda path: path.name)
 def test_params_and_every_preset_pass_the_strict_check(path: Path) -> None:
-    from msavqa.whole_params import problems
+    from msavqa.check.params import problems
 
     assert problems(yaml.safe_load(path.read_text(encoding="utf-8"))) == []
 

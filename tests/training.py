@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from msavqa.learning import checkpoint_file, folds
+from msavqa.learning import checkpoint, folds
 from msavqa.learning.folds import FINAL, Job, Outcome, Work
-from msavqa.learning.ranks import Ranks
+from msavqa.learning.gradients import Ranks
 from tests import branch_settings
 from tests.feature_world import World
 
@@ -56,7 +56,7 @@ class Killed(Exception):
 
 def killed_after_two_epochs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Training dies once, when it has saved its second epoch; the list gets every epoch that is saved."""
-    save, saved = checkpoint_file.save, list[int]()
+    save, saved = checkpoint.save, list[int]()
 
     def save_and_die(path: Path, epoch: int, *rest: Any) -> None:
         save(path, epoch, *rest)
@@ -64,5 +64,5 @@ def killed_after_two_epochs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         if saved == [1, 2]:
             raise Killed
 
-    monkeypatch.setattr(checkpoint_file, "save", save_and_die)
+    monkeypatch.setattr(checkpoint, "save", save_and_die)
     return saved

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from msavqa import tables
-from msavqa.videos.decode_all import decode_all
-from msavqa.videos.frames import DecodeSettings
+from msavqa.datasets import tables
+from msavqa.frames.read import DecodeSettings
+from msavqa.frames.write import decode_all
 
 SETTINGS: dict[str, Any] = {
     "frames": 4,

@@ -24,9 +24,9 @@ from torch.nn import functional
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from data.sample import backbone_start, mp4, streams
-from msavqa import memory, outs, params, sums
-from msavqa.params import Settings
-from msavqa.progress import track
+from msavqa.ground.progress import track
+from msavqa.machine import device, files, params
+from msavqa.machine.params import Settings
 
 HERE = Path("data/sample")
 TECHNICAL = ("blur", "noise", "blocking")
@@ -108,7 +108,7 @@ def train(
     network: nn.Module, videos: Tensor, targets: Tensor, settings: BackboneSettings, *, seed: int
 ) -> nn.Module:
     """Regression of standardised strengths (video, cause); returns the linear head that was used."""
-    sums.in_order()
+    device.in_order()
     is_video = settings.model == "SwinTransformer3d"
     width = int(network.num_features)  # type: ignore[arg-type]
     head = nn.Linear(width, targets.shape[1])
@@ -163,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     data = params.read(HERE / "params.yaml")
     settings = params.block(data, f"backbones.{name}", BackboneSettings, where=HERE / "params.yaml")
     seed = int(data["seed"])
-    memory.keep_freed()
+    device.keep_freed()
     torch.set_num_threads(settings.threads)
     torch.manual_seed(int(streams.generator(seed, "backbone").integers(2**31)))
     levels, causes = practice(HERE / "videos", threads=settings.threads)
@@ -177,9 +177,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     head = train(network, videos[:kept], targets[:kept], settings, seed=seed)
     found = measure(network, head, videos[kept:], targets[kept:], is_video=is_video)
     state = {key: value.contiguous() for key, value in network.state_dict().items()}
-    save_file(state, outs.fresh(HERE / "weights" / f"{name}.safetensors"))
+    save_file(state, files.fresh(HERE / "weights" / f"{name}.safetensors"))
     text = json.dumps({f"srcc_{cause}": round(value, 4) for cause, value in zip(names, found)}, indent=2)
-    outs.fresh(HERE / f"backbone_metrics_{name}.json").write_text(text + "\n", encoding="utf-8")
+    files.fresh(HERE / f"backbone_metrics_{name}.json").write_text(text + "\n", encoding="utf-8")
     print(text)
     return 0
 

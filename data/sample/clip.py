@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from data.sample.clip_pairs import ATTRIBUTES, Pairs, draw_pairs
-from msavqa import memory, outs, params
-from msavqa.params import Settings
-from msavqa.progress import track
+from msavqa.ground.progress import track
+from msavqa.machine import device, files, params
+from msavqa.machine.params import Settings
 
 HERE = Path("data/sample")
 TEST_PAIRS = 250
@@ -158,8 +158,8 @@ def save(model: nn.Module, folder: Path) -> None:
     state = {name: value.contiguous() for name, value in model.state_dict().items() if name != "logit_scale"}
     image = {name: value for name, value in state.items() if name.startswith("visual.")}
     text = {name: value for name, value in state.items() if name not in image}
-    save_file(image, outs.fresh(folder / "clip_image.safetensors"))
-    save_file(text, outs.fresh(folder / "clip_text.safetensors"))
+    save_file(image, files.fresh(folder / "clip_image.safetensors"))
+    save_file(text, files.fresh(folder / "clip_text.safetensors"))
 
 
 def main() -> None:
@@ -167,7 +167,7 @@ def main() -> None:
     data = params.read(HERE / "params.yaml")
     settings = params.block(data, "clip", ClipSettings, where=HERE / "params.yaml")
     seed = int(data["seed"])
-    memory.keep_freed()
+    device.keep_freed()
     torch.manual_seed(seed)
     torch.set_num_threads(settings.threads)
     model = open_clip.CLIP(**json.loads((HERE / "clip.json").read_text(encoding="utf-8")))
@@ -177,7 +177,7 @@ def main() -> None:
     metrics = measure(model, draw("clip_test", TEST_PAIRS, wrong=4))
     save(model, HERE / "weights")
     text = json.dumps({name: round(value, 4) for name, value in metrics.items()}, indent=2)
-    outs.fresh(HERE / "clip_metrics.json").write_text(text + "\n", encoding="utf-8")
+    files.fresh(HERE / "clip_metrics.json").write_text(text + "\n", encoding="utf-8")
     print(text)
 
 

@@ -21,8 +21,8 @@ from data.sample.grammar import (
     with_value,
 )
 from data.sample.scene import FRAMES, background, draw_look, render
-from msavqa.progress import track
-from msavqa.workers import Pool
+from msavqa.ground.progress import track
+from msavqa.machine.processes import Pool
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -18,10 +18,10 @@ from data.sample.film import SETS, Recording, film, plan
 from data.sample.generators import GENERATORS
 from data.sample.grammar import draw_prompt
 from data.sample.quality import CAUSES, noise_ceiling, quality, rate
-from msavqa import outs, params
-from msavqa.params import Settings
-from msavqa.progress import track
-from msavqa.workers import Pool
+from msavqa.ground.progress import track
+from msavqa.machine import files, params
+from msavqa.machine.params import Settings
+from msavqa.machine.processes import Pool
 
 HERE = Path("data/sample")
 VIDEO_SECONDS = 120  # wall clock that filming one may take
@@ -78,7 +78,7 @@ def _causes(recordings: Sequence[Recording], *, seed: int) -> Iterable[dict[str,
 
 def _write(path: Path, rows: Iterable[dict[str, object]]) -> None:
     content = list(rows)
-    with outs.fresh(path).open("w", newline="", encoding="utf-8") as file:
+    with files.fresh(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(content[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(content)

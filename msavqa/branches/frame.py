@@ -5,7 +5,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from msavqa.learning import losses
-from msavqa.learning.branch_parts import (
+from msavqa.learning.branch import (
     HeadSettings,
     Output,
     Shapes,
@@ -17,11 +17,10 @@ from msavqa.learning.branch_parts import (
     statistics_in,
     technical_reads,
 )
+from msavqa.learning.fit import OptimiserSettings
 from msavqa.learning.layers import Standardise
-from msavqa.learning.optimise import OptimiserSettings
-from msavqa.learning.semantic_settings import Plan, SemanticSettings
-from msavqa.learning.semantics import Batch
-from msavqa.params import Settings
+from msavqa.learning.semantics import Batch, Plan, SemanticSettings
+from msavqa.machine.params import Settings
 
 
 class LossSettings(Settings):

@@ -17,9 +17,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
-from msavqa.errors import MsavqaError
 from msavqa.evaluation import metrics
-from msavqa.params import Settings
+from msavqa.ground.errors import MsavqaError
+from msavqa.machine.params import Settings
 
 Floats = NDArray[np.float64]
 
@@ -129,7 +129,7 @@ def fit_predictions(
 ) -> Calibration:
     """Fits one repeat's ensemble predictions: the map on `oof` rows, the interval on `interval_roles`.
 
-    Tables as `msavqa.tables` has them; test rows and rows without a MOS are left out here.
+    Tables as `msavqa.datasets.tables` has them; test rows and rows without a MOS are left out here.
     """
     known = predictions[predictions["role"] != "test"].merge(manifest[["video_id", "mos"]], on="video_id")
     known = known[known["mos"].notna()]

@@ -16,9 +16,9 @@ from pydantic import Field
 from scipy import optimize
 from scipy.special import expit
 
-from msavqa.errors import MsavqaError
 from msavqa.evaluation.metrics import ranks
-from msavqa.params import Settings
+from msavqa.ground.errors import MsavqaError
+from msavqa.machine.params import Settings
 
 Floats = npt.NDArray[np.float64]
 OTHER_PROMPTS = "shuffled_prompts"

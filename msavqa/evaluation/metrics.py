@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize
 from scipy.special import expit
 
-from msavqa.errors import MsavqaError
+from msavqa.ground.errors import MsavqaError
 
 Floats = NDArray[np.float64]
 Statistic = Callable[..., float]
@@ -263,3 +263,10 @@ def _pair(score: ArrayLike, mos: ArrayLike) -> tuple[Floats, Floats]:
             next_step="leave out videos without a label before computing metrics",
         )
     return score_, mos_
+
+
+def frame_change(cls: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Cosine distance, 0..2, of each frame's embedding (frame, dim) to the one before: (frame,), first 0."""
+    vectors = cls.astype(np.float64)
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return np.append(0.0, np.clip(1 - np.sum(unit[1:] * unit[:-1], axis=1), 0, 2))

@@ -5,8 +5,10 @@ history only. Batch norm always uses the running statistics that its weights cam
 would make a step depend on how the batch is parted.
 """
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,17 +20,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from msavqa import devices
-from msavqa.devices import Device
-from msavqa.errors import MsavqaError
 from msavqa.evaluation import metrics
-from msavqa.learning import checkpoint_file, gradients
-from msavqa.learning.branch_parts import Output, Standardised
+from msavqa.ground.errors import MsavqaError
+from msavqa.learning import checkpoint as checkpoint_file
+from msavqa.learning import gradients
+from msavqa.learning.branch import Output, Standardised
+from msavqa.learning.gradients import Ranks
 from msavqa.learning.inputs import Inputs, Resident, Rows
-from msavqa.learning.live import Follow
-from msavqa.learning.optimise import OptimiserSettings, cosine_with_warmup, optimiser
-from msavqa.learning.ranks import Ranks
-from msavqa.params import Settings
+from msavqa.machine import device as devices
+from msavqa.machine.device import Device
+from msavqa.machine.params import Settings
 
 Loss = Callable[[Output, Tensor, Tensor], Tensor]
 """Loss of (output, standardised mos, weight)."""
@@ -36,6 +37,81 @@ Floats = npt.NDArray[np.float64]
 Record = checkpoint_file.Record
 CONSTANT_ROWS = 2048
 """Training videos that the standardising constants are computed from, at most."""
+
+
+Follow = Callable[[Mapping[str, int | float]], None]
+"""Takes one epoch's record; its `epoch` counts from 1."""
+
+
+@contextmanager
+def following(folder: Path | None) -> Iterator[Follow]:
+    """What takes each epoch's record: `metrics.json` with the last one, `plots/metrics/<name>.tsv` with all.
+
+    An older run's files in the folder go away. dvc.yaml is left alone and no experiment is made of it: that
+    is `dvc exp run`'s work. None follows nothing, nor does a git repository without a commit, in which
+    DVCLive does not open.
+    """
+    if folder is None:
+        yield lambda record: None
+        return
+    from dvclive.live import Live
+    from scmrepo.exceptions import SCMError
+
+    try:
+        opened = Live(str(folder), save_dvc_exp=False, dvcyaml=None)
+    except SCMError:
+        yield lambda record: None
+        return
+    with opened as live:
+
+        def follow(record: Mapping[str, int | float]) -> None:
+            live.step = int(record["epoch"])
+            for name, value in record.items():
+                if name != "epoch":
+                    live.log_metric(name, value)
+            live.next_step()
+
+        yield follow
+
+
+class OptimiserSettings(Settings):
+    """`branches.<branch>.optimiser` and `pretrain.optimiser`; the paper's rates are those of its Table I."""
+
+    name: Literal["adamw", "adam"]
+    rate: float = Field(gt=0)
+    """Learning rate after warm-up."""
+    weight_decay: float = Field(ge=0)
+    """Of what has two axes or more (weights, SMA's queries); biases, norms, other vectors are not decayed."""
+    backbone_rate: float = Field(ge=0)
+    """Factor on `rate` for a backbone that is trained along (cut last_stage or pixels)."""
+    batch: int = Field(ge=2)
+    """Videos a step. 1 - PLCC and the rank loss compare the videos of one batch."""
+
+
+def optimiser(model: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:
+    """An optimiser over the model's trainable parameters; those under `backbone.` learn at their own rate."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            key = (name.startswith("backbone."), parameter.ndim >= 2)
+            groups.setdefault(key, []).append(parameter)
+    options = [
+        {
+            "params": parameters,
+            "lr": settings.rate * (settings.backbone_rate if backbone else 1.0),
+            "weight_decay": settings.weight_decay if decays else 0.0,
+        }
+        for (backbone, decays), parameters in groups.items()
+    ]
+    kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
+    return kind(options, lr=settings.rate)
+
+
+def cosine_with_warmup(step: int, *, steps: int, warmup: int) -> float:
+    """Factor on the learning rate at a step (0-based): linear up to 1 in `warmup` steps, cosine down to 0."""
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
 class FitError(MsavqaError):

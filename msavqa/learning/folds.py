@@ -5,8 +5,11 @@ never saw; the final model scores validation and test rows.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +17,23 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from pydantic import Field
 from torch import nn
 
-from msavqa import memory, sums, tables
-from msavqa.learning import (
-    asked_features,
-    checkpoint_file,
-    fit,
-    inputs,
-    live,
-    model,
-    other_prompts,
-    tail,
-    trainable,
-)
-from msavqa.learning.branch_parts import Output, Shapes, standardised
-from msavqa.learning.fit import Labels, Record, TrainSettings
-from msavqa.learning.ranks import Ranks
-from msavqa.storage import store
+from msavqa.datasets import tables
+from msavqa.learning import branch as model
+from msavqa.learning import checkpoint, fit, inputs, stage_tail, tail
+from msavqa.learning import fit as live
+from msavqa.learning import inputs as asked_features
+from msavqa.learning import inputs as other_prompts
+from msavqa.learning.branch import Output, Shapes, standardised
+from msavqa.learning.fit import Labels, OptimiserSettings, Record, TrainSettings
+from msavqa.learning.gradients import Ranks
+from msavqa.machine import device as memory
+from msavqa.machine import device as sums
+from msavqa.machine import processes as launch
+from msavqa.machine.params import Settings
+from msavqa.store import read as store
 
 FINAL = -1
 """The fold of the model that learns from all training rows."""
@@ -100,7 +102,7 @@ class Opened:
     def backbone(self) -> nn.Module:
         """What is trained of the branch's trunk, fresh from the trunk's weights."""
         opened = self.inputs.sources["features"].store
-        return trainable.backbone(opened, self.work.weights[self.work.settings.trunk])
+        return stage_tail.backbone(opened, self.work.weights[self.work.settings.trunk])
 
     def model(self) -> nn.Module:
         """The branch, untrained, on its device."""
@@ -291,5 +293,59 @@ def _checkpoint(opened: Opened, job: Job) -> Path | None:
         tables.learning_labels(work.manifest, work.splits, repeat=job.repeat).to_csv(index=False),
         None if work.start is None else hashlib.sha256(work.start.read_bytes()).hexdigest(),
     ]
-    digest = checkpoint_file.key(facts, "msavqa.learning.folds", f"msavqa.branches.{work.branch}")
+    digest = checkpoint.key(facts, "msavqa.learning.folds", f"msavqa.branches.{work.branch}")
     return work.checkpoints / f"{work.branch}-{digest}-repeat{job.repeat}-fold{job.fold}.pt"
+
+
+class PretrainSettings(Settings):
+    """The block `pretrain`; all else is as in `branches.segment` and `train`."""
+
+    epochs: int = Field(gt=0)
+    optimiser: OptimiserSettings
+
+
+LOOK_EVERY_SECONDS = 0.5
+
+
+def run(
+    work: Work, todo: Sequence[Job], *, ranks: Ranks, epoch: Callable[[], None] = lambda: None
+) -> Iterator[Outcome]:
+    """Trains the jobs' models, as they finish; which process trains one changes nothing of it.
+
+    `epoch` is called for every epoch of every model, in this process.
+    """
+    processes = min(work.train.processes, len(todo))
+    if processes == 1 or ranks.count > 1 or fit.device_of(work.train).type != "cpu":
+        opened = open_work(work)
+        for job in todo:
+            yield run_job(opened, job, ranks=ranks, epoch=epoch)
+        return
+    # spawn: a forked child of a process that has run torch's thread pool can hang in it.
+    context = multiprocessing.get_context("spawn")
+    epochs = context.SimpleQueue()
+    with ProcessPoolExecutor(
+        processes, mp_context=context, initializer=_start, initargs=(work, epochs)
+    ) as pool:
+        waiting = {pool.submit(_run_here, job) for job in todo}
+        with launch.ending(pool, processes):
+            while waiting:
+                done, waiting = wait(waiting, timeout=LOOK_EVERY_SECONDS, return_when=FIRST_COMPLETED)
+                while not epochs.empty():
+                    epochs.get()
+                    epoch()
+                for one in done:
+                    yield one.result()
+
+
+_here: list[tuple[Opened, "SimpleQueue[None]"]] = []
+"""What `_start` opened in a worker process, and where it tells of epochs."""
+
+
+def _start(work: Work, epochs: "SimpleQueue[None]") -> None:
+    launch.end_with_parent()
+    _here.append((open_work(work), epochs))
+
+
+def _run_here(job: Job) -> Outcome:
+    opened, epochs = _here[0]
+    return run_job(opened, job, ranks=Ranks(rank=0, count=1), epoch=lambda: epochs.put(None))

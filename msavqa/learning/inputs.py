@@ -2,23 +2,24 @@
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from msavqa.errors import MsavqaError
-from msavqa.learning.branch_parts import Shapes
-from msavqa.learning.pixels import PixelSource
+from msavqa.ground.errors import MsavqaError
+from msavqa.learning.branch import Shapes
 from msavqa.learning.semantics import Batch, ClipShapes
-from msavqa.prompts import prompt_id
-from msavqa.storage import store
+from msavqa.networks import preprocess, weights
+from msavqa.store import read as store
+from msavqa.store.format import prompt_id
+from msavqa.store.read import Store
 
 Resident = Literal["auto", "ram", "device", "stream"]
 """Where features wait: RAM, the accelerator's memory, or on disk behind the memory map. `auto` takes the
@@ -72,6 +73,46 @@ class Source:
             chosen = torch.from_numpy(view % self.views).to(found.device)
             found = found[torch.arange(len(videos), device=found.device), chosen]
         return found.to(device, non_blocking=True)
+
+
+@dataclass(frozen=True)
+class PixelSource:
+    """A network's input for each video, from frames.zarr."""
+
+    store: Store
+    """The trunk's own: its fingerprint says how frames are prepared."""
+    frames: Store
+    rows: Rows
+    """Row of `frames` for each video."""
+    threads: ThreadPoolExecutor
+
+    @property
+    def views(self) -> int:
+        """Crops, flips and starts that training draws from."""
+        return int(self.store.fingerprint["views"])
+
+    @property
+    def width(self) -> int:
+        """Features of a frame or time behind the network."""
+        return int(self.store.attributes["architecture"]["width"])
+
+    def take(self, videos: Rows, view: Rows, device: torch.device) -> Tensor:
+        """uint8 (video, frame, 3, crop, crop) for image, (video, 3, frame, crop, crop) for video networks."""
+        wanted = zip(videos.tolist(), view.tolist(), strict=True)
+        return torch.stack(list(self.threads.map(lambda pair: self._one(*pair), wanted))).to(device)
+
+    def _one(self, video: int, number: int) -> Tensor:
+        row = int(self.rows[video])
+        height, width = (int(self.frames.rows[name].iloc[row]) for name in ("height", "width"))
+        pixels = self.frames.read("frames", [row])[0, :, :height, :width]
+        how: Mapping[str, Any] = self.store.fingerprint
+        look = preprocess.views(self.frames.ids[row], self.views)[number % self.views]
+        sizes: dict[str, Any] = {name: how[name] for name in ("resize", "crop", "interpolation")}
+        if how["kind"] == "image":
+            found, _ = preprocess.image_views(pixels, looks=[look], key=how["frames"], **sizes)
+        else:
+            found = preprocess.video_views(pixels, looks=[look], sampling=how["sampling"], **sizes)
+        return found[0]
 
 
 @dataclass(frozen=True)
@@ -246,3 +287,67 @@ def free_memory() -> int:
         with contextlib.suppress(OSError, ValueError):  # "max": no limit
             found.append(int(limit.read_text(encoding="ascii")))
     return min(found)
+
+
+ELSEWHERE = ("model", "kwargs", "weights")
+"""Settings of a trunk that its fingerprint keeps under `architecture`."""
+
+
+def expected(params: Mapping[str, Any] | None, *, trunks: Collection[str]) -> dict[str, dict[str, Any]]:
+    """By trunk: facts that the fingerprint of its store must hold, for `store.open(expect=...)`.
+
+    `params` is the whole of params.yaml; None asks for nothing. Versions of libraries may differ, as in a
+    colleague's store; weights are compared where their file is here.
+    """
+    if params is None:
+        return {}
+    return {name: _facts(params["trunks"][name], decode=params["decode"]) for name in sorted(trunks)}
+
+
+def _facts(trunk: Mapping[str, Any], *, decode: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {name: value for name, value in trunk.items() if name not in ELSEWHERE}
+    if trunk["kind"] != "clip_text":
+        found["decoded"] = {"frames": decode["frames"], "box": decode["box"]}
+    if trunk["kind"] == "statistics":
+        return found
+    architecture = {name: trunk[name] for name in ("model", "kwargs") if "kwargs" in trunk}
+    if Path(trunk["weights"]).is_file():
+        architecture["weights_sha256"] = weights.sha256(trunk["weights"])
+    return found | ({"architecture": architecture} if architecture else {})
+
+
+def givers(prompts: Sequence[str], *, seed: Sequence[int]) -> Rows:
+    """A permutation (video,): whose prompt each video gets, never one of its own text where that is possible.
+
+    Videos lie in a random order by prompt and each takes the prompt that lies as many places on as the most
+    frequent prompt has videos: no smaller step leaves that prompt, and none leaves more of it.
+    """
+    random = np.random.default_rng(seed)
+    _, numbers, counts = np.unique(np.asarray(prompts, dtype=object), return_inverse=True, return_counts=True)
+    shuffled = random.permutation(len(prompts))
+    ranks = random.permutation(len(counts))[numbers]
+    order = shuffled[np.argsort(ranks[shuffled], kind="stable")]
+    found = np.empty(len(prompts), dtype=np.int64)
+    found[order] = np.roll(order, -int(counts.max()))
+    return found
+
+
+def beside(inputs: Inputs, *, videos: Rows, prompts: Mapping[str, str], seed: Sequence[int]) -> Inputs | None:
+    """Features in which these videos (video,) have one another's prompts; `prompts` is by video id.
+
+    None where that changes nothing: no prompt is read, or all are one.
+    """
+    own = [prompts[inputs.ids[video]] for video in videos]
+    read = {
+        key: one for key, one in inputs.sources.items() if key.startswith("text_") and isinstance(one, Source)
+    }
+    if not read or len(set(own)) < 2:
+        return None
+    others = videos[givers(own, seed=seed)]
+    moved = {}
+    for key, source in read.items():
+        rows, places = source.rows.copy(), source.places.clone()
+        rows[videos] = source.rows[others]
+        places[torch.from_numpy(videos)] = source.places[torch.from_numpy(others)]
+        moved[key] = replace(source, rows=rows, places=places)
+    return replace(inputs, sources={**inputs.sources, **moved})

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from msavqa.errors import MsavqaError
+from msavqa.ground.errors import MsavqaError
 
 
 class LossError(MsavqaError):

@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from msavqa.networks import backbones, preprocess, weights
+from msavqa.store import read as store
 
 
 class ImageStage(nn.Module):
@@ -88,3 +89,24 @@ def _filled(build: Any, architecture: Mapping[str, Any], path: Path | str) -> An
 
 def _dtype(module: nn.Module) -> Any:
     return next(module.parameters()).dtype
+
+
+def backbone(trunk: store.Store, weights: Path) -> nn.Module:
+    """A fresh module from a batch's `features` to (video, frame or time, width), with the trunk's weights.
+
+    Identity where features are pooled. Raises `WeightsError` where the weights are not those of the store.
+    """
+    return backbone_of(trunk.fingerprint, weights)
+
+
+def backbone_of(fingerprint: Mapping[str, Any], weights: Path) -> nn.Module:
+    """The same from the fingerprint alone, where there is no store."""
+    cut, kind = fingerprint.get("cut", "pooled"), fingerprint.get("kind")
+    if cut == "pooled":
+        return nn.Identity()
+    architecture = fingerprint["architecture"]
+    if cut == "last_stage":
+        stage = ImageStage if kind == "image" else VideoStage
+        return stage(architecture, weights)
+    whole = ImageWhole if kind == "image" else VideoWhole
+    return whole(architecture, weights)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from msavqa.errors import MsavqaError
+from msavqa.ground.errors import MsavqaError
 
 VIDEO_FROM_PARTS = "SwinTransformer3d"
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from msavqa.errors import MsavqaError
+from msavqa.ground.errors import MsavqaError
+from msavqa.machine.params import Settings
 from msavqa.networks import weights
-from msavqa.params import Settings
 
 Tower = Literal["text", "image"]
 EPS = 1e-5

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from msavqa.errors import MsavqaError
+from msavqa.ground.errors import MsavqaError
+from msavqa.machine.params import Settings
 from msavqa.networks import backbones, clip_model, preprocess, weights
-from msavqa.params import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor

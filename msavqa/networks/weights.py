@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msavqa.errors import MsavqaError
+from msavqa.ground.errors import MsavqaError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

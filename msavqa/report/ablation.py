@@ -18,16 +18,17 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
-from msavqa import params, tables
-from msavqa.errors import MsavqaError
-from msavqa.evaluation import comparison, metrics
+from msavqa.datasets import tables
+from msavqa.datasets.splits import Seed
 from msavqa.evaluation import ensemble as ensembles
+from msavqa.evaluation import metrics
 from msavqa.evaluation.ensemble import EnsembleSettings
-from msavqa.params import Settings
-from msavqa.report import numbers
-from msavqa.report.collect import Results
+from msavqa.ground.errors import MsavqaError
+from msavqa.machine import params
+from msavqa.machine.params import Settings
+from msavqa.report import compare, numbers
 from msavqa.report.numbers import BootstrapSettings
-from msavqa.splits import Seed
+from msavqa.report.results import Results
 
 BRANCHES = ("frame", "segment", "video")
 COLUMNS = (
@@ -82,7 +83,7 @@ class Sweep(Settings):
 
 @dataclass(frozen=True)
 class Run:
-    """What one experiment predicted, as `msavqa.tables` has it."""
+    """What one experiment predicted, as `msavqa.datasets.tables` has it."""
 
     splits: pd.DataFrame
     branches: Mapping[str, pd.DataFrame]
@@ -137,7 +138,7 @@ def table(
             pair = tested.assign(
                 score_a=tested[line.model], score_b=tested[line.against], group=results.groups
             )
-            step = comparison.difference(
+            step = compare.difference(
                 pair, statistic=metrics.srcc, resamples=sweep.resamples, seed=sweep.seed
             )
             row |= {"against": shown[line.against], "step": step.value, "p_value": step.p_value}

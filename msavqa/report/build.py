@@ -9,15 +9,18 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from msavqa import outs, params, progress, tables
+from msavqa.datasets import tables
 from msavqa.evaluation import metrics
 from msavqa.evaluation.calibration import CalibrationSettings
-from msavqa.params import Settings
-from msavqa.report import ablation_file, figures, filmstrips, numbers, page, plots
-from msavqa.report.collect import Results, collect, read_branches, read_controls
+from msavqa.ground import progress
+from msavqa.machine import files, params
+from msavqa.machine.params import Settings
+from msavqa.report import ablation_file, figures, filmstrips, numbers, page
+from msavqa.report import figures as plots
 from msavqa.report.numbers import BootstrapSettings
-from msavqa.storage import store
-from msavqa.storage.store_format import flat
+from msavqa.report.results import Results, collect, read_branches, read_controls
+from msavqa.store import read as store
+from msavqa.store.format import flat
 
 BRANCHES = ("frame", "segment", "video")
 STORES = ("frames", "clip_text", "clip_image")
@@ -114,8 +117,8 @@ def write(content: page.Content, folder: Path) -> None:
     """Writes metrics.json, report.html and plots/ under `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(dict(content.metrics), indent=2, allow_nan=False)
-    outs.fresh(folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
-    outs.fresh(folder / "report.html").write_text(page.render(content), encoding="utf-8")
+    files.fresh(folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    files.fresh(folder / "report.html").write_text(page.render(content), encoding="utf-8")
     tested = content.results.tested
     lines = [
         {"predictor": line.name, "srcc": line.srcc.value, "low": line.srcc.low, "high": line.srcc.high}

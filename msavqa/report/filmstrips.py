@@ -15,9 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from msavqa.evaluation.frame_change import frame_change
-from msavqa.report.collect import Results
-from msavqa.storage.store import Store
+from msavqa.evaluation.metrics import frame_change
+from msavqa.report.results import Results
+from msavqa.store.read import Store
 
 THUMBNAIL_PIXELS = 96
 JPEG_QUALITY = 82

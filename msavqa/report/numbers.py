@@ -17,11 +17,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
-from msavqa import progress
 from msavqa.evaluation import calibration, metrics
 from msavqa.evaluation.metrics import Interval, Statistic
-from msavqa.params import Settings
-from msavqa.report.collect import Results
+from msavqa.ground import progress
+from msavqa.machine.params import Settings
+from msavqa.report.results import Results
 
 HEADLINE: Mapping[str, tuple[str, Statistic]] = {
     "srcc": ("raw", metrics.srcc),

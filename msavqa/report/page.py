@@ -13,9 +13,9 @@ from markupsafe import Markup
 
 from msavqa.evaluation.metrics import Interval
 from msavqa.report.ablation_file import Ablation
-from msavqa.report.collect import Results
 from msavqa.report.filmstrips import Strip
 from msavqa.report.numbers import HEADLINE, Ceiling
+from msavqa.report.results import Results
 
 HERE = Path(__file__).parent
 SOURCE_URL = "https://arxiv.org/abs/2501.02706"

@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 import pandera.pandas as pandera
 
-from msavqa import tables
-from msavqa.splits import PROTOCOLS
+from msavqa.datasets import tables
+from msavqa.datasets.splits import PROTOCOLS
 
 PUBLISHED = Path("docs/published.csv")
 OURS = "msavqa, this run"
@@ -25,7 +25,7 @@ _CORRELATION = pandera.Check.in_range(-1, 1)
 SCHEMA = pandera.DataFrameSchema(
     {
         "model": pandera.Column(str, _FILLED),
-        "dataset": pandera.Column(str, _FILLED),  # the name of its reader in msavqa/readers
+        "dataset": pandera.Column(str, _FILLED),  # the name of its reader in msavqa/datasets/readers
         "srcc": pandera.Column("float64", _CORRELATION),
         "plcc": pandera.Column("float64", _CORRELATION),
         "protocol": pandera.Column(str, pandera.Check.isin(["", *PROTOCOLS])),

@@ -1,0 +1,1 @@
+"""The command `msavqa`, one file per command, and the page it serves."""

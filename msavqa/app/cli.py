@@ -1,0 +1,53 @@
+"""The command `msavqa`: score videos, export a model, compare runs, look after data and features."""
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from msavqa.app import compare, data, export, score, submission, ui
+from msavqa.app.features import command
+from msavqa.ground.errors import MsavqaError, full_disk
+
+app = typer.Typer(
+    name="msavqa",
+    help="How good is an AI-generated video, as people would rate it?",
+    epilog="Train with `dvc repro`; then: msavqa score some.mp4 --prompt 'a red ball rolls left'",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("score", help=score.HELP, epilog=score.EXAMPLES)(score.command)
+app.command("export", help=export.HELP, epilog=export.EXAMPLES)(export.command)
+app.command("compare", help=compare.HELP, epilog=compare.EXAMPLES)(compare.command)
+app.command("submission", help=submission.HELP, epilog=submission.EXAMPLES)(submission.command)
+app.command("ui", help=ui.HELP, epilog=ui.EXAMPLES)(ui.command)
+app.add_typer(data.app, name="data")
+app.add_typer(command.app, name="features")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs one command; a refusal, or a full disk, is printed as its sentence and ends the process with 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names and prompts that the terminal cannot show
+    try:
+        try:
+            app(args=None if argv is None else list(argv), prog_name="msavqa")
+        finally:
+            sys.stdout.flush()
+    except MsavqaError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        refusal = full_disk(error, where="the output")
+        if refusal is None:
+            raise
+        print(f"error: {refusal}", file=sys.stderr)
+        os._exit(2)  # leaving in order would flush what cannot be written once more
+
+
+if __name__ == "__main__":
+    main()

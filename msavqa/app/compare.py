@@ -1,0 +1,37 @@
+"""`msavqa compare`: is one run better than another, or is it luck?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+HELP = "Compare two runs on the same test videos by a paired bootstrap."
+EXAMPLES = """\b
+Examples:
+  msavqa compare runs/sample/ensemble runs/sample/frame
+  msavqa compare runs/sample/ensemble runs/sample/controls:trees
+  msavqa compare main my-experiment          (git revisions or DVC experiments: their ensembles)
+  msavqa compare a/predictions.parquet b/predictions.parquet --json"""
+
+
+def command(
+    run_a: Annotated[
+        str, typer.Argument(help="A folder, a file, FOLDER:CONTROL, a revision or an experiment.")
+    ],
+    run_b: Annotated[str, typer.Argument(help="The other one.")],
+    dataset: Annotated[
+        str | None, typer.Option(help="Whose labels (default: params.yaml's dataset).", show_default=False)
+    ] = None,
+    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap draws.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compares; see HELP."""
+    import json
+
+    from msavqa.machine import params
+    from msavqa.report import compare
+
+    chosen = params.dataset_of(dataset)
+    found = compare.compare(Path(), run_a, run_b, dataset=chosen, resamples=resamples, seed=seed)
+    print(json.dumps(found.to_dict(), indent=2, allow_nan=False) if as_json else found.text())

@@ -1,0 +1,52 @@
+"""`msavqa data check`: are params.yaml, a dataset's labels and its files in order, before anything runs?"""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Look after datasets.", no_args_is_help=True, rich_markup_mode=None)
+
+EXAMPLES = """\b
+Examples:
+  msavqa data check                       (params.yaml's dataset)
+  msavqa data check my_videos --no-files  (labels only: do not look for the videos)"""
+
+
+@app.callback()
+def group() -> None:
+    """Look after datasets."""
+
+
+@app.command(
+    "check",
+    help="Name every mistake of params.yaml at once, then every one of a dataset's labels.",
+    epilog=EXAMPLES,
+)
+def check(
+    dataset: Annotated[
+        str | None, typer.Argument(help="A name under `datasets` in params.yaml.", show_default=False)
+    ] = None,
+    files: Annotated[bool, typer.Option(help="Look for every video.")] = True,
+) -> None:
+    """Checks; raises what is wrong with params.yaml, then what the reader refuses."""
+    import math
+
+    from msavqa.check import params as whole_params
+    from msavqa.datasets import read as datasets
+    from msavqa.ground.errors import ProblemsError
+    from msavqa.machine import params
+
+    data = params.read()
+    if found := whole_params.problems(data):
+        raise ProblemsError(where=params.PARAMS_FILE, problems=found, next_step="mend them and run again")
+    name = dataset or str(data["dataset"])  # there, or it had been a problem
+    labels, rows = datasets.read(data, name, check_files=files)
+    known = [row.mos for row in rows if math.isfinite(row.mos)]
+    prompts = {row.prompt for row in rows if row.prompt}
+    generators = {row.generator for row in rows if row.generator}
+    low, high = labels.mos_range
+    scale = f", MOS {min(known):g} to {max(known):g} on {low:g}-{high:g}" if known else ", no MOS"
+    print(
+        f"{name}: {len(rows)} videos, {len(prompts)} prompts, {len(generators)} generators, "
+        f"{len(known)} with a MOS{scale}: no mistakes"
+    )

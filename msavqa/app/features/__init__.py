@@ -1,0 +1,1 @@
+"""The command `msavqa features`: look into stores, verify, hand on, adopt."""

@@ -1,0 +1,95 @@
+"""`msavqa score`: one video and its prompt, or every row of a csv."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from msavqa.machine.device import Device
+
+HELP = "Predict how people would rate a video, or every video of a csv."
+EXAMPLES = """\b
+Examples:
+  msavqa score some.mp4 --prompt "a red ball rolls left"
+  msavqa score some.mp4 --prompt "a red ball rolls left" --json
+  msavqa score --prompt "a dog" -- -odd-name.mp4
+  msavqa score --csv videos.csv --out scores.csv
+  msavqa score --csv list.csv --video-column file --prompt-column text --out scores.csv
+
+A csv run that was stopped goes on where it was; rows that failed are tried again and keep their reason, and
+so are videos whose content changed. An --out with scores of rows that the csv lacks is refused. The exit code
+is 2 where a row failed; the others are scored.
+Videos of a csv are looked for beside the csv, or under --root. The model is the one that `dvc repro`
+exported (runs/<dataset>/bundle), the folder in MSAVQA_BUNDLE, or --model."""
+
+
+def command(
+    video: Annotated[Path | None, typer.Argument(help="A video file.", show_default=False)] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="What the video was asked to show.", show_default=False)
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Score every row of this csv.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the csv's scores go.", show_default=False)] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the csv's videos.", show_default=False)] = None,
+    video_column: Annotated[str, typer.Option(help="Column that names the file.")] = "video",
+    prompt_column: Annotated[str, typer.Option(help="Column that holds the prompt.")] = "prompt",
+    model: Annotated[Path | None, typer.Option(help="A bundle's folder.", show_default=False)] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that decode ahead (csv).")] = 1,
+    timeout: Annotated[
+        float, typer.Option(min=1, max=86_400, help="Seconds that decoding one video may take.")
+    ] = 60.0,
+    device: Annotated[
+        Device, typer.Option(help="Where the networks run; `auto` takes a GPU where torch sees one.")
+    ] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything, as one line of JSON.")] = False,
+) -> None:
+    """Scores; see HELP."""
+    if (video is None) == (csv is None):
+        raise typer.BadParameter("give either a video or --csv")
+    if csv is not None:
+        if out is None or prompt is not None or as_json:
+            raise typer.BadParameter("--csv needs --out, and takes neither --prompt nor --json")
+        from msavqa.score import table
+
+        scored, failed = table.run(
+            csv, out=out, root=root, video_column=video_column, prompt_column=prompt_column,
+            model=model or default_model(), workers=workers, decode_seconds=timeout, device=device,
+        )  # fmt: skip
+        print(f"{out}: {scored} scored, {failed} failed")
+        raise typer.Exit(2 if failed else 0)
+    if prompt is None:
+        raise typer.BadParameter('give --prompt (--prompt "" where there is none)')
+    assert video is not None
+    from msavqa.score import scorer as score
+
+    with score.load(model or default_model(), decode_seconds=timeout, device=device) as scorer:
+        found = scorer.score(video, prompt)
+    if as_json:
+        print(found.to_json())
+        return
+    print(found.line())
+    for warning in found.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def default_model() -> Path:
+    """The bundle in MSAVQA_BUNDLE, else the one that the pipeline exports for params.yaml's dataset."""
+    if given := os.environ.get("MSAVQA_BUNDLE"):
+        return Path(given)
+    from msavqa.machine import params
+
+    dataset = params.read().get("dataset") if params.PARAMS_FILE.is_file() else None
+    if dataset is None:
+        from msavqa.ground.errors import MsavqaError
+
+        missing = "`dataset` in params.yaml" if params.PARAMS_FILE.is_file() else "params.yaml here"
+        raise MsavqaError(
+            what="Model bundle",
+            where="--model",
+            got=f"none, and no {missing} that would name one",
+            expected="a bundle's folder",
+            next_step="name it with --model or in MSAVQA_BUNDLE, or run from the project's root",
+        )
+    return Path("runs") / str(dataset) / "bundle"

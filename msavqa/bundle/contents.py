@@ -1,0 +1,128 @@
+"""The table of contents of a model bundle, bundle.json: what it must hold, and that it holds together.
+
+Its digest tells a changed file from an exported one; it is no signature. So the contents are looked at as
+any input is: every field by its type, and every file that is ever read is one that the table lists.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from msavqa.bundle.reference import Reference
+from msavqa.evaluation.calibration import Calibration
+from msavqa.evaluation.ensemble import Ensemble
+from msavqa.ground.errors import MsavqaError
+
+FORMAT = "msavqa-bundle/1"
+CONTENTS = "bundle.json"
+NO_FILE = ("statistics",)
+"""Kinds of trunk whose `weights` are our own sources, in no bundle."""
+EXPORT_AGAIN = "export the bundle again with `msavqa export`"
+
+
+class BundleError(MsavqaError):
+    """A folder that is no bundle, or not the one that was exported."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class _Decode(_Part):
+    frames: int = Field(ge=1)
+    box: int | None = Field(ge=1)
+
+
+class Contents(_Part):
+    """bundle.json, its digest checked and left out."""
+
+    format: str
+    dataset: str
+    decode: _Decode
+    trunks: dict[str, dict[str, Any]]
+    branches: dict[str, dict[str, Any]]
+    fingerprints: dict[str, dict[str, Any]]
+    converted: dict[str, str]
+    ensemble: Ensemble
+    calibration: Calibration
+    reference: Reference
+    files: dict[str, str]
+
+
+def read(folder: Path) -> tuple[Contents, str]:
+    """The contents of a bundle's folder and their digest; raises `BundleError` with the first thing wrong."""
+    file = folder / CONTENTS
+    if not file.is_file():
+        next_step = "run `dvc repro` to train a model and export it, or give a bundle's folder with --model"
+        got = f"no {CONTENTS}" if folder.is_dir() else "no such folder"
+        raise BundleError(
+            what="Model bundle", where=folder, got=got, expected="a folder with one", next_step=next_step
+        )
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise refused(file, got=f"broken JSON ({error})", expected="a bundle's contents") from error
+    if not isinstance(data, dict):
+        raise refused(file, got=type(data).__name__, expected="a bundle's contents")
+    if data.get("format") != FORMAT:
+        raise refused(file, got=f"format {data.get('format')!r}", expected=f"format {FORMAT!r}")
+    said = data.pop("digest", None)
+    if said != digest(data):
+        raise refused(file, got="contents that were changed", expected=f"those of digest {said}")
+    try:
+        contents = Contents.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise refused(file, got=f"{place}: {first['msg']}", expected="a bundle's contents") from None
+    for problem in _apart(contents):
+        raise refused(file, got=problem, expected="contents that go together")
+    return contents, str(said)
+
+
+def digest(contents: Mapping[str, Any]) -> str:
+    """SHA-256 of contents without their digest, whatever their order and spacing in the file."""
+    text = json.dumps(contents, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def inside(folder: Path, name: str) -> Path:
+    """A file by its name in the contents. It may be a link into DVC's cache: its SHA-256 says what it is."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
+        raise refused(folder / CONTENTS, got=f"the file name {name!r}", expected="a file inside the bundle")
+    return folder / name
+
+
+def refused(where: Path, *, got: str, expected: str) -> BundleError:
+    """The sentence for a bundle that is not as it was exported."""
+    return BundleError(what="Model bundle", where=where, got=got, expected=expected, next_step=EXPORT_AGAIN)
+
+
+def _apart(contents: Contents) -> Iterator[str]:
+    """What one part names and another lacks."""
+    for name, trunk in contents.trunks.items():
+        if name not in contents.fingerprints:
+            yield f"trunk {name!r} without a fingerprint"
+        model = str(trunk.get("model", ""))
+        files = [model] if model.endswith(".json") else []
+        files += [] if trunk.get("kind") in NO_FILE else [str(trunk.get("weights"))]
+        yield from (
+            f"trunk {name!r} of file {file!r}, which `files` does not list"
+            for file in files
+            if file not in contents.files
+        )
+    joined = contents.ensemble
+    for name in joined.branches:
+        if name not in contents.branches or f"branches/{name}.safetensors" not in contents.files:
+            yield f"an ensemble of branch {name!r} without its settings or weights"
+    if {len(part) for part in (joined.mean, joined.sd, joined.fitted, joined.weights)} != {
+        len(joined.branches)
+    }:
+        yield f"an ensemble of {len(joined.branches)} branches with other numbers of constants"
+    if not joined.branches:
+        yield "an ensemble of no branch"

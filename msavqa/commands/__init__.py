@@ -1,1 +1,0 @@
-"""The command line, one file a command; whatever is slow to import is imported inside the command."""

@@ -1,0 +1,141 @@
+"""A reader's rows and what the files themselves say -> the manifest, one row a video in label order.
+
+Files are hashed and probed in worker processes with a wall-clock limit; a video that cannot be probed, or
+whose worker hangs or dies, stays in the manifest with status "unreadable" and its reason (`decode` counts
+those and stops where they are too many).
+"""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from pydantic import Field
+
+from msavqa.datasets.rows import LabelsError, Row
+from msavqa.frames.probe import probe
+from msavqa.frames.video_file import DecodeError
+from msavqa.ground.errors import MsavqaError
+from msavqa.ground.progress import Progress
+from msavqa.machine.params import Settings
+from msavqa.machine.processes import LostError, Pool
+
+
+class IndexSettings(Settings):
+    """The block `index`."""
+
+    workers: int = Field(ge=1)  # processes that hash and probe files
+    timeout_seconds: float = Field(gt=0, le=86_400)  # wall clock a file, its hash included
+
+
+class ProbeError(MsavqaError):
+    """Processes that end whatever the video is."""
+
+
+def build(rows: Sequence[Row], *, root: Path, settings: IndexSettings, description: str) -> pd.DataFrame:
+    """The manifest (`tables.MANIFEST`) of rows whose files are known to lie below root.
+
+    The same rows and files give the same table, whatever the number of workers. Reads each file once for its
+    sha256 and its packets once for the probe; memory grows by some kB a video. Raises `LabelsError` naming
+    every file that could no longer be read, `ProbeError` where no process at all survived.
+    """
+    table: list[dict[str, object]] = []
+    vanished: list[str] = []
+    unreadable = lost = 0
+    paths, limit = [root / row.path for row in rows], settings.timeout_seconds
+    with (
+        Progress(description, total=len(rows)) as progress,
+        Pool(describe, workers=settings.workers, timeout_seconds=limit, what="Video") as pool,
+    ):
+        for row, path, outcome in zip(rows, paths, pool.map(paths), strict=True):
+            facts = outcome.value
+            if facts is None:
+                lost += isinstance(outcome.error, LostError)
+                facts = _unknown(path, reason=str(outcome.error))
+            if isinstance(facts, str):
+                vanished.append(f"{row.where}: {facts}")
+            else:
+                table.append({**_labels(row), **facts})
+                unreadable += facts["status"] == "unreadable"
+            progress.advance(1, unreadable=unreadable)
+    if vanished:
+        raise LabelsError(where=root, problems=vanished, next_step="mend them and run again")
+    if lost == len(rows) > 1:  # not the videos' fault
+        raise ProbeError(
+            what="Probing",
+            where=root,
+            got=f"{lost} videos whose process hung or died",
+            expected="facts of at least one video",
+            next_step="free some memory, lower index.workers or raise index.timeout_seconds",
+        )
+    return pd.DataFrame(table)
+
+
+def _unknown(path: Path, *, reason: str) -> dict[str, object] | str:
+    """What is known of a video on which a worker was lost."""
+    try:
+        return {**identity(path), **UNKNOWN, "error": reason}
+    except OSError as error:
+        return f"{str(path)!r} could not be read ({error.strerror})"
+
+
+def _labels(row: Row) -> dict[str, object]:
+    return {
+        "video_id": row.video_id,
+        "path": row.path,
+        "prompt": row.prompt,
+        "mos": row.mos,
+        "mos_se": row.mos_se,
+        "generator": row.generator,
+        "group": row.group,
+        "given_split": row.given_split,
+        "weight": row.weight,
+        "quality_true": row.quality_true,
+    }
+
+
+UNKNOWN: dict[str, object] = {
+    "container": "",
+    "codec": "",
+    "fps": math.nan,
+    "frame_count": -1,
+    "width": 0,
+    "height": 0,
+    "duration_seconds": math.nan,
+    "rotation_degrees": 0,
+    "status": "unreadable",
+}
+"""What is known of a video that cannot be probed."""
+
+
+def describe(path: Path) -> dict[str, object] | str:
+    """A file's columns of the manifest, or why its bytes cannot be read. Can hang or die with ffmpeg."""
+    try:
+        known = identity(path)
+    except OSError as error:
+        return f"{str(path)!r} could not be read ({error.strerror})"
+    try:
+        facts = probe(path)
+    except DecodeError as error:
+        return {**known, **UNKNOWN, "error": str(error)}
+    return {
+        **known,
+        "container": facts.container,
+        "codec": facts.codec,
+        "fps": facts.fps if facts.fps > 0 else math.nan,
+        "frame_count": facts.frame_count,
+        "width": facts.width,
+        "height": facts.height,
+        "duration_seconds": facts.duration_seconds,
+        "rotation_degrees": facts.rotation_degrees,
+        "status": "ok",
+        "error": "",
+    }
+
+
+def identity(path: Path) -> dict[str, object]:
+    """The sha256 of a file's content and its size; raises `OSError` where it cannot be read."""
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"sha256": sha256, "size_bytes": path.stat().st_size}

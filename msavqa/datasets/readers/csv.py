@@ -1,0 +1,154 @@
+"""Anybody's csv: one row a video, any column names, given by `columns` of the dataset block.
+
+    video,prompt,mos,model
+    clips/-my video.mp4,"a ""red"" ball, rolling",3.5,A
+
+Comma-separated, UTF-8 (a byte order mark and CRLF are fine), quoted as spreadsheets do. Paths start from
+`root`.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from msavqa.datasets.rows import (
+    LabelsError,
+    LabelSettings,
+    PathSetting,
+    Row,
+    checked,
+    header_problems,
+    number,
+    read_text,
+    records,
+)
+from msavqa.machine.params import Settings
+
+Name = Annotated[str, Field(min_length=1)]
+
+
+class ColumnSettings(Settings):
+    """Which column of the csv holds what; a key left out (or null) means the csv has no such column."""
+
+    video: Name  # path below root
+    prompt: Name | None = None  # without it no branch can use its prompt
+    mos: Name | Annotated[list[Name], Field(min_length=1)] | None = None  # several: their mean, row by row
+    mos_se: Name | None = None  # standard error of the mos; a cell may be empty
+    generator: Name | None = None
+    group: Name | None = None  # rows of one group are never parted by `prompt_disjoint`
+    split: Name | None = None  # the dataset's own split, for the protocol `given`
+    weight: Name | None = None  # above 0
+    quality_true: Name | None = None  # quality without raters' noise, for simulated datasets
+
+
+class ReaderSettings(LabelSettings):
+    """A dataset block with `reader: csv`."""
+
+    reader: Literal["csv"]
+    labels: PathSetting
+    columns: ColumnSettings
+
+
+def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) -> list[Row]:
+    """Every row of the csv in file order; raises `LabelsError` with all that is wrong."""
+    text, problems = read_text(settings.labels)
+    listed = records(text)
+    header = next(listed)
+    if not header.cells:
+        problem = f"line 1: {header.problem}" if header.problem else "line 1 is blank"
+        problems.append(f"{problem}, expected the names of the columns")
+        raise LabelsError(where=settings.labels, problems=problems, next_step="mend them or `columns`")
+    problems += header_problems(header.cells, _names(settings.columns))
+    if header.cells.count(settings.columns.video) != 1:
+        raise LabelsError(where=settings.labels, problems=problems, next_step="mend them or `columns`")
+    columns = _readable(settings.columns, header.cells)
+    rows: list[Row] = []
+    for record in listed:
+        where = f"line {record.line}"
+        if record.problem:
+            problems.append(f"{where}: {record.problem}")
+        elif record.cells and len(record.cells) != len(header.cells):
+            problems.append(f"{where}: {len(record.cells)} fields, the header has {len(header.cells)}")
+        elif record.cells:
+            cells = dict(zip(header.cells, record.cells, strict=True))
+            row, wrong = _row(where, cells, columns=columns, mos_range=settings.mos_range)
+            problems += [f"{where}: {sentence}" for sentence in wrong]
+            rows.append(row)
+    return checked(
+        rows,
+        problems=problems,
+        where=settings.labels,
+        settings=settings,
+        check_files=check_files,
+        given=given,
+    )
+
+
+def _names(columns: ColumnSettings) -> list[tuple[str, str]]:
+    """All (key below the dataset's block, column name) that the settings ask for."""
+    pairs = []
+    for key, value in columns.model_dump(exclude_none=True).items():
+        pairs += [(f"columns.{key}", name) for name in (value if isinstance(value, list) else [value])]
+    return pairs
+
+
+def _readable(columns: ColumnSettings, header: list[str]) -> ColumnSettings:
+    """The columns that stand in the header once: a column that is missing hides no mistake in another."""
+    kept = {}
+    for key, value in columns.model_dump(exclude_none=True).items():
+        names = [name for name in (value if isinstance(value, list) else [value]) if header.count(name) == 1]
+        if names:
+            kept[key] = names if isinstance(value, list) else names[0]
+    return ColumnSettings.model_validate(kept)
+
+
+def _row(
+    where: str, cells: Mapping[str, str], *, columns: ColumnSettings, mos_range: tuple[float, float]
+) -> tuple[Row, list[str]]:
+    """One row and all that is wrong with its numbers (those are NaN then)."""
+    lowest, highest = mos_range
+    problems: list[str] = []
+
+    def value(name: str, *, low: float = -math.inf, empty: float | None = None) -> float:
+        if not cells[name].strip() and empty is not None:
+            return empty
+        try:
+            found = number(cells[name], name=name)
+        except ValueError as error:
+            problems.append(str(error))
+            return math.nan
+        if found < low:
+            problems.append(f"{name} is {found:g}, below {low:g}")
+        return found
+
+    def text(name: str | None) -> str:
+        return cells[name] if name else ""
+
+    mos_columns = [columns.mos] if isinstance(columns.mos, str) else columns.mos or []
+    scores = [value(name) for name in mos_columns]
+    if len(scores) > 1:  # a mean within the range proves nothing of its parts
+        outside = [one < lowest or one > highest for one in scores]
+        problems += [
+            f"{name} {score:g} lies outside mos_range [{lowest:g}, {highest:g}]"
+            for name, score, wrong in zip(mos_columns, scores, outside, strict=True)
+            if wrong
+        ]
+        scores = [math.nan] if any(outside) else scores
+    weight = value(columns.weight) if columns.weight else 1.0
+    if weight <= 0:
+        problems.append(f"{columns.weight} is {weight:g}, expected more than 0")
+    row = Row(
+        where=where,
+        video_id=cells[columns.video],
+        prompt=text(columns.prompt),
+        mos=math.fsum(scores) / len(scores) if scores else math.nan,
+        mos_se=value(columns.mos_se, low=0.0, empty=math.nan) if columns.mos_se else math.nan,
+        generator=text(columns.generator),
+        group=text(columns.group),
+        given_split=text(columns.split),
+        weight=weight,
+        quality_true=value(columns.quality_true, empty=math.nan) if columns.quality_true else math.nan,
+    )
+    return row, problems

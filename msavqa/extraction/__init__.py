@@ -1,1 +1,0 @@
-"""Frozen networks and handcrafted measures run over videos and prompts, once: the cache line."""

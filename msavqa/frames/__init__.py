@@ -1,0 +1,1 @@
+"""A video file -> the frames we agreed on, with their times."""

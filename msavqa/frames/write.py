@@ -1,0 +1,217 @@
+"""Every video of a manifest -> frames.zarr: in worker processes, resumable, the bad ones quarantined.
+
+decode_all(Path("features/mine/frames.zarr"), manifest=table, root=Path("videos"), settings=..., shard_mb=128)
+"""
+
+import contextlib
+import functools
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from msavqa.frames import read as frames
+from msavqa.frames.decode import Decoded, decode
+from msavqa.frames.video_file import AbsentError
+from msavqa.ground.errors import MsavqaError
+from msavqa.ground.progress import Progress
+from msavqa.machine.processes import LostError, Outcome, Pool
+from msavqa.store import format, shards, staging
+from msavqa.store.read import ArraySpec
+from msavqa.store.shards import Compute, RowResult, ShardDone, ShardResult, WriteReport
+
+
+def decode_all(
+    path: Path,
+    *,
+    manifest: pd.DataFrame,
+    root: Path,
+    settings: frames.DecodeSettings,
+    shard_mb: int | float,
+    staging_root: Path | None = None,
+    description: str = "decode",
+) -> WriteReport:
+    """Decodes every video of a manifest into the store at `path`, in worker processes.
+
+    A video that does not decode is quarantined with its reason. Memory: two shards and some videos a worker,
+    whatever the number of videos. Killed at any moment, the next call continues; it tries videos again that
+    were absent or whose worker hung or died. Raises `QuarantineError` where more than
+    `settings.max_quarantined_fraction` of the videos do not decode.
+    """
+    specs, made_of = frames.specs(settings), frames.fingerprint(settings)
+    staged_root = staging_root or staging.default_root()
+    errors = _staged_errors(staged_root, manifest=manifest, specs=specs, made_of=made_of)
+    limit = settings.max_quarantined_fraction
+    with (
+        DecodeProgress(description, total=len(manifest), limit=limit, errors=errors) as progress,
+        _pool(settings) as pool,
+    ):
+        return shards.write(
+            path,
+            ids=list(manifest["video_id"]),
+            sha256s=list(manifest["sha256"]),
+            specs=specs,
+            fingerprint=made_of,
+            attributes={"sampled_frames": settings.frames, "box": settings.box},
+            compute=_compute(pool, manifest=manifest, root=root, settings=settings, tell=progress.decoded),
+            shard_mb=shard_mb,
+            staging_root=staged_root,
+            launcher=functools.partial(_two_at_once, stop=pool.close),
+            on_progress=progress.staged,
+        )
+
+
+@contextlib.contextmanager
+def computing(*, manifest: pd.DataFrame, root: Path, settings: frames.DecodeSettings) -> Iterator[Compute]:
+    """The function that computes rows of frames.zarr, its worker processes running while the block runs."""
+    with _pool(settings) as pool:
+        yield _compute(pool, manifest=manifest, root=root, settings=settings, tell=lambda error: None)
+
+
+def _pool(settings: frames.DecodeSettings) -> Pool[Path, Decoded]:
+    function = functools.partial(decode, frames=settings.frames, box=settings.box)
+    return Pool(function, workers=settings.workers, timeout_seconds=settings.timeout_seconds, what="Video")
+
+
+def _compute(
+    pool: Pool[Path, Decoded],
+    *,
+    manifest: pd.DataFrame,
+    root: Path,
+    settings: frames.DecodeSettings,
+    tell: Callable[[str], None],
+) -> Compute:
+    """Computes rows in the pool, safe to share between threads; `tell` hears every video's error or ''."""
+    paths = [root / relative for relative in manifest["path"]]
+    specs = frames.specs(settings)
+
+    def compute(rows: Sequence[int]) -> ShardResult:
+        arrays = {spec.name: np.zeros((len(rows), *spec.shape), spec.dtype) for spec in specs}
+        results = []
+        for place, outcome in enumerate(pool.map(paths[row] for row in rows)):
+            results.append(_row(outcome, arrays, place))
+            tell(results[-1].error)
+        return ShardResult(arrays, results)
+
+    return compute
+
+
+def _row(outcome: Outcome[Decoded], arrays: Mapping[str, npt.NDArray[Any]], place: int) -> RowResult:
+    """Puts one video into its place; returns what is known of it."""
+    decoded = outcome.value
+    if decoded is None:
+        nothing = {"height": 0, "width": 0, "fps": math.nan, "frame_count": 0}
+        lost = isinstance(outcome.error, LostError | AbsentError)
+        return RowResult(error=str(outcome.error), extra={**nothing, "lost": lost})
+    count, height, width = decoded.frames.shape[:3]
+    if "frames" in arrays:
+        arrays["frames"][place, :, :height, :width] = decoded.frames
+    arrays["times_seconds"][place] = decoded.times_seconds
+    facts = {"height": height, "width": width, "fps": decoded.fps, "frame_count": decoded.frame_count}
+    return RowResult(frames=count, decoder=decoded.backend, extra={**facts, "lost": False})
+
+
+def _staged_errors(
+    root: Path, *, manifest: pd.DataFrame, specs: Sequence[ArraySpec], made_of: Mapping[str, object]
+) -> list[str]:
+    """Why videos of the manifest are quarantined already.
+
+    Retires staged shards with videos that were lost or absent: the next attempt may not meet that.
+    """
+    folder = root / format.staging_name(fingerprint=made_of, specs=specs)
+    wanted = set(zip(manifest["video_id"], manifest["sha256"]))
+    errors = []
+    for key in staging.keys(folder):
+        staged = staging.get(folder, key)
+        if staged is None:
+            continue
+        if any(row["lost"] for row in staged.rows):
+            staging.retire(folder, key)
+            continue
+        errors += [
+            row["error"] for row in staged.rows if row["error"] and (row["id"], row["sha256"]) in wanted
+        ]
+    return errors
+
+
+def _two_at_once(
+    function: Callable[[Any], Any], tasks: Sequence[Any], *, stop: Callable[[], None]
+) -> Iterator[Any]:
+    """A launcher of two threads: while one shard is compressed and written, the workers decode the next.
+
+    `stop` ends what both wait for, so that an error or Ctrl-C need not wait for a whole shard.
+    """
+    threads = ThreadPoolExecutor(2, thread_name_prefix="shard")
+    futures = [threads.submit(function, task) for task in tasks]
+    try:
+        for future in as_completed(futures):
+            yield future.result()
+    except BaseException:
+        stop()
+        raise
+    finally:
+        threads.shutdown(wait=True, cancel_futures=True)
+
+
+_SHOWN = 3
+
+
+class QuarantineError(MsavqaError):
+    """More videos are quarantined than `decode.max_quarantined_fraction` allows."""
+
+
+class DecodeProgress:
+    """A progress bar with the quarantined count, fed by several threads; stops the work above a limit.
+
+    `limit` is the fraction of `total` videos that may be quarantined, `errors` are those of earlier runs.
+    """
+
+    def __init__(self, description: str, *, total: int, limit: float, errors: Sequence[str]) -> None:
+        self._bar = Progress(description, total=total, unit="videos")
+        self._description, self._total, self._limit = description, total, limit
+        self._quarantined, self._errors = 0, list(errors[:_SHOWN])
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> "DecodeProgress":
+        self._bar.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.__exit__(kind, error, trace)
+
+    def decoded(self, error: str) -> None:
+        """One video more, quarantined where it has an error; raises `QuarantineError` above the limit."""
+        self._add(self._bar.advance, 1, quarantined=1 if error else 0, error=error)
+
+    def staged(self, done: ShardDone) -> None:
+        """One shard more; its videos count here where they were not decoded just now."""
+        quarantined = 0 if done.computed else done.quarantined
+        self._add(self._bar.keep, done.rows - done.computed, quarantined=quarantined, error="")
+
+    def _add(self, tell: Callable[..., None], count: int, *, quarantined: int, error: str) -> None:
+        with self._lock:
+            self._quarantined += quarantined
+            if error and len(self._errors) < _SHOWN:
+                self._errors.append(error)
+            tell(count, quarantined=self._quarantined)
+            if quarantined and self._quarantined > self._limit * self._total:
+                raise self._refusal()
+
+    def _refusal(self) -> QuarantineError:
+        shown = " and ".join(f'"{error}"' for error in self._errors)
+        return QuarantineError(
+            what="Quarantined videos",
+            where=self._description,
+            got=f"{self._quarantined} of {self._total} that do not decode",
+            expected=f"at most {self._limit:.1%} (decode.max_quarantined_fraction)",
+            next_step=f"mend or remove them, or raise the fraction (what is decoded is kept); first: {shown}",
+        )

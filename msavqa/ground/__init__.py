@@ -1,0 +1,1 @@
+"""What all stand on and no value depends on: errors, progress, the digest of code."""

@@ -1,1 +1,0 @@
-"""One file a dataset: its own label files become rows; none of them knows another, none opens a video."""

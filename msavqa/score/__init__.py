@@ -1,0 +1,1 @@
+"""Any video by a bundle: score, explanation, table, submission."""

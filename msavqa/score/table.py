@@ -1,0 +1,266 @@
+"""Scores every row of a csv: checked before it starts, resumable, one bad row costs nothing but itself.
+
+While it runs, finished rows are appended to `<out>.partial`, one line each, flushed; a killed run loses the
+rows under way at most. At the end the whole table takes its place in the order of the input.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from msavqa.datasets.rows import Record, header_problems, looks_like_utf_16, records
+from msavqa.ground.errors import MsavqaError, ProblemsError
+from msavqa.ground.progress import Progress
+from msavqa.machine.device import Device
+from msavqa.score import scorer as score
+from msavqa.score.result import Score
+from msavqa.score.scorer import Asked
+
+COLUMNS = (
+    "video", "prompt", "score", "low", "high", "frame", "segment", "video_branch", "alignment", "consistency",
+    "mutation_seconds", "warnings", "error", "model", "sha256",
+)  # fmt: skip
+Row = dict[str, str]
+HEADER: Row = dict(zip(COLUMNS, COLUMNS, strict=True))
+
+
+class CsvError(ProblemsError):
+    """A csv that cannot be scored."""
+
+
+class RowError(MsavqaError):
+    """A row that names no video, or no one can say which."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row as written, and why it cannot be scored."""
+
+    video: str
+    prompt: str
+    error: RowError | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What a score depends on."""
+        return self.video, self.prompt
+
+
+def run(
+    path: Path,
+    *,
+    out: Path,
+    root: Path | None,
+    video_column: str,
+    prompt_column: str,
+    model: Path,
+    workers: int,
+    decode_seconds: float,
+    device: Device = "auto",
+) -> tuple[int, int]:
+    """Scores all rows of a csv into `out` (UTF-8, one row each, in the csv's order).
+
+    Gives how many rows were scored and how many failed. Rows that `out` or an interrupted run holds a score
+    of, by the same model and of a file with the same content, are not computed again. Raises `CsvError` for
+    a csv without the columns or the rows, and for an `out` that is something else or holds the scores of
+    other rows, before anything starts.
+    """
+    lines = read(path, video_column=video_column, prompt_column=prompt_column)
+    _check_out(out, path)
+    out = out.resolve() if out.is_symlink() else out
+    folder = path.parent if root is None else root
+    partial = out.with_name(f"{out.name}.partial")
+    known = _known(out, partial)
+    _check_kept(known, lines, out)
+    with score.load(model, workers=workers, decode_seconds=decode_seconds, device=device) as scorer:
+        digest = scorer.bundle.digest[:12]
+        found = {
+            key: row
+            for key, row in known.items()
+            if row["model"] == digest and row["sha256"] == _sha256(folder / row["video"])
+        }
+        asked = dict.fromkeys(line.key for line in lines if line.error is None)
+        todo = [key for key in asked if key not in found]
+        _write(partial, [*found.values()], out=out)
+        failed = 0
+        with (
+            partial.open("a", encoding="utf-8", newline="") as file,
+            Progress("score", total=len(todo)) as bar,
+        ):
+            verdicts = scorer.scores(Asked(folder / video, prompt) for video, prompt in todo)
+            for key, verdict in zip(todo, verdicts, strict=True):
+                found[key] = _row(key, verdict, model=digest, sha256=_sha256(folder / key[0]))
+                failed += isinstance(verdict, MsavqaError)
+                file.write(_line(found[key]))
+                file.flush()
+                bar.advance(1, failed=failed)
+    rows = [
+        found[line.key] if line.error is None else _row(line.key, line.error, model=digest, sha256="")
+        for line in lines
+    ]
+    _write(partial, rows, out=out)
+    os.replace(partial, out)
+    bad = sum(bool(row["error"]) for row in rows)
+    return len(rows) - bad, bad
+
+
+def read(path: Path, *, video_column: str, prompt_column: str) -> list[Line]:
+    """Every row, as written; a BOM, CRLF and columns in any order are fine, a bad row costs itself alone."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise _refused(path, "no such file") from None
+    except OSError as error:
+        raise _refused(path, f"{error.strerror}") from error
+    if looks_like_utf_16(data):
+        raise _refused(path, "the file looks like UTF-16: save it as UTF-8")
+    # Bytes that are not UTF-8 are kept apart, so that they cost their own rows.
+    listed = records(data.decode("utf-8-sig", errors="surrogateescape"))
+    header = next(listed, Record(1, []))
+    if not header.cells:
+        raise _refused(path, f"line 1: {header.problem or 'no names of columns'}")
+    wanted = [("--video-column", video_column), ("--prompt-column", prompt_column)]
+    if problems := header_problems([_whole(name) for name in header.cells], wanted):
+        raise _refused(path, *problems)
+    places = header.cells.index(video_column), header.cells.index(prompt_column)
+    rows = [
+        _asked(record, where=path, places=places, columns=len(header.cells))
+        for record in listed
+        if record.cells or record.problem
+    ]
+    if not rows:
+        raise _refused(path, "no rows")
+    return rows
+
+
+def _asked(record: Record, *, where: Path, places: tuple[int, int], columns: int) -> Line:
+    cells = [*record.cells, *[""] * (columns - len(record.cells))]
+    video, prompt = (_whole(cells[place]) for place in places)
+    count = len(record.cells)
+    fields = f"{count} field{'' if count == 1 else 's'}"
+    refusal = None
+    if record.problem:
+        refusal = record.problem, "quotes as a spreadsheet writes them", "mend that line"
+    elif count > columns:
+        refusal = fields, f"{columns} as in the header", "put a prompt with a comma in quotes"
+    elif count <= max(places):
+        refusal = fields, f"{columns} as in the header", "add what is missing"
+    elif not video.strip():
+        refusal = "no video", "a file's name", "name it or leave the row out"
+    elif (video, prompt) != tuple(cells[place] for place in places):
+        refusal = "bytes that are not UTF-8", "UTF-8", "save the csv as UTF-8"
+    if refusal is None:
+        return Line(video, prompt)
+    got, expected, next_step = refusal
+    place = f"line {record.line} of {where}"
+    return Line(
+        video, prompt, RowError(what="Row", where=place, got=got, expected=expected, next_step=next_step)
+    )
+
+
+def _whole(text: str) -> str:
+    """The text with a replacement character for each byte that is not UTF-8."""
+    return text.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace")
+
+
+def _check_out(out: Path, path: Path) -> None:
+    """Raises `CsvError` where `out` is the csv itself or anything else than a table of scores."""
+    problem = ""
+    if not out.parent.is_dir():
+        problem = f"there is no folder {str(out.parent)!r}"
+    elif out.exists() and out.samefile(path):
+        problem = "it is the csv that is to be scored"
+    elif out.is_dir():
+        problem = "it is a folder"
+    elif out.exists() and not out.is_file():
+        problem = "it is no regular file"
+    elif out.is_file() and out.stat().st_size > 0:
+        with out.open("rb") as file:
+            if file.readline() != _line(HEADER).encode():
+                problem = f"it holds something else than scores: its first line is not {','.join(COLUMNS)!r}"
+    if problem:
+        raise CsvError(where=out, problems=[problem], next_step="choose another --out")
+
+
+def _check_kept(known: Iterable[tuple[str, str]], lines: Sequence[Line], out: Path) -> None:
+    """Raises `CsvError` where `out` holds scores of rows that the csv lacks and that would be lost."""
+    lost = set(known) - {line.key for line in lines}
+    if lost:
+        rows = "1 row" if len(lost) == 1 else f"{len(lost)} rows"
+        problem = f"it holds scores of {rows} that the csv does not have, of {min(lost)[0]!r} for one"
+        raise CsvError(where=out, problems=[problem], next_step="choose another --out, or remove this file")
+
+
+def _sha256(video: Path) -> str:
+    """SHA-256 of a file's content; empty where it cannot be read, or is no file that has an end."""
+    try:
+        if not video.is_file():
+            return ""
+        with video.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError):  # a NUL byte in a name is a ValueError
+        return ""
+
+
+def _row(key: tuple[str, str], verdict: Score | MsavqaError, *, model: str, sha256: str) -> Row:
+    video, prompt = key
+    facts = {"video": video, "prompt": prompt, "model": model, "sha256": sha256}
+    row = dict.fromkeys(COLUMNS, "") | facts
+    if isinstance(verdict, MsavqaError):
+        return row | {"error": str(verdict)}
+    branches = {
+        ("video_branch" if name == "video" else name): one.value for name, one in verdict.branches.items()
+    }
+    numbers = {
+        "score": verdict.score,
+        "low": verdict.low,
+        "high": verdict.high,
+        "alignment": None if verdict.alignment is None else verdict.alignment.value,
+        "consistency": None if verdict.consistency is None else verdict.consistency.value,
+        "mutation_seconds": verdict.mutation_seconds,
+    } | branches
+    row |= {name: repr(value) for name, value in numbers.items() if value is not None}
+    return row | {
+        "warnings": json.dumps(list(verdict.warnings), ensure_ascii=False) if verdict.warnings else ""
+    }
+
+
+def _known(*files: Path) -> dict[tuple[str, str], Row]:
+    """Scored rows of an earlier run; what a kill left half-written is not among them."""
+    found: dict[tuple[str, str], Row] = {}
+    for file in files:
+        if not file.is_file():
+            continue
+        text = file.read_text(encoding="utf-8", errors="replace")
+        whole = text[: text.rfind("\n") + 1]
+        for row in csv.DictReader(io.StringIO(whole, newline="")):
+            if set(row) == set(COLUMNS) and row["score"] and not row["error"]:
+                found[row["video"], row["prompt"]] = row
+    return found
+
+
+def _write(file: Path, rows: Sequence[Row], *, out: Path) -> None:
+    new = file.with_name(f"{file.name}.new")
+    text = _line(HEADER) + "".join(_line(row) for row in rows)
+    try:
+        new.write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise CsvError(
+            where=out, problems=[f"cannot be written: {error.strerror}"], next_step="choose another --out"
+        ) from error
+    os.replace(new, file)
+
+
+def _line(row: Row) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow([row[name] for name in COLUMNS])
+    return buffer.getvalue()
+
+
+def _refused(path: Path, *problems: str) -> CsvError:
+    return CsvError(where=path, problems=problems, next_step="mend them or name the columns, and run again")

@@ -1,1 +1,0 @@
-"""Model bundles: how a run becomes one, and how one scores any video without data, DVC or git."""

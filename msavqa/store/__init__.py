@@ -1,0 +1,1 @@
+"""A feature on disk: format, shards, staging, publishing, reading."""

@@ -1,0 +1,1 @@
+"""Handcrafted measures of frames: what the trunk `statistics` computes."""

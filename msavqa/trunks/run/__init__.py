@@ -1,0 +1,1 @@
+"""Runs a frozen network over videos or prompts, once, into a store."""

@@ -1,0 +1,106 @@
+"""`msavqa compare`: two runs, or a run and a control, on the test rows that both have."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from msavqa.datasets import tables
+from tests import synthetic
+from tests.app.test_cli import msavqa
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return synthetic.project(tmp_path_factory.mktemp("made"), videos=120, repeats=1)
+
+
+def test_compare_tells_a_better_run_from_luck(made: Path) -> None:
+    words = ["compare", "--resamples", 300]
+    found = json.loads(msavqa(*words, "runs/made/ensemble", "runs/made/video", "--json", cwd=made).stdout)
+    assert found["differences"]["SRCC"]["low"] > 0
+    assert found["values"]["SRCC"][0] > found["values"]["SRCC"][1]
+    same = msavqa(*words, "runs/made/frame", "runs/made/frame/predictions.parquet", cwd=made).stdout
+    assert same.count("no difference shown") == 4
+    turned = msavqa(*words, "runs/made/video", "runs/made/ensemble", cwd=made).stdout
+    assert turned.splitlines()[3].endswith("b is better")
+
+
+def test_compare_takes_a_control_and_says_what_is_not_in_common(made: Path, tmp_path: Path) -> None:
+    words = ["compare", "--resamples", 300, "runs/made/ensemble"]
+    found = json.loads(msavqa(*words, "runs/made/controls:no_pixel", "--json", cwd=made).stdout)
+    assert found["differences"]["SRCC"]["low"] > 0
+    assert found["rows"][0] == found["rows"][1] == found["rows"][2]
+    said = msavqa(*words, "runs/made/controls:wood", cwd=made, code=2).stderr
+    assert said == (
+        "error: Control in runs/made/controls/predictions.parquet: got wood, expected one of no_pixel, "
+        "trees; write runs/made/controls:<control>.\n"
+    )
+    said = msavqa(*words, "runs/made/frame:no_pixel", cwd=made, code=2).stderr
+    assert said == (
+        "error: Control in runs/made/frame/predictions.parquet: got no_pixel, expected a run of several "
+        "controls; write runs/made/frame alone, or runs/made/controls:<control>.\n"
+    )
+    fewer = tables.read_predictions(made / "runs/made/frame/predictions.parquet")
+    fewer = fewer.drop(fewer.index[fewer["role"] == "test"][:7])
+    tables.write_predictions(fewer, tmp_path / "fewer.parquet")
+    left, whole = int((fewer["role"] == "test").sum()), found["rows"][1]
+    line = msavqa(*words, tmp_path / "fewer.parquet", cwd=made).stdout.splitlines()[2]
+    assert line == (
+        f"{left} test videos; {left} of a's {whole} and b's {left} rows are in common: "
+        "their splits or features differ"
+    )
+
+
+def test_compare_knows_the_ensemble_with_others_prompts_as_a_control(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "made")
+    runs = tmp_path / "made/runs/made"
+    scores = tables.read_predictions(runs / "ensemble" / "predictions.parquet")
+    turned = scores.assign(control="shuffled_prompts", score=-scores["score"])
+    tables.write_controls(turned, runs / "ensemble" / "controls.parquet")
+    words = ["compare", "runs/made/ensemble", "runs/made/controls:shuffled_prompts", "--json"]
+    own, other = json.loads(msavqa(*words, cwd=tmp_path / "made").stdout)["values"]["SRCC"]
+    assert own == -other
+
+
+def test_what_is_no_number_is_null_in_json(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "made")
+    runs = tmp_path / "made/runs/made"
+    scores = tables.read_predictions(runs / "ensemble" / "predictions.parquet")
+    flat = scores.assign(control="flat", score=1.0)
+    tables.write_controls(flat, runs / "controls" / "predictions.parquet")
+    words = ["compare", "--resamples", 300, "runs/made/ensemble", "runs/made/controls:flat", "--json"]
+    said = msavqa(*words, cwd=tmp_path / "made").stdout
+    found = json.loads(said, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert found["values"]["SRCC"][0] > 0
+    assert found["values"]["SRCC"][1] is None
+
+
+@pytest.mark.parametrize("words", ["compare a b", "export --out out", "submission --out s --seconds 1"])
+def test_params_without_a_dataset_ask_for_one(tmp_path: Path, words: str) -> None:
+    (tmp_path / "params.yaml").write_text("split: {}\n", encoding="utf-8")
+    assert msavqa(*words.split(), cwd=tmp_path, code=2).stderr == (
+        "error: 1 problem in params.yaml; mend it or give --dataset:\n  - dataset: missing\n"
+    )
+
+
+def test_compare_refuses_a_run_that_is_not_there(made: Path) -> None:
+    said = msavqa("compare", "runs/made/frame", "nowhere", cwd=made, code=2).stderr
+    assert said.startswith("error: Run in nowhere: got no such file, and as a revision: ")
+    assert said.endswith("see `dvc exp list` for names, and `dvc pull` what the cache lacks.\n")
+
+
+def test_compare_says_of_another_file_that_it_is_no_run(made: Path, tmp_path: Path) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text("hello", encoding="utf-8")
+    manifest = made / "data/made/manifest.parquet"
+    for file in (note, manifest):
+        assert msavqa("compare", "runs/made/frame", file, cwd=made, code=2).stderr == (
+            f"error: Run in {file}: got a file that is no table of predictions, expected a "
+            "predictions.parquet; name a run's folder, such as runs/<dataset>/ensemble.\n"
+        )
+    assert msavqa("compare", "runs/made/frame", "runs/made/controls", cwd=made, code=2).stderr == (
+        "error: Run in runs/made/controls/predictions.parquet: got 2 controls, expected one run; write "
+        "runs/made/controls:<control> for one of no_pixel, trees.\n"
+    )

@@ -1,0 +1,287 @@
+"""A bundle is loaded as it was exported, or refused with a sentence."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from msavqa.bundle import bundle
+from msavqa.bundle import contents as bundle_contents
+from msavqa.bundle.bundle import BundleError
+from msavqa.networks import weights
+from msavqa.score.scorer import load
+from tests import media, tiny
+from tests import random_bundle as random_model
+from tests.app.test_cli import fresh
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def copy(random_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(random_bundle, tmp_path / "bundle"))
+
+
+def refusal_of(folder: Path) -> str:
+    with pytest.raises(BundleError) as refusal:
+        bundle.load(folder)
+    return str(refusal.value).replace(str(folder), "bundle")
+
+
+def test_a_bundle_may_move_and_stays_the_same_model(random_bundle: Path, copy: Path) -> None:
+    first, second = bundle.load(random_bundle), bundle.load(copy)
+    assert first.digest == second.digest
+    assert Path(second.trunks["frame"]["weights"]).is_relative_to(copy)
+    assert Path(second.trunks["clip_text"]["model"]).is_relative_to(copy)
+    assert second.trunks["statistics"]["weights"] == "msavqa/trunks/measures/frame_statistics.py"
+    assert (first.ensemble, first.calibration, first.reference) == (
+        second.ensemble,
+        second.calibration,
+        second.reference,
+    )
+
+
+def test_nothing_in_a_bundle_names_where_it_was_made(random_bundle: Path) -> None:
+    text = (random_bundle / "bundle.json").read_text(encoding="utf-8")
+    assert str(random_bundle.parent) not in text
+    assert str(random_bundle.anchor) + "tmp" not in text
+
+
+def test_weights_in_torch_files_become_safetensors_and_score_the_same(
+    random_bundle: Path, tmp_path: Path
+) -> None:
+    made = random_model.make(tmp_path, torch_files=("clip_text", "frame"))
+    files = sorted(file.name for file in (made.path / "trunks").iterdir())
+    assert files == sorted(file.name for file in (random_bundle / "trunks").iterdir())
+    assert not [file for file in made.path.rglob("*") if file.suffix in weights.TORCH]
+    contents = json.loads((made.path / "bundle.json").read_text(encoding="utf-8"))
+    text = json.dumps({name: value for name, value in contents.items() if name != "converted"})
+    assert len(contents["converted"]) == 2
+    assert not [old for old in contents["converted"] if old in text]
+    assert all(new in text for new in contents["converted"].values())
+    video = media.write(tmp_path / "a.mp4", media.numbered(12))
+    with load(made.path) as one, load(random_bundle) as other:
+        assert one.score(video, "a red ball").score == other.score(video, "a red ball").score
+
+
+def test_one_flipped_bit_of_a_weight_is_refused(copy: Path) -> None:
+    file = copy / "branches" / "frame.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    said = refusal_of(copy)
+    assert said.startswith("Model bundle in bundle/branches/frame.safetensors: got SHA-256 ")
+    assert said.endswith("; export the bundle again with `msavqa export`.")
+
+
+def test_a_missing_file_is_refused(copy: Path) -> None:
+    (copy / "trunks" / "video.safetensors").unlink()
+    said = refusal_of(copy)
+    assert said.startswith(
+        "Model bundle in bundle/trunks/video.safetensors: got no such file, expected a file"
+    )
+
+
+def test_changed_settings_are_refused(copy: Path) -> None:
+    file = copy / "bundle.json"
+    contents = json.loads(file.read_text(encoding="utf-8"))
+    contents["calibration"]["half_width"] = 0.1
+    file.write_text(json.dumps(contents), encoding="utf-8")
+    assert refusal_of(copy) == (
+        "Model bundle in bundle/bundle.json: got contents that were changed, expected those of digest "
+        f"{contents['digest']}; export the bundle again with `msavqa export`."
+    )
+
+
+def forge(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Changes the contents and gives them the digest that they then have."""
+    file = folder / "bundle.json"
+    contents = json.loads(file.read_text(encoding="utf-8"))
+    del contents["digest"]
+    change(contents)
+    contents["digest"] = bundle_contents.digest(contents)
+    file.write_text(json.dumps(contents), encoding="utf-8")
+
+
+def put(*keys: str | int, value: object) -> Callable[[dict[str, Any]], None]:
+    def change(contents: Any) -> None:
+        for key in keys[:-1]:
+            contents = contents[key]
+        contents[keys[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda data: data.pop("files"), "files: Field required, expected a bundle's contents"),
+        (
+            put("ensemble", "weights", value=["x", 0, 1]),
+            "ensemble.weights.0: Input should be a valid number, unable to parse string as a number, "
+            "expected a bundle's contents",
+        ),
+        (
+            put("ensemble", "weights", value=[1.0]),
+            "an ensemble of 3 branches with other numbers of constants, expected contents that go together",
+        ),
+        (
+            put("ensemble", "branches", 0, value="../../frame"),
+            "an ensemble of branch '../../frame' without its settings or weights, expected contents that go "
+            "together",
+        ),
+        (put("calibration", value={}), "calibration.logistic: Field required, expected a bundle's contents"),
+        (put("trunks", value=[]), "trunks: Input should be a valid dictionary, expected a bundle's contents"),
+        (
+            put("trunks", "frame", "weights", value="/etc/frame.safetensors"),
+            "trunk 'frame' of file '/etc/frame.safetensors', which `files` does not list, expected contents "
+            "that go together",
+        ),
+        (
+            put("trunks", "clip_text", "model", value="elsewhere.json"),
+            "trunk 'clip_text' of file 'elsewhere.json', which `files` does not list, expected contents that "
+            "go together",
+        ),
+        (
+            lambda data: data["fingerprints"].pop("video"),
+            "trunk 'video' without a fingerprint, expected contents that go together",
+        ),
+    ],
+)
+def test_contents_that_were_forged_with_their_digest_are_refused(
+    copy: Path, change: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    forge(copy, change)
+    assert refusal_of(copy) == (
+        f"Model bundle in bundle/bundle.json: got {said}; export the bundle again with `msavqa export`."
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "got"),
+    [
+        (lambda data: data["branches"]["frame"].pop("shapes"), "KeyError: 'shapes'"),
+        (
+            put("trunks", "frame", "kind", value="none"),
+            "ModuleNotFoundError: No module named 'msavqa.trunks.none'",
+        ),
+    ],
+)
+def test_settings_that_make_no_networks_are_refused(
+    copy: Path, change: Callable[[dict[str, Any]], object], got: str
+) -> None:
+    forge(copy, change)
+    with load(copy) as scorer, pytest.raises(BundleError) as refusal:
+        scorer.ready()
+    assert str(refusal.value).replace(str(copy), "bundle") == (
+        f"Model bundle in bundle/bundle.json: got contents that make no networks ({got}), expected those "
+        "that an export writes; export the bundle again with `msavqa export`."
+    )
+
+
+def test_contents_nested_without_end_are_refused(copy: Path) -> None:
+    (copy / "bundle.json").write_text("[" * 100_000, encoding="utf-8")
+    said = refusal_of(copy)
+    assert said.startswith("Model bundle in bundle/bundle.json: got broken JSON (")
+    assert said.endswith("), expected a bundle's contents; export the bundle again with `msavqa export`.")
+
+
+def test_a_file_name_that_leaves_the_folder_is_refused(copy: Path) -> None:
+    forge(copy, put("files", "../outside", value="0" * 64))
+    assert refusal_of(copy) == (
+        "Model bundle in bundle/bundle.json: got the file name '../outside', expected a file inside the "
+        "bundle; export the bundle again with `msavqa export`."
+    )
+
+
+def test_a_bundle_of_links_into_a_cache_elsewhere_loads(
+    copy: Path, random_bundle: Path, tmp_path: Path
+) -> None:
+    for file in [one for one in copy.rglob("*") if one.is_file()]:  # as DVC checks out by symlinks
+        kept = tmp_path / "cache" / file.relative_to(copy)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(kept)
+        file.symlink_to(kept)
+    assert bundle.load(copy).digest == bundle.load(random_bundle).digest
+
+
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        ("{", "broken JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1))"),
+        ("[]", "list"),
+    ],
+)
+def test_a_broken_table_of_contents_is_refused(copy: Path, content: str, got: str) -> None:
+    (copy / "bundle.json").write_text(content, encoding="utf-8")
+    assert refusal_of(copy) == (
+        f"Model bundle in bundle/bundle.json: got {got}, expected a bundle's contents; export the bundle "
+        "again with `msavqa export`."
+    )
+
+
+def test_another_format_is_refused(copy: Path) -> None:
+    (copy / "bundle.json").write_text('{"format": "msavqa-bundle/9"}', encoding="utf-8")
+    assert refusal_of(copy) == (
+        "Model bundle in bundle/bundle.json: got format 'msavqa-bundle/9', expected format "
+        "'msavqa-bundle/1'; export the bundle again with `msavqa export`."
+    )
+
+
+@pytest.mark.parametrize(("exists", "got"), [(True, "no bundle.json"), (False, "no such folder")])
+def test_a_folder_that_is_no_bundle_says_how_to_make_one(tmp_path: Path, exists: bool, got: str) -> None:
+    folder = tmp_path / "bundle"
+    if exists:
+        folder.mkdir()
+    assert refusal_of(folder) == (
+        f"Model bundle in bundle: got {got}, expected a folder with one; run `dvc repro` to train a model "
+        "and export it, or give a bundle's folder with --model."
+    )
+
+
+def test_a_fresh_process_gives_the_same_json_whatever_the_threads(
+    random_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    media.write(tmp_path / "a.mp4", media.numbered(8))
+    words = ("score", "a.mp4", "--prompt", "a red ball", "--json", "--model", random_bundle)
+    said = []
+    for threads in ("1", "2"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        said.append(fresh(*words, cwd=tmp_path).stdout)
+    assert said[0] == said[1]
+
+
+ALONE = """
+import sys
+sys.modules |= dict.fromkeys(("dvc", "dvclive", "git"))  # importing one of them fails
+from msavqa.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.pipeline
+def test_an_exported_bundle_scores_without_the_training_data_dvc_or_git(
+    tiny_world: Path, tmp_path: Path
+) -> None:
+    made = tmp_path / "made"
+    said = tiny.run("msavqa", "export", "--out", str(made), cwd=tiny_world)
+    assert said.startswith(f"{made}: model {bundle.load(made).digest[:12]}, ")
+    away = tmp_path / "away"
+    away.mkdir()
+    shutil.move(made, away / "model")
+    source = min((tiny_world / "data/sample/videos/t2v").glob("*.mp4"))
+    shutil.copy(source, away / "some.mp4")
+    words = ("score", "some.mp4", "--prompt", "a red ball rolls left", "--model", "model", "--json")
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, *words],
+        cwd=away, env={"PATH": "", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with load(tiny_world / "runs/sample/bundle") as scorer:
+        known = scorer.score(source, "a red ball rolls left")
+    found = json.loads(done.stdout)
+    assert (found["score"], found["low"], found["high"]) == (known.score, known.low, known.high)

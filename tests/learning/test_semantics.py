@@ -1,0 +1,172 @@
+"""PSS and SMA: what they read, what they are before training, and what each switch leaves out."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from msavqa.learning import tail
+from msavqa.learning.semantics import ClipShapes, Plan, PssSettings, Semantics, SmaSettings
+from tests import feature_world
+from tests.feature_world import ARCHITECTURE, DIM, FRAMES, TOKENS, WIDTH
+
+
+def pss(**changes: Any) -> PssSettings:
+    data = {
+        "enabled": True, "fusion": ["cosine"], "adapters": "tail", "last_adapter": "embedding",
+        "adapter_width": 4, "adapter_ratio": 0.5, "frames": "all",
+    }  # fmt: skip
+    return PssSettings.model_validate(data | changes)
+
+
+def sma(**changes: Any) -> SmaSettings:
+    data = {
+        "enabled": True,
+        "tokens": ["cls"],
+        "frames": "cached",
+        "measures": False,
+        "feeds": "head",
+        "width": 8,
+        "heads": 2,
+        "queries": 1,
+    }
+    return SmaSettings.model_validate(data | changes)
+
+
+@pytest.fixture(scope="module")
+def tails(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tail.ClipTail]:
+    paths = feature_world._clip_weights(tmp_path_factory.mktemp("clip"))
+    return {
+        "text_tail": tail.clip_text_tail(paths["clip_text"], ARCHITECTURE),
+        "image_tail": tail.clip_image_tail(paths["clip_image"], ARCHITECTURE),
+    }
+
+
+def batch(videos: int = 3) -> dict[str, torch.Tensor]:
+    random = torch.Generator().manual_seed(0)
+    return {
+        "frames_cls": torch.randn((videos, FRAMES, DIM), generator=random),
+        "image_tokens": torch.randn((videos, FRAMES, TOKENS, WIDTH), generator=random).half(),
+        "text_cls": torch.randn((videos, DIM), generator=random),
+        "text_tokens": torch.randn((videos, TOKENS, WIDTH), generator=random).half(),
+        "text_length": torch.randint(2, TOKENS + 1, (videos,), generator=random),
+    }
+
+
+def build(tails: dict[str, tail.ClipTail], p: PssSettings, s: SmaSettings) -> Semantics:
+    torch.manual_seed(0)
+    return Semantics(pss=p, sma=s, shapes=ClipShapes(DIM, WIDTH, WIDTH), changes=3, **tails)
+
+
+@pytest.mark.parametrize("adapters", ["tail", "cls"])
+@pytest.mark.parametrize("frames", ["adapted", "cached"])
+@pytest.mark.parametrize("fusion", [["text"], ["text", "product", "cosine"], ["cosine", "image"]])
+@pytest.mark.parametrize("tokens", [["cls"], ["difference", "alignment"]])
+def test_a_batch_of_just_what_the_plan_reads_is_enough(
+    tails: dict[str, tail.ClipTail], adapters: str, frames: str, fusion: list[str], tokens: list[str]
+) -> None:
+    p, s = pss(adapters=adapters, fusion=fusion), sma(frames=frames, tokens=tokens)
+    wanted = Plan.of(pss=p, sma=s).reads()
+    module = build(tails, p, s)
+    meaning = module({key: value for key, value in batch().items() if key in wanted})
+    features = meaning.at(FRAMES)
+    assert features is not None
+    assert features.shape == (3, FRAMES, module.dim)
+    torch.testing.assert_close(meaning.attention.sum(1), torch.ones(3))
+    torch.autograd.backward(features.square().sum() + meaning.similarity.sum())
+    unused = [name for name, one in module.named_parameters() if one.grad is None]
+    assert unused == []
+
+
+def test_measures_of_changed_content_stand_standardised_behind_what_the_query_saw(
+    tails: dict[str, tail.ClipTail],
+) -> None:
+    p, with_measures = pss(), sma(measures=True)
+    assert Plan.of(pss=p, sma=with_measures).reads()["change"] == ("statistics", "change")
+    assert "change" not in Plan.of(pss=p, sma=sma(measures=True, enabled=False)).reads()
+    module = build(tails, p, with_measures)
+    change = torch.tensor([[4.0, -9.0, 0.0], [16.0, -1.0, 0.0], [0.0, 0.0, 25.0]])
+    roots = torch.tensor([[2.0, -3.0, 0.0], [4.0, -1.0, 0.0], [0.0, 0.0, 5.0]])
+    module.standardise.set_from(module.measures({"change": change}))
+    meaning = module(batch() | {"change": change})
+    assert meaning.mutation.shape == (3, 8 + 3)
+    expected = (roots - roots.mean(0)) / roots.std(0, correction=0)
+    torch.testing.assert_close(meaning.mutation[:, 8:], expected)
+    torch.testing.assert_close(meaning.mutation[:, :8], build(tails, p, sma())(batch()).mutation)
+
+
+def test_both_modules_off_read_nothing_and_give_nothing(tails: dict[str, tail.ClipTail]) -> None:
+    p, s = pss(enabled=False), sma(enabled=False)
+    assert Plan.of(pss=p, sma=s).reads() == {}
+    module = build(tails, p, s)
+    assert (module.dim, list(module.parameters())) == (0, [])
+    assert module({}).at(4) is None
+
+
+def test_where_the_query_would_see_nothing_its_measures_are_not_read_either(
+    tails: dict[str, tail.ClipTail],
+) -> None:
+    p, s = pss(enabled=False), sma(tokens=["alignment"], measures=True)
+    assert Plan.of(pss=p, sma=s).reads() == {}
+    assert build(tails, p, s).dim == 0
+    assert build(tails, p, s)({}).at(4) is None
+
+
+def test_without_pss_the_mutation_module_reads_no_prompt_and_leaves_alignment_out(
+    tails: dict[str, tail.ClipTail],
+) -> None:
+    p, s = pss(enabled=False), sma(tokens=["cls", "alignment"], frames="adapted")
+    assert Plan.of(pss=p, sma=s).reads() == {"frames_cls": ("clip_image", "cls")}
+    meaning = build(tails, p, s)(batch())
+    assert meaning.prompt is None
+    assert meaning.similarity is None
+    assert meaning.mutation.shape == (3, 8)
+
+
+@pytest.mark.parametrize("frames", ["adapted", "cached"])
+def test_attention_is_of_every_frame_also_where_pss_looks_at_some(
+    tails: dict[str, tail.ClipTail], frames: str
+) -> None:
+    module = build(tails, pss(frames=3), sma(frames=frames))
+    attention = module(batch()).attention
+    assert attention.shape == (3, FRAMES)
+    torch.testing.assert_close(attention.sum(1), torch.ones(3))
+    if frames == "adapted":  # three frames were seen: each frame has a share of the one of its time
+        assert all(len(row.unique()) == 3 for row in attention)
+
+
+@pytest.mark.parametrize("last_adapter", ["embedding", "token"])
+def test_untrained_adapters_leave_clips_own_similarity(
+    tails: dict[str, tail.ClipTail], last_adapter: str
+) -> None:
+    module = build(tails, pss(last_adapter=last_adapter), sma(enabled=False))
+    given = batch()
+    same = torch.nn.Identity()
+    text = tails["text_tail"](
+        given["text_tokens"], given["text_length"], first_adapter=same, last_adapter=same
+    )
+    frames = tails["image_tail"](given["image_tokens"], None, first_adapter=same, last_adapter=same)
+    expected = torch.nn.functional.cosine_similarity(frames, text[:, None], dim=-1)
+    torch.testing.assert_close(module(given).similarity, expected)
+
+
+def test_the_prompt_alone_needs_no_frame_tokens() -> None:
+    wanted = Plan.of(pss=pss(fusion=["text"]), sma=sma()).reads()
+    assert set(wanted) == {"frames_cls", "text_tokens", "text_length"}
+
+
+def test_clips_own_blocks_are_neither_trained_nor_saved(tails: dict[str, tail.ClipTail]) -> None:
+    module = build(tails, pss(), sma())
+    names = set(dict(module.named_parameters())) | set(module.state_dict())
+    assert not any("tail" in name for name in names)
+
+
+def test_another_prompt_changes_the_similarity_and_nothing_of_plain_mutation(
+    tails: dict[str, tail.ClipTail],
+) -> None:
+    module = build(tails, pss(), sma())
+    given = batch()
+    other = given | {"text_tokens": given["text_tokens"].flip(0), "text_length": given["text_length"].flip(0)}
+    first, second = module(given), module(other)
+    assert not torch.allclose(first.similarity, second.similarity)
+    torch.testing.assert_close(first.mutation, second.mutation)

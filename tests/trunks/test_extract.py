@@ -1,0 +1,307 @@
+"""Extraction end to end: frames or prompts to stores, interrupted, quarantined, refused."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from msavqa.frames import read as frames
+from msavqa.frames.read import DecodeSettings, ReadFrames
+from msavqa.ground.errors import ProblemsError
+from msavqa.networks import weights
+from msavqa.store import read as store
+from msavqa.store.format import prompt_id
+from msavqa.trunks import clip_image, clip_text, image, statistics
+from msavqa.trunks.measures import frame_statistics
+from msavqa.trunks.run import extract, feature_rows
+from msavqa.trunks.run.feature_rows import ExtractError, ExtractSettings
+from msavqa.trunks.run.network import Video
+from tests import clips, tiny_networks
+
+HOW = ExtractSettings(batch_frames=8, ahead_videos=2, threads=2, device="cpu")
+DECODE = DecodeSettings(
+    frames=4, box=96, store="frames", workers=1, timeout_seconds=10.0, max_quarantined_fraction=1.0
+)
+
+
+@contextmanager
+def reading(opened: store.Store) -> Iterator[ReadFrames]:
+    with frames.source(opened, settings=DECODE, paths={}) as read_frames:
+        yield read_frames
+
+
+def run(path: Path, settings: Any, opened: store.Store, **changes: Any) -> store.Store:
+    with reading(opened) as read_frames:
+        usual: dict[str, Any] = {"shard_mb": 1, "extract": HOW, "staging_root": path.parent / "staging"}
+        extract.videos(path, settings=settings, frames=opened, read_frames=read_frames, **usual | changes)
+    return store.open(path)
+
+
+def mixed_videos() -> list[Video]:
+    """Videos of three sizes, so that padding and cropping are in play."""
+    sizes = [96, 64, 80, 96, 72]
+    return [
+        Video(f"v{number}.mp4", clips.videos(1, frames=4, size=size, seed=number)[0].frames)
+        for number, size in enumerate(sizes)
+    ]
+
+
+def test_the_store_holds_what_the_network_gives_for_each_video(tmp_path: Path) -> None:
+    videos = mixed_videos()
+    settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT, dtype="float16")
+    made = run(
+        tmp_path / "frame.zarr", settings, tiny_networks.frames_store(tmp_path / "frames.zarr", videos)
+    )
+    assert made.ids == [video.id for video in videos]
+    alone = image.load(settings, device="cpu", batch=64)
+    for row, video in enumerate(videos):
+        expected = alone([video])["pooled"]
+        np.testing.assert_allclose(made.read("pooled", [row]), expected, rtol=2e-3, atol=1e-3)
+    assert made.spec("pooled").dtype == "float16"
+    assert made.attributes["architecture"]["width"] == 32
+
+
+def test_frames_clip_and_statistics_stores_have_the_promised_arrays(tmp_path: Path) -> None:
+    videos = mixed_videos()
+    opened = tiny_networks.frames_store(tmp_path / "frames.zarr", videos)
+    world = clips.build("small", tmp_path)
+    clip = run(tmp_path / "clip_image.zarr", world.image, opened)
+    assert clip.shape("tokens") == (5, 4, 17, 128)
+    assert clip.shape("cls") == (5, 4, 128)
+    np.testing.assert_allclose(np.linalg.norm(clip.all("cls"), axis=-1), 1, rtol=1e-5)
+    source = statistics.TrunkSettings(kind="statistics", weights="msavqa/trunks/measures/frame_statistics.py")
+    measured = run(tmp_path / "statistics.zarr", source, opened)
+    expected = np.stack([frame_statistics.measure(video.frames) for video in videos])
+    groups = measured.attributes["statistics"]
+    names = [name for group in groups for name in groups[group]]
+    found = np.concatenate([measured.all(group) for group in groups], axis=1)
+    order = [frame_statistics.NAMES.index(name) for name in names]
+    np.testing.assert_allclose(found, expected[:, order], rtol=1e-5)
+
+
+def test_the_cheap_clip_cut_keeps_class_embeddings_only(tmp_path: Path) -> None:
+    opened = tiny_networks.frames_store(tmp_path / "frames.zarr", mixed_videos())
+    world = clips.build("small", tmp_path)
+    whole = run(tmp_path / "whole.zarr", world.image, opened)
+    cheap = run(tmp_path / "cheap.zarr", world.image.model_copy(update={"cut": "cls"}), opened)
+    assert set(cheap.specs) == {"cls"}
+    assert np.array_equal(cheap.all("cls"), whole.all("cls"))
+
+
+def test_quarantined_videos_stay_quarantined_with_their_reason(tmp_path: Path) -> None:
+    opened = tiny_networks.frames_store(tmp_path / "frames.zarr", mixed_videos(), broken=[1, 3])
+    made = run(
+        tmp_path / "frame.zarr", tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT), opened
+    )
+    assert made.valid.tolist() == [True, False, True, False, True]
+    assert made.rows["error"].tolist() == ["", "no frame", "", "no frame", ""]
+    assert not made.read("pooled", [1]).any()
+
+
+def test_prompts_are_stored_once_with_their_length(tmp_path: Path) -> None:
+    world = clips.build("small", tmp_path)
+    asked = ["a red ball", "", "a red ball", "word " * 200]
+    path = tmp_path / "clip_text.zarr"
+    report = extract.prompts(
+        path, settings=world.text, prompts=asked, extract=HOW, shard_mb=1, staging_root=tmp_path / "staging"
+    )
+    made = store.open(path)
+    rows = made.rows.set_index("prompt")
+    assert report.rows == len(made) == 3
+    in_order_of_coming = [prompt_id(prompt) for prompt in ("a red ball", "", "word " * 200)]
+    assert made.ids == in_order_of_coming
+    assert made.shape("tokens") == (3, 77, 128)
+    assert made.read("length", made.index([prompt_id("a red ball")])).tolist() == [5]
+    assert made.read("length", made.index([prompt_id("")])).tolist() == [2], (
+        "an empty prompt is start and EOT"
+    )
+    assert rows["truncated"].to_dict() == {"": False, "a red ball": False, "word " * 200: True}
+    assert rows["token_count"].to_dict() == {"": 2, "a red ball": 5, "word " * 200: 202}
+
+
+def test_the_room_for_tokens_is_the_longest_prompts_rounded_up(tmp_path: Path) -> None:
+    world = clips.build("small", tmp_path)
+    assert clip_text.room(world.text, ["cat", "a red ball"]) == 16
+    assert clip_text.room(world.text, ["word " * 15]) == 32
+    assert clip_text.room(world.text, ["word " * 200]) == 77
+
+
+def test_a_truncated_prompt_is_open_clips_own_truncation(tmp_path: Path) -> None:
+    from open_clip.tokenizer import SimpleTokenizer
+
+    world = clips.build("small", tmp_path)
+    tokenised = clip_text.tokeniser(world.text)
+    for prompt in [*clips.PROMPTS, "word " * 200]:
+        ids = tokenised(prompt).ids
+        padded = ids + [0] * (77 - len(ids))
+        assert padded == SimpleTokenizer(context_length=77)([prompt])[0].tolist()
+
+
+def test_a_value_too_large_for_the_store_stops_the_run_with_the_videos_name(tmp_path: Path) -> None:
+    opened = tiny_networks.frames_store(tmp_path / "frames.zarr", mixed_videos()[:1])
+    settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT, dtype="float16")
+    state = weights.read(settings.weights)
+    state["head.norm.bias"] = state["head.norm.bias"] * 0 + 1e6
+    weights.save(state, settings.weights)
+    with pytest.raises(ExtractError) as refusal:
+        run(tmp_path / "frame.zarr", settings, opened)
+    assert str(refusal.value) == (
+        "Feature in v0.mp4 (pooled): got values up to 1e+06, expected finite values of at most 65504 "
+        "(float16); set the trunk's `dtype: float32` if they are large, or check its weights and precision."
+    )
+
+
+def test_a_value_that_is_not_finite_stops_the_run_with_the_videos_name(tmp_path: Path) -> None:
+    opened = tiny_networks.frames_store(tmp_path / "frames.zarr", mixed_videos()[:1])
+    settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT)
+    state = weights.read(settings.weights)
+    state["head.norm.bias"] = state["head.norm.bias"] * float("nan")
+    weights.save(state, settings.weights)
+    with pytest.raises(ExtractError) as refusal:
+        run(tmp_path / "frame.zarr", settings, opened)
+    assert str(refusal.value) == (
+        "Feature in v0.mp4 (pooled): got values that are not finite, expected finite values of at most "
+        "3.4028e+38 (float32); set the trunk's `dtype: float32` if they are large, or check its weights and "
+        "precision."
+    )
+
+
+def test_an_interrupted_run_continues_and_gives_the_same_bytes(tmp_path: Path) -> None:
+    videos = clips.videos(40, frames=4, size=96)
+    opened = tiny_networks.frames_store(tmp_path / "frames.zarr", videos)
+    settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT)
+    small = {"shard_mb": 0.004}
+    whole = run(tmp_path / "a" / "frame.zarr", settings, opened, **small)
+
+    class StoppedError(Exception):
+        pass
+
+    def stopping(rows: Any) -> Iterator[Any]:
+        for row, pixels in zip(rows, read(rows), strict=True):
+            if row >= 20:
+                raise StoppedError
+            yield pixels
+
+    path = tmp_path / "b" / "frame.zarr"
+    with reading(opened) as read, pytest.raises(StoppedError):
+        extract.videos(
+            path, settings=settings, frames=opened, read_frames=stopping, extract=HOW,
+            shard_mb=0.004, staging_root=path.parent / "staging",
+        )  # fmt: skip
+    assert not path.exists()
+    with reading(opened) as read_frames:
+        report = extract.videos(
+            path, settings=settings, frames=opened, read_frames=read_frames, extract=HOW,
+            shard_mb=0.004, staging_root=path.parent / "staging",
+        )  # fmt: skip
+    assert 0 < report.computed < len(videos)
+    files = sorted(one.relative_to(path) for one in path.rglob("*") if one.is_file())
+    assert files == sorted(one.relative_to(whole.path) for one in whole.path.rglob("*") if one.is_file())
+    assert [f for f in files if (path / f).read_bytes() != (whole.path / f).read_bytes()] == []
+
+
+def test_other_frames_make_another_fingerprint(tmp_path: Path) -> None:
+    settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT)
+    one = run(
+        tmp_path / "one.zarr", settings, tiny_networks.frames_store(tmp_path / "f1.zarr", mixed_videos())
+    )
+    two = run(
+        tmp_path / "two.zarr",
+        settings,
+        tiny_networks.frames_store(tmp_path / "f2.zarr", clips.videos(2, frames=4, size=48)),
+    )
+    assert one.fingerprint["decoded"]["box"] == 96
+    assert two.fingerprint["decoded"]["box"] == 48
+    assert one.fingerprint != two.fingerprint
+
+
+@pytest.mark.parametrize("trunk", ["image", "clip_image"])
+def test_bfloat16_stays_within_two_percent_of_float32(tmp_path: Path, trunk: str) -> None:
+    videos = clips.videos(2, frames=2, size=64)
+    if trunk == "image":
+        settings: Any = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT)
+        array = "pooled"
+    else:
+        settings, array = clips.build("small", tmp_path).image, "cls"
+    load = feature_rows.trunk(trunk).load
+    exact = load(settings, device="cpu", batch=8)(videos)[array]
+    rough = load(settings.model_copy(update={"precision": "bf16"}), device="cpu", batch=8)(videos)[array]
+    off = np.abs(rough - exact).max() / np.abs(exact).max()
+    assert 0 < off < 0.02
+
+
+@pytest.mark.parametrize("kind", ["image", "video"])
+def test_bfloat16_does_not_drown_fine_texture_in_the_mean_of_a_patch(tmp_path: Path, kind: str) -> None:
+    """A first layer of strong filters that sum to zero, as whitening makes them, over bright, faint noise."""
+    if kind == "image":
+        settings: Any = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT)
+    else:
+        settings = tiny_networks.video_settings(tmp_path)
+    state = weights.read(settings.weights)
+    (first,) = (name for name in ("stem.0.weight", "patch_embed.proj.weight") if name in state)
+    filters = 10 * torch.randn(state[first].shape, generator=torch.Generator().manual_seed(0))
+    state[first] = filters - filters.flatten(1).mean(1).reshape(-1, *[1] * (filters.ndim - 1))
+    weights.save(state, settings.weights)
+    noise = np.random.default_rng(0).integers(240, 244, (2, 6, 64, 64, 3), dtype=np.uint8)
+    videos = [Video(f"{number}", pixels) for number, pixels in enumerate(noise)]
+    load = feature_rows.trunk(kind).load
+    exact = load(settings, device="cpu", batch=8)(videos)["pooled"]
+    rough = load(settings.model_copy(update={"precision": "bf16"}), device="cpu", batch=8)(videos)["pooled"]
+    assert np.sqrt(np.mean((rough - exact) ** 2)) < 0.02 * exact.std()
+
+
+def test_an_unknown_kind_is_named_with_the_nearest_right_one() -> None:
+    with pytest.raises(ProblemsError) as refusal:
+        feature_rows.settings_of({"trunks": {"frame": {"kind": "images"}}}, "frame")
+    assert str(refusal.value) == (
+        "1 problem in params.yaml; mend it and run again:\n"
+        "  - trunks.frame.kind: got 'images', expected one of clip_image, clip_text, image, statistics, "
+        "video, did you mean 'image'?"
+    )
+
+
+def test_an_unknown_trunk_is_named_with_the_nearest_right_one() -> None:
+    with pytest.raises(ProblemsError) as refusal:
+        feature_rows.settings_of({"trunks": {"frame": {"kind": "image"}}}, "frames")
+    assert str(refusal.value) == (
+        "1 problem in params.yaml; mend it and run again:\n  - trunks.frames: missing, did you mean 'frame'?"
+    )
+
+
+def test_clip_of_another_form_is_refused_with_what_makes_it_other(tmp_path: Path) -> None:
+    import json
+
+    from msavqa.networks import clip_model
+
+    path = tmp_path / "clip.json"
+    other = clips.config_of("small")
+    path.write_text(json.dumps({**other, "vision_cfg": {**other["vision_cfg"], "pool_type": "avg"}}))
+    with pytest.raises(clip_model.ClipError) as refusal:
+        clip_model.config(str(path))
+    assert str(refusal.value) == (
+        f"CLIP model in {path}: got vision_cfg.pool_type, expected two plain transformers (class token, "
+        "causal text read at EOT); choose another `model` in params.yaml."
+    )
+
+
+def test_an_unknown_clip_is_refused_with_names_near_it() -> None:
+    from msavqa.networks import clip_model
+
+    with pytest.raises(clip_model.ClipError) as refusal:
+        clip_model.config("ViT-B-33")
+    assert str(refusal.value) == (
+        "CLIP model in ViT-B-33: got an unknown name, expected ViT-B-32 or ViT-S-32 or ViT-M-32; choose "
+        "another `model` in params.yaml."
+    )
+
+
+@pytest.mark.parametrize("kind", [clip_image, clip_text])
+def test_a_clip_tower_refuses_the_other_towers_weights(tmp_path: Path, kind: Any) -> None:
+    world = clips.build("small", tmp_path)
+    mine, other = (world.image, world.text) if kind is clip_image else (world.text, world.image)
+    with pytest.raises(weights.WeightsError, match=r"missing .* extra .*expected exactly the"):
+        kind.load(mine.model_copy(update={"weights": other.weights}), device="cpu", batch=4)

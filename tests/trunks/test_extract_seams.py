@@ -1,0 +1,69 @@
+"""What extraction is given: frames that must be the settings' own, and a launcher that may be any."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from msavqa.frames import read as frames
+from msavqa.frames.read import DecodeSettings
+from msavqa.machine.processes import in_turn, processes
+from msavqa.store import read as store
+from msavqa.trunks.run import extract, feature_rows
+from msavqa.trunks.run.feature_rows import ExtractSettings
+from tests import clips, feature_world, tiny_networks
+from tests.stores import tree
+
+HOW = ExtractSettings(batch_frames=8, ahead_videos=2, threads=2, device="cpu")
+DECODE = DecodeSettings(
+    frames=4, box=96, store="frames", workers=1, timeout_seconds=10.0, max_quarantined_fraction=1.0
+)
+
+
+def test_two_processes_make_the_same_bytes_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    videos = clips.videos(6, frames=4, size=96)
+    opened = tiny_networks.frames_store(tmp_path / "frames.zarr", videos, broken=[1])
+    settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT)
+    text = clips.build("small", tmp_path).text
+    reader = feature_rows.FrameReader(opened, DECODE, paths={})
+    how: dict[str, Any] = {"extract": HOW, "shard_mb": 0.0012}
+    for name, launcher in (("turn", in_turn), ("side", processes(2))):
+        rest = how | {"staging_root": tmp_path / name / "staging", "launcher": launcher}
+        report = extract.videos(
+            tmp_path / name / "frame.zarr", settings=settings, frames=opened, read_frames=reader, **rest
+        )
+        assert (report.shards_made, report.computed) == (3, 6)
+        assert last_line(capsys).startswith("extract: 6/6 videos, ")
+        extract.prompts(tmp_path / name / "text.zarr", settings=text, prompts=["a", "b"], **rest)
+        assert last_line(capsys).startswith("extract: 2/2 prompts, ")
+    for store_name in ("frame.zarr", "text.zarr"):
+        assert tree(tmp_path / "turn" / store_name) == tree(tmp_path / "side" / store_name)
+
+
+def last_line(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_frames_of_other_settings_are_refused(tmp_path: Path) -> None:
+    path = tiny_networks.frames_store(tmp_path / "frames.zarr", clips.videos(2, frames=4, size=96)).path
+    assert len(extract.open_frames(path, settings=DECODE)) == 2
+    with pytest.raises(store.StoreError) as refusal:
+        extract.open_frames(path, settings=DECODE.model_copy(update={"box": 48}))
+    assert str(refusal.value) == (
+        f"Another fingerprint in {path}: got box 96, expected box 48; run `dvc repro` to make the store that "
+        "the settings ask for."
+    )
+
+
+def test_another_decoder_is_refused_where_frames_are_decoded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = tiny_networks.frames_store(tmp_path / "frames.zarr", clips.videos(2, frames=4, size=96)).path
+    times = ("video frame", np.zeros((2, 4)))
+    none = tmp_path / "none.zarr"
+    feature_world.write_store(none, ["a", "b"], fingerprint=frames.fingerprint(DECODE), times_seconds=times)
+    monkeypatch.setattr(frames, "decoder_facts", lambda: {"decord": "9.9"})
+    assert "frames" in extract.open_frames(stored, settings=DECODE).specs
+    with pytest.raises(store.StoreError, match=r"expected decoder.decord '9\.9'; run `dvc repro`"):
+        extract.open_frames(none, settings=DECODE)
