@@ -18,7 +18,7 @@ BLOCKS = {
     "pretrain_split": "msavqa.datasets.splits.SplitSettings",
     "decode": "msavqa.frames.read.DecodeSettings",
     "store": "msavqa.store.shards.StoreSettings",
-    "extract": "msavqa.trunks.run.feature_rows.ExtractSettings",
+    "extract": "msavqa.extraction.feature_rows.ExtractSettings",
     "pretrain": "msavqa.learning.folds.PretrainSettings",
     "train": "msavqa.learning.fit.TrainSettings",
     "controls": "msavqa.evaluation.controls.ControlSettings",

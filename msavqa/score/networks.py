@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from msavqa.bundle import bundle
 from msavqa.bundle.bundle import Bundle
+from msavqa.extraction.network import Network, Video
 from msavqa.ground.errors import MsavqaError
 from msavqa.learning import branch, stage_tail, tail
 from msavqa.learning.branch import Output, Shapes
 from msavqa.machine.params import Settings
 from msavqa.store.format import ArraySpec
-from msavqa.trunks.run.network import Network, Video
 
 TEXT = "clip_text"
 IMAGE = "clip_image"

@@ -37,8 +37,8 @@ def test_what_cannot_change_a_value_keeps_what_is_staged(tree: Path, file: str) 
     "file",
     [
         "msavqa/trunks/image.py", "msavqa/networks/backbones.py", "msavqa/networks/preprocess.py",
-        "msavqa/trunks/run/feature_rows.py", "msavqa/frames/read.py", "msavqa/frames/decode.py",
-        "msavqa/frames/decord.py", "msavqa/trunks/run/network.py", "msavqa/store/shard_file.py",
+        "msavqa/extraction/feature_rows.py", "msavqa/frames/read.py", "msavqa/frames/decode.py",
+        "msavqa/frames/decord.py", "msavqa/extraction/network.py", "msavqa/store/shard_file.py",
         "msavqa/store/shards.py", "pipeline/extract.py",
     ],
 )  # fmt: skip

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from msavqa.extraction import feature_rows
 from msavqa.learning import branch, folds
 from msavqa.machine import device
 from msavqa.machine.device import DeviceError
 from msavqa.score.networks import Branch
-from msavqa.trunks.run import feature_rows
 from tests import branch_settings, clips, feature_world, tiny_networks
 from tests.pretended_gpu import GPU, later, pretended
 from tests.training import work

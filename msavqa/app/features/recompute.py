@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from msavqa.datasets import tables
+from msavqa.extraction import feature_rows
+from msavqa.extraction.extract import open_frames
+from msavqa.extraction.feature_rows import ExtractSettings
 from msavqa.frames import read as frames
 from msavqa.frames import write
 from msavqa.frames.read import DecodeSettings
@@ -18,9 +21,6 @@ from msavqa.machine import params
 from msavqa.store import read as store
 from msavqa.store.read import Store, StoreError
 from msavqa.store.shards import Compute
-from msavqa.trunks.run import feature_rows
-from msavqa.trunks.run.extract import open_frames
-from msavqa.trunks.run.feature_rows import ExtractSettings
 
 
 @contextlib.contextmanager

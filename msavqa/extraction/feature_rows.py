@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 import msavqa.trunks
+from msavqa.extraction.network import Network, Video
 from msavqa.frames.read import DecodeSettings, Pixels, ReadFrames, source
 from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.ground.progress import Progress
@@ -26,7 +27,6 @@ from msavqa.machine.processes import LostError, Pool
 from msavqa.store.format import ArraySpec
 from msavqa.store.read import Rows, Store
 from msavqa.store.shards import RowResult, ShardResult
-from msavqa.trunks.run.network import Network, Video
 
 T = TypeVar("T")
 APART_SECONDS = 600
