@@ -16,12 +16,12 @@ from typing import Any
 
 import yaml
 
-from msavqa.extraction import feature_rows
 from msavqa.frames import read as frames
 from msavqa.frames.read import DecodeSettings
 from msavqa.machine import params
 from msavqa.networks import clip_model
 from msavqa.store import format
+from msavqa.trunks.run import feature_rows
 
 PUBLISHED = {"t2vqa_db": 10_000, "lsvq": 38_815}
 PRETRAIN_READS = ("frames", "segment", "video", "statistics")

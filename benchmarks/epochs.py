@@ -44,7 +44,6 @@ import yaml
 
 from benchmarks.cost import PUBLISHED
 from msavqa.branches import segment
-from msavqa.extraction import feature_rows
 from msavqa.learning import branch as model
 from msavqa.learning import fit, folds, inputs
 from msavqa.learning.fit import TrainSettings
@@ -54,6 +53,7 @@ from msavqa.machine import params
 from msavqa.networks import hub, weights
 from msavqa.networks.hub import FetchSettings
 from msavqa.store import format, shards
+from msavqa.trunks.run import feature_rows
 
 BRANCHES = ("frame", "segment", "video", "pretrain")
 CUTS = ("pooled", "last_stage")

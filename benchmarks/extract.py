@@ -27,9 +27,6 @@ import pandas as pd
 import torch
 
 from benchmarks.decode import make
-from msavqa.extraction import extract
-from msavqa.extraction.feature_rows import ExtractSettings
-from msavqa.extraction.network import Video
 from msavqa.frames import read as frames
 from msavqa.frames.decode import Pixels, decode
 from msavqa.frames.read import DecodeSettings
@@ -37,7 +34,10 @@ from msavqa.frames.write import decode_all
 from msavqa.machine import device
 from msavqa.networks import backbones, weights
 from msavqa.store import read as store
-from msavqa.trunks import image
+from msavqa.trunks.kinds import image
+from msavqa.trunks.run import extract
+from msavqa.trunks.run.feature_rows import ExtractSettings
+from msavqa.trunks.run.network import Video
 
 MODEL = "convnext_tiny"
 BATCH_FRAMES = 32

@@ -26,8 +26,6 @@ import pandas as pd
 from msavqa.datasets import tables
 from msavqa.evaluation import metrics
 from msavqa.evaluation.ensemble import Ensemble
-from msavqa.extraction import extract, feature_rows
-from msavqa.extraction.feature_rows import ExtractSettings
 from msavqa.frames import read as frames
 from msavqa.frames.read import DecodeSettings
 from msavqa.learning import branch, fit, folds
@@ -35,6 +33,8 @@ from msavqa.learning.fit import TrainSettings
 from msavqa.machine import params
 from msavqa.store import read as store
 from msavqa.store import shards
+from msavqa.trunks.run import extract, feature_rows
+from msavqa.trunks.run.feature_rows import ExtractSettings
 
 PRECISIONS = ("fp32", "bf16")
 

@@ -30,13 +30,13 @@ import torch
 import yaml
 
 from benchmarks.decode import make
-from msavqa.extraction import feature_rows
-from msavqa.extraction.network import Video
 from msavqa.frames.decode import decode
 from msavqa.learning import stage_tail
 from msavqa.machine import device as devices
 from msavqa.networks import hub, weights
 from msavqa.networks.hub import FetchSettings
+from msavqa.trunks.run import feature_rows
+from msavqa.trunks.run.network import Video
 
 PRECISIONS = ("fp32", "bf16")
 VIDEO_KINDS = ("clip_image", "image", "video")

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from msavqa.datasets import tables
-from msavqa.extraction import extract, feature_rows
-from msavqa.extraction.feature_rows import ExtractSettings
 from msavqa.frames import read as frames
 from msavqa.frames.read import DecodeSettings
 from msavqa.ground import sources
 from msavqa.machine import device, params
 from msavqa.store import read as store
 from msavqa.store.shards import StoreSettings
+from msavqa.trunks.run import extract, feature_rows
+from msavqa.trunks.run.feature_rows import ExtractSettings
 from pipeline import stage
 
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "settings": settings,
         "extract": params.block(data, "extract", ExtractSettings),
         "shard_mb": params.block(data, "store", StoreSettings).shard_mb,
-        "staging_root": sources.staging_root("pipeline.extract", f"msavqa.trunks.{settings.kind}"),
+        "staging_root": sources.staging_root("pipeline.extract", f"msavqa.trunks.kinds.{settings.kind}"),
         "description": f"extract {dataset} {name}",
     }
     manifest = tables.read_manifest(Path("data") / dataset / "manifest.parquet")

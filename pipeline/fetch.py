@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         problem = f"trunks.{name}.kind: got {kind!r}, expected one of {', '.join(hub.KINDS)}"
         raise ProblemsError(where=params.PARAMS_FILE, problems=[problem], next_step="mend it and run again")
     # By name, and not by the extraction's own way to it: an edited decoder must not fetch weights again.
-    settings = importlib.import_module(f"msavqa.trunks.{kind}").TrunkSettings
+    settings = importlib.import_module(f"msavqa.trunks.kinds.{kind}").TrunkSettings
     path = Path("weights") / f"{name}.safetensors"
     weights.save(hub.fetch(params.block(data, f"trunks.{name}", settings), wanted), path)
     print(f"{path}: {wanted.source} {wanted.name}, sha256 {weights.sha256(path)[:12]}")

@@ -11,9 +11,9 @@ import torch
 from open_clip import get_model_config
 from open_clip.model import CLIP
 
-from msavqa.extraction.network import Video
 from msavqa.networks import weights
-from msavqa.trunks import clip_image, clip_text
+from msavqa.trunks.kinds import clip_image, clip_text
+from msavqa.trunks.run.network import Video
 
 # Shapes of the real models; the deep and large ones have two layers, so that a test takes seconds.
 SHRINK: dict[str, dict[str, Any]] = {

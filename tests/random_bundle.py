@@ -14,12 +14,12 @@ from msavqa.bundle.bundle import Bundle
 from msavqa.bundle.reference import Reference
 from msavqa.evaluation.calibration import Calibration
 from msavqa.evaluation.ensemble import Ensemble
-from msavqa.extraction import feature_rows
 from msavqa.learning import branch, tail
 from msavqa.learning.branch import Shapes
 from msavqa.learning.semantics import ClipShapes
-from msavqa.measures.frame_statistics import GROUPS
 from msavqa.networks import backbones, clip_model, weights
+from msavqa.trunks.measures.frame_statistics import GROUPS
+from msavqa.trunks.run import feature_rows
 from tests.conftest import ROOT
 
 FRAMES, BOX = 4, 48
@@ -52,7 +52,7 @@ TRUNKS: dict[str, dict[str, Any]] = {
             "window_size": [2, 4, 4], "stochastic_depth_prob": 0.0,
         },
     },
-    "statistics": {"kind": "statistics", "weights": "msavqa/measures/frame_statistics.py"},
+    "statistics": {"kind": "statistics", "weights": "msavqa/trunks/measures/frame_statistics.py"},
 }  # fmt: skip
 PSS = {
     "enabled": True, "fusion": ["text", "product", "cosine"], "adapters": "tail", "last_adapter": "embedding",

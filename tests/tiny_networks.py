@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from msavqa.extraction.network import Video
 from msavqa.frames.read import DecodeSettings, fingerprint, specs
 from msavqa.networks import backbones, weights
 from msavqa.store import read as store
 from msavqa.store import shards
 from msavqa.store.shards import RowResult, ShardResult
-from msavqa.trunks import image, video
+from msavqa.trunks.kinds import image, video
+from msavqa.trunks.run.network import Video
 
 CONVNEXT = {"model": "convnext_atto", "kwargs": {"depths": [1, 1, 2, 1], "dims": [8, 16, 24, 32]}}
 SWIN = {

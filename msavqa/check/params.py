@@ -18,7 +18,7 @@ BLOCKS = {
     "pretrain_split": "msavqa.datasets.splits.SplitSettings",
     "decode": "msavqa.frames.read.DecodeSettings",
     "store": "msavqa.store.shards.StoreSettings",
-    "extract": "msavqa.extraction.feature_rows.ExtractSettings",
+    "extract": "msavqa.trunks.run.feature_rows.ExtractSettings",
     "pretrain": "msavqa.learning.folds.PretrainSettings",
     "train": "msavqa.learning.fit.TrainSettings",
     "controls": "msavqa.evaluation.controls.ControlSettings",
@@ -31,7 +31,7 @@ NAMES = ("dataset", "pretrain_dataset")
 # Block of many named entries -> package and settings class that the entry's own key chooses.
 CHOSEN = {
     "datasets": ("reader", "msavqa.datasets.readers.{}.ReaderSettings"),
-    "trunks": ("kind", "msavqa.trunks.{}.TrunkSettings"),
+    "trunks": ("kind", "msavqa.trunks.kinds.{}.TrunkSettings"),
 }
 BRANCHES = ("frame", "segment", "video")
 # What dvc.yaml names: trunks that must stand in params.yaml, and the kind of those of one kind only.

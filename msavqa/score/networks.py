@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from msavqa.bundle import bundle
 from msavqa.bundle.bundle import Bundle
-from msavqa.extraction.network import Network, Video
 from msavqa.ground.errors import MsavqaError
 from msavqa.learning import branch, stage_tail, tail
 from msavqa.learning.branch import Output, Shapes
 from msavqa.machine.params import Settings
 from msavqa.store.format import ArraySpec
+from msavqa.trunks.run.network import Network, Video
 
 TEXT = "clip_text"
 IMAGE = "clip_image"
@@ -55,7 +55,7 @@ class Trunk:
 
         Raises `PerceptionError` where this code or these settings do not make what `fingerprint` names.
         """
-        module = importlib.import_module(f"msavqa.trunks.{settings['kind']}")
+        module = importlib.import_module(f"msavqa.trunks.kinds.{settings['kind']}")
         kind: type[Settings] = module.TrunkSettings
         now = json.loads(
             json.dumps(module.fingerprint(bundle.parsed(kind, settings, where=f"trunk {name!r}")))

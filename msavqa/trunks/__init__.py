@@ -1,1 +1,1 @@
-"""One file a frozen network: prompts or frames in, features at the cut out."""
+"""Frozen networks, run once: kinds of network, what runs them, and handcrafted measures."""

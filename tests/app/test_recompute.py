@@ -32,7 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tables.write_manifest(table, place / "data/mine/manifest.parquet")
     data = yaml.safe_load((place / "params.yaml").read_text())
     data["trunks"] = {
-        "statistics": {"kind": "statistics", "weights": "msavqa/measures/frame_statistics.py"},
+        "statistics": {"kind": "statistics", "weights": "msavqa/trunks/measures/frame_statistics.py"},
         "clip_text": clips.build("small", place).text.model_dump(),
         "frame": tiny_networks.image_settings(place, tiny_networks.CONVNEXT).model_dump(),
         "video": tiny_networks.video_settings(place).model_dump(),

@@ -37,7 +37,7 @@ def test_a_bundle_may_move_and_stays_the_same_model(random_bundle: Path, copy: P
     assert first.digest == second.digest
     assert Path(second.trunks["frame"]["weights"]).is_relative_to(copy)
     assert Path(second.trunks["clip_text"]["model"]).is_relative_to(copy)
-    assert second.trunks["statistics"]["weights"] == "msavqa/measures/frame_statistics.py"
+    assert second.trunks["statistics"]["weights"] == "msavqa/trunks/measures/frame_statistics.py"
     assert (first.ensemble, first.calibration, first.reference) == (
         second.ensemble,
         second.calibration,
@@ -167,7 +167,7 @@ def test_contents_that_were_forged_with_their_digest_are_refused(
         (lambda data: data["branches"]["frame"].pop("shapes"), "KeyError: 'shapes'"),
         (
             put("trunks", "frame", "kind", value="none"),
-            "ModuleNotFoundError: No module named 'msavqa.trunks.none'",
+            "ModuleNotFoundError: No module named 'msavqa.trunks.kinds.none'",
         ),
     ],
 )

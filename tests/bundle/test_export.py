@@ -88,7 +88,7 @@ def test_a_place_that_cannot_be_written_to_is_a_sentence(
 def test_of_measures_by_other_code_only_what_differs_is_named(random_bundle: Path) -> None:
     found = bundle.load(random_bundle)
     made = dict(found.fingerprints["statistics"])
-    name = "msavqa/measures/motion_statistics.py"
+    name = "msavqa/trunks/measures/motion_statistics.py"
     made["source_sha256"] = {**made["source_sha256"], name: "0" * 64}
     fingerprints = {**found.fingerprints, "statistics": made}
     changed = dataclasses.replace(found, fingerprints=fingerprints)

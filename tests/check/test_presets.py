@@ -167,7 +167,7 @@ def preset(name: str) -> dict[str, Any]:
 def settings_of(data: Mapping[str, Any], trunk: str) -> Any:
     """The settings of one trunk."""
     kind = data["trunks"][trunk]["kind"]
-    module = importlib.import_module(f"msavqa.trunks.{kind}")
+    module = importlib.import_module(f"msavqa.trunks.kinds.{kind}")
     return params.block(data, f"trunks.{trunk}", module.TrunkSettings)
 
 

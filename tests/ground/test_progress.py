@@ -5,11 +5,11 @@ import re
 
 import pytest
 
-from msavqa.extraction import extract
 from msavqa.frames.write import DecodeProgress
 from msavqa.ground import progress
 from msavqa.ground.progress import Progress, track
 from msavqa.store.shards import ShardDone
+from msavqa.trunks.run import extract
 
 
 class Clock:

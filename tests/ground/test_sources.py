@@ -7,7 +7,7 @@ import pytest
 
 from msavqa.ground import sources
 
-MODULES = ("pipeline.extract", "msavqa.trunks.image")
+MODULES = ("pipeline.extract", "msavqa.trunks.kinds.image")
 
 
 @pytest.fixture
@@ -36,9 +36,9 @@ def test_what_cannot_change_a_value_keeps_what_is_staged(tree: Path, file: str) 
 @pytest.mark.parametrize(
     "file",
     [
-        "msavqa/trunks/image.py", "msavqa/networks/backbones.py", "msavqa/networks/preprocess.py",
-        "msavqa/extraction/feature_rows.py", "msavqa/frames/read.py", "msavqa/frames/decode.py",
-        "msavqa/frames/decord.py", "msavqa/extraction/network.py", "msavqa/store/shard_file.py",
+        "msavqa/trunks/kinds/image.py", "msavqa/networks/backbones.py", "msavqa/networks/preprocess.py",
+        "msavqa/trunks/run/feature_rows.py", "msavqa/frames/read.py", "msavqa/frames/decode.py",
+        "msavqa/frames/decord.py", "msavqa/trunks/run/network.py", "msavqa/store/shard_file.py",
         "msavqa/store/shards.py", "pipeline/extract.py",
     ],
 )  # fmt: skip
@@ -47,4 +47,4 @@ def test_what_can_change_a_value_starts_anew(tree: Path, file: str) -> None:
 
 
 def test_another_trunk_leaves_what_is_staged(tree: Path) -> None:
-    assert not moved(tree, "msavqa/trunks/video.py")
+    assert not moved(tree, "msavqa/trunks/kinds/video.py")

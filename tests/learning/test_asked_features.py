@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from msavqa.extraction import feature_rows
 from msavqa.learning import folds, inputs
 from msavqa.store import format
 from msavqa.store.read import StoreError
+from msavqa.trunks.run import feature_rows
 from tests import feature_world
 from tests.conftest import ROOT
 from tests.training import work

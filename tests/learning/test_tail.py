@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from msavqa.learning import tail
 from msavqa.learning.layers import Adapter
 from msavqa.networks import preprocess, weights
-from msavqa.trunks import clip_image, clip_text
+from msavqa.trunks.kinds import clip_image, clip_text
 from tests import clips
 
 ARCHITECTURES = list(clips.SHRINK)

@@ -12,12 +12,12 @@ from safetensors.torch import save_file
 from timm import create_model
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
-from msavqa.extraction import network
 from msavqa.learning import checkpoint, folds, inputs, stage_tail
 from msavqa.learning.folds import FINAL, Job, Outcome, Work
 from msavqa.learning.gradients import Ranks
 from msavqa.networks.weights import WeightsError
-from msavqa.trunks import image, video
+from msavqa.trunks.kinds import image, video
+from msavqa.trunks.run import network
 from tests import branch_settings, feature_world
 from tests.training import Killed, close, same
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from msavqa.extraction import feature_rows
 from msavqa.learning import branch, folds
 from msavqa.machine import device
 from msavqa.machine.device import DeviceError
 from msavqa.score.networks import Branch
+from msavqa.trunks.run import feature_rows
 from tests import branch_settings, clips, feature_world, tiny_networks
 from tests.pretended_gpu import GPU, later, pretended
 from tests.training import work
@@ -128,7 +128,7 @@ def test_a_frozen_network_runs_on_the_gpu_alone(
         came_from.append(tensor.device.type)
         return np.zeros(tuple(tensor.shape), dtype=np.float32)
 
-    monkeypatch.setattr(f"msavqa.trunks.{kind}.to_numpy", noted)
+    monkeypatch.setattr(f"msavqa.trunks.kinds.{kind}.to_numpy", noted)
     with later(monkeypatch) as move:
         network = trunk.load(made, device="cuda", batch=8)
     with pretended(monkeypatch):

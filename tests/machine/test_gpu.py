@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from msavqa.extraction import feature_rows
 from msavqa.machine import device
 from msavqa.score.scorer import load
+from msavqa.trunks.run import feature_rows
 from tests import clips, feature_world, media, tiny_networks
 from tests.conftest import skip_or_fail
 from tests.feature_world import World

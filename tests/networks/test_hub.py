@@ -10,7 +10,7 @@ import torch
 
 from msavqa.networks import backbones, clip_model, hub, weights
 from msavqa.networks.hub import FetchError, FetchSettings
-from msavqa.trunks import clip_image, clip_text, image, video
+from msavqa.trunks.kinds import clip_image, clip_text, image, video
 from tests import clips, tiny_networks
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from msavqa.extraction import feature_rows
 from msavqa.learning import branch, inputs, stage_tail
 from msavqa.score.networks import Branch, Perception
 from msavqa.store import read as store
+from msavqa.trunks.run import feature_rows
 from tests import branch_settings, clips, feature_world, tiny_networks
 
 FRAMES, SIZE = 4, 64

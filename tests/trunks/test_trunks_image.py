@@ -10,7 +10,7 @@ import torch
 from msavqa.learning import stage_tail
 from msavqa.machine.params import problems_in
 from msavqa.networks import backbones, preprocess, weights
-from msavqa.trunks import image
+from msavqa.trunks.kinds import image
 from tests import clips, tiny_networks
 
 NETWORKS = [tiny_networks.CONVNEXT, tiny_networks.SWIN]

@@ -9,7 +9,7 @@ import torch
 from msavqa.learning import stage_tail
 from msavqa.machine.params import problems_in
 from msavqa.networks import backbones, preprocess, weights
-from msavqa.trunks import video
+from msavqa.trunks.kinds import video
 from tests import clips, tiny_networks
 
 

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from msavqa.datasets import tables
-from msavqa.extraction import feature_rows
-from msavqa.extraction.extract import open_frames
-from msavqa.extraction.feature_rows import ExtractSettings
 from msavqa.frames import read as frames
 from msavqa.frames import write
 from msavqa.frames.read import DecodeSettings
@@ -21,6 +18,9 @@ from msavqa.machine import params
 from msavqa.store import read as store
 from msavqa.store.read import Store, StoreError
 from msavqa.store.shards import Compute
+from msavqa.trunks.run import feature_rows
+from msavqa.trunks.run.extract import open_frames
+from msavqa.trunks.run.feature_rows import ExtractSettings
 
 
 @contextlib.contextmanager
@@ -79,7 +79,7 @@ def staging_root(found: Store) -> Path:
     """Where the stage that writes a store of this kind stages it, with the code as it is now."""
     if "kind" not in found.fingerprint:
         return sources.staging_root("pipeline.decode")
-    return sources.staging_root("pipeline.extract", f"msavqa.trunks.{found.fingerprint['kind']}")
+    return sources.staging_root("pipeline.extract", f"msavqa.trunks.kinds.{found.fingerprint['kind']}")
 
 
 def _known(found: Store, known: Any) -> list[str]:

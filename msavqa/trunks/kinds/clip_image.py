@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from msavqa.extraction.network import Arrays, Network, Video, to_numpy, versions
 from msavqa.networks import clip_model, preprocess, weights
 from msavqa.networks.clip_model import ClipSettings
 from msavqa.store.format import ArraySpec
+from msavqa.trunks.run.network import Arrays, Network, Video, to_numpy, versions
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from msavqa.extraction import extract, feature_rows
-from msavqa.extraction.feature_rows import ExtractError, ExtractSettings
-from msavqa.extraction.network import Video
 from msavqa.frames import read as frames
 from msavqa.frames.read import DecodeSettings, ReadFrames
 from msavqa.ground.errors import ProblemsError
-from msavqa.measures import frame_statistics, statistics
 from msavqa.networks import weights
 from msavqa.store import read as store
 from msavqa.store.format import prompt_id
-from msavqa.trunks import clip_image, clip_text, image
+from msavqa.trunks.kinds import clip_image, clip_text, image
+from msavqa.trunks.measures import frame_statistics, statistics
+from msavqa.trunks.run import extract, feature_rows
+from msavqa.trunks.run.feature_rows import ExtractError, ExtractSettings
+from msavqa.trunks.run.network import Video
 from tests import clips, tiny_networks
 
 HOW = ExtractSettings(batch_frames=8, ahead_videos=2, threads=2, device="cpu")
@@ -73,7 +73,7 @@ def test_frames_clip_and_statistics_stores_have_the_promised_arrays(tmp_path: Pa
     assert clip.shape("tokens") == (5, 4, 17, 128)
     assert clip.shape("cls") == (5, 4, 128)
     np.testing.assert_allclose(np.linalg.norm(clip.all("cls"), axis=-1), 1, rtol=1e-5)
-    source = statistics.TrunkSettings(kind="statistics", weights="msavqa/measures/frame_statistics.py")
+    source = statistics.TrunkSettings(kind="statistics", weights="msavqa/trunks/measures/frame_statistics.py")
     measured = run(tmp_path / "statistics.zarr", source, opened)
     expected = np.stack([frame_statistics.measure(video.frames) for video in videos])
     groups = measured.attributes["statistics"]

@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-import msavqa.trunks
-from msavqa.extraction.network import Network, Video
+import msavqa.trunks.kinds
 from msavqa.frames.read import DecodeSettings, Pixels, ReadFrames, source
 from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.ground.progress import Progress
@@ -27,6 +26,7 @@ from msavqa.machine.processes import LostError, Pool
 from msavqa.store.format import ArraySpec
 from msavqa.store.read import Rows, Store
 from msavqa.store.shards import RowResult, ShardResult
+from msavqa.trunks.run.network import Network, Video
 
 T = TypeVar("T")
 APART_SECONDS = 600
@@ -67,8 +67,8 @@ class Trunk(Protocol):
 
 
 def trunk(kind: str) -> Trunk:
-    """The module `msavqa.trunks.<kind>`, imported by name so that a stage depends on its own trunk only."""
-    return cast(Trunk, importlib.import_module(f"msavqa.trunks.{kind}"))
+    """The module `msavqa.trunks.kinds.<kind>`."""
+    return cast(Trunk, importlib.import_module(f"msavqa.trunks.kinds.{kind}"))
 
 
 def settings_of(data: Mapping[str, Any], name: str) -> Any:
@@ -82,7 +82,7 @@ def settings_of(data: Mapping[str, Any], name: str) -> Any:
         names = list(map(str, trunks)) if isinstance(trunks, Mapping) else []
         problem = f"{block}: missing{params.nearest(name, names)}"
         raise ProblemsError(where=params.PARAMS_FILE, problems=[problem], next_step="mend it and run again")
-    known = sorted(one.name for one in pkgutil.iter_modules(msavqa.trunks.__path__) if not one.ispkg)
+    known = sorted(one.name for one in pkgutil.iter_modules(msavqa.trunks.kinds.__path__) if not one.ispkg)
     kind = trunks[name].get("kind")
     if kind not in known:
         hint = params.nearest(str(kind), known)

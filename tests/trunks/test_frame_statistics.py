@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from msavqa.measures import frame_statistics
-from msavqa.measures.frame_statistics import NAMES, measure
+from msavqa.trunks.measures import frame_statistics
+from msavqa.trunks.measures.frame_statistics import NAMES, measure
 from tests import clips
 
 

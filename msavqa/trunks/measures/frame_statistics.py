@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage
 
-from msavqa.measures.motion_statistics import MOTION, motion
-from msavqa.measures.texture_statistics import TEXTURE, texture
+from msavqa.trunks.measures.motion_statistics import MOTION, motion
+from msavqa.trunks.measures.texture_statistics import TEXTURE, texture
 
 Frames = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]

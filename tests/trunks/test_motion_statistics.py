@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from msavqa.measures.motion_statistics import MOTION, motion
+from msavqa.trunks.measures.motion_statistics import MOTION, motion
 
 
 def texture(*, side: int = 160, seed: int = 0) -> np.ndarray:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from msavqa.extraction import feature_rows
 from msavqa.networks import weights
+from msavqa.trunks.run import feature_rows
 from tests import clips, tiny_networks
 
 KINDS = ("clip_text", "clip_image", "image", "video")

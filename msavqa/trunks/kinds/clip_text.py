@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from msavqa.extraction.network import Arrays, Network, chunks, precisely, to_numpy, versions
 from msavqa.networks import clip_model, weights
 from msavqa.networks.clip_model import ClipSettings
 from msavqa.store.format import ArraySpec
+from msavqa.trunks.run.network import Arrays, Network, chunks, precisely, to_numpy, versions
 
 AXIS = "prompt"
 TOKENS_ROUNDED_TO = 16

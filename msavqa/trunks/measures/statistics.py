@@ -5,19 +5,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from msavqa.extraction.network import Arrays, Network, Video, versions
 from msavqa.ground import sources
 from msavqa.machine.params import Settings
-from msavqa.measures import frame_statistics, perceptual_blur
 from msavqa.networks import weights
 from msavqa.store.format import ArraySpec
+from msavqa.trunks.measures import frame_statistics, perceptual_blur
+from msavqa.trunks.run.network import Arrays, Network, Video, versions
 
 AXIS = "video"
 SOURCES = (
-    "msavqa/measures/frame_statistics.py",
-    "msavqa/measures/motion_statistics.py",
-    "msavqa/measures/perceptual_blur.py",
-    "msavqa/measures/texture_statistics.py",
+    "msavqa/trunks/measures/frame_statistics.py",
+    "msavqa/trunks/measures/motion_statistics.py",
+    "msavqa/trunks/measures/perceptual_blur.py",
+    "msavqa/trunks/measures/texture_statistics.py",
 )
 """Where the measures are written down."""
 NO_REFERENCE = "no_reference"
@@ -28,7 +28,7 @@ class TrunkSettings(Settings):
     """`trunks.statistics`."""
 
     kind: Literal["statistics"]
-    weights: Literal["msavqa/measures/frame_statistics.py"]
+    weights: Literal["msavqa/trunks/measures/frame_statistics.py"]
     """The source of the measures, which is to them what weights are to a network."""
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from msavqa.extraction.network import Arrays, Network, Video, precisely, to_numpy, versions
 from msavqa.machine.params import Settings
 from msavqa.networks import preprocess, weights
 from msavqa.store.format import ArraySpec
+from msavqa.trunks.run.network import Arrays, Network, Video, precisely, to_numpy, versions
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from msavqa.extraction import extract
-from msavqa.extraction.feature_rows import ExtractSettings
 from msavqa.frames import read as frames
 from msavqa.frames.read import DecodeSettings
 from msavqa.machine.processes import LostError
-from msavqa.measures import statistics
 from msavqa.store import read as store
 from msavqa.store.shards import WriteReport
+from msavqa.trunks.measures import statistics
+from msavqa.trunks.run import extract
+from msavqa.trunks.run.feature_rows import ExtractSettings
 from tests import clips, tiny_networks
 from tests.stores import tree
 
@@ -52,7 +52,7 @@ def run(place: Path, opened: store.Store, *, losing: int | None) -> WriteReport:
         return extract.videos(
             place / "statistics.zarr",
             settings=statistics.TrunkSettings(
-                kind="statistics", weights="msavqa/measures/frame_statistics.py"
+                kind="statistics", weights="msavqa/trunks/measures/frame_statistics.py"
             ),
             frames=opened,
             read_frames=read_frames,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import fft, ndimage
 
-from msavqa.measures.texture_statistics import QUANTILES, TEXTURE, texture
+from msavqa.trunks.measures.texture_statistics import QUANTILES, TEXTURE, texture
 
 NAMES = list(TEXTURE)
 

@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from scipy import ndimage
 from skimage.measure import blur_effect
 
-from msavqa.extraction.network import Video
 from msavqa.ground import sources
-from msavqa.measures import perceptual_blur, statistics
-from msavqa.measures.perceptual_blur import sharpness
 from msavqa.store import read as store
+from msavqa.trunks.measures import perceptual_blur, statistics
+from msavqa.trunks.measures.perceptual_blur import sharpness
+from msavqa.trunks.run.network import Video
 from pipeline import controls
 from tests import branch_settings, feature_world
 
@@ -64,7 +64,9 @@ def test_every_video_has_a_sharpness_from_0_to_1(
 
 
 def test_the_trunk_keeps_it_in_an_array_of_its_own() -> None:
-    settings = statistics.TrunkSettings(kind="statistics", weights="msavqa/measures/frame_statistics.py")
+    settings = statistics.TrunkSettings(
+        kind="statistics", weights="msavqa/trunks/measures/frame_statistics.py"
+    )
     network = statistics.load(settings, device="cpu", batch=1)
     videos = [Video("a", pictures(6)), Video("b", pictures(2, sigma=1.0))]
     found = network(videos)
@@ -78,7 +80,7 @@ def test_the_trunk_keeps_it_in_an_array_of_its_own() -> None:
 
 def test_the_fingerprint_names_every_source_of_the_measures() -> None:
     modules = ("frame_statistics", "perceptual_blur")
-    needed = {str(path) for one in modules for path in sources.closure(f"msavqa.extraction.{one}")}
+    needed = {str(path) for one in modules for path in sources.closure(f"msavqa.trunks.run.{one}")}
     assert set(statistics.SOURCES) == needed
 
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from msavqa.extraction.network import Arrays, Network, Video, precisely, to_numpy, versions
 from msavqa.machine.params import Settings
 from msavqa.networks import preprocess, weights
 from msavqa.store.format import ArraySpec
+from msavqa.trunks.run.network import Arrays, Network, Video, precisely, to_numpy, versions
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from msavqa.extraction import extract, feature_rows
-from msavqa.extraction.feature_rows import ExtractSettings
 from msavqa.frames import read as frames
 from msavqa.frames.read import DecodeSettings
 from msavqa.machine.processes import in_turn, processes
 from msavqa.store import read as store
+from msavqa.trunks.run import extract, feature_rows
+from msavqa.trunks.run.feature_rows import ExtractSettings
 from tests import clips, feature_world, tiny_networks
 from tests.stores import tree
 

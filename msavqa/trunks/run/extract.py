@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from msavqa.extraction.feature_rows import ExtractSettings, PromptRows, VideoRows, trunk
 from msavqa.frames.read import DecodeSettings, ReadFrames, fingerprint
 from msavqa.ground.progress import Progress
 from msavqa.machine.processes import Launcher, in_turn
@@ -17,6 +16,7 @@ from msavqa.store import read as store
 from msavqa.store.format import ArraySpec, prompt_id
 from msavqa.store.read import Store
 from msavqa.store.shards import ShardDone, WriteReport
+from msavqa.trunks.run.feature_rows import ExtractSettings, PromptRows, VideoRows, trunk
 
 
 def videos(
