@@ -26,10 +26,6 @@ SWEEP = Path("presets/sweeps/ablation.yaml")
 PREFIX = "ablation-"
 
 
-class SweepError(MsavqaError):
-    """An experiment that did not come to its end."""
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the sweep, writes the table and draws the report again with it."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.ablation", description=__doc__)
@@ -72,10 +68,10 @@ def experiments(sweep: Sweep, dataset: str) -> dict[str, Run]:
 
 
 def dvc(*words: str, quiet: bool = False) -> str:
-    """One command of DVC; raises `SweepError` where it fails. `quiet` keeps its output for the caller."""
+    """One command of DVC; raises `MsavqaError` where it fails. `quiet` keeps its output for the caller."""
     done = subprocess.run(["dvc", *words], text=True, stdout=subprocess.PIPE if quiet else None, check=False)
     if done.returncode:
-        raise SweepError(
+        raise MsavqaError(
             what="Command",
             where=f"dvc {' '.join(words)}",
             got=f"exit code {done.returncode}",

@@ -23,10 +23,6 @@ FIGURES = ("srcc", "plcc")
 SECONDS = "seconds"
 
 
-class ShowError(MsavqaError):
-    """A table of experiments that DVC does not give."""
-
-
 @dataclass(frozen=True)
 class Row:
     """One experiment, or the commit it started from."""
@@ -46,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     stage.coordinates(argv, description=__doc__)
     done = subprocess.run(["dvc", "exp", "show", "--json"], text=True, capture_output=True, check=False)
     if done.returncode:
-        raise ShowError(
+        raise MsavqaError(
             what="Experiments",
             where="dvc exp show --json",
             got=f"exit code {done.returncode}: {done.stderr.strip()}",

@@ -25,10 +25,6 @@ OTHER_PROMPTS = "shuffled_prompts"
 """Name of the control that tells what the prompts are good for."""
 
 
-class EnsembleError(MsavqaError):
-    """Branch scores that cannot be joined."""
-
-
 class EnsembleSettings(Settings):
     """The block `ensemble`."""
 
@@ -75,13 +71,13 @@ def fit(scores: Mapping[str, npt.ArrayLike], *, mos: npt.ArrayLike, settings: En
     """Constants and weights from out-of-fold scores (video,) of every branch and the same rows' mos.
 
     The search is scipy's differential evolution over the simplex: (SRCC + PLCC) / 2 is a step function of the
-    weights. The same input gives the same weights. Raises `EnsembleError` where a branch does not vary.
+    weights. The same input gives the same weights. Raises `MsavqaError` where a branch does not vary.
     """
     columns = np.stack([np.asarray(scores[branch], dtype=np.float64) for branch in settings.branches], axis=1)
     mean, sd = columns.mean(axis=0), columns.std(axis=0)
     flat = [branch for branch, spread in zip(settings.branches, sd, strict=True) if not spread > 0]
     if flat:
-        raise EnsembleError(
+        raise MsavqaError(
             what="Scores",
             where=f"the out-of-fold rows of branch {flat[0]!r}",
             got="one value for all videos",
@@ -111,7 +107,7 @@ def join(
     """
     missing = sorted(set(settings.branches) - set(predictions))
     if missing:
-        raise EnsembleError(
+        raise MsavqaError(
             what="Predictions",
             where="the ensemble",
             got=f"none of {', '.join(missing)}",
@@ -122,7 +118,7 @@ def join(
     learned = table[table["role"] == "oof"].merge(known[["video_id", "mos"]], on="video_id", how="inner")
     learned = learned[learned["mos"].notna()]
     if len(learned) < 3:
-        raise EnsembleError(
+        raise MsavqaError(
             what="Out-of-fold rows",
             where=f"repeat {repeat}",
             got=len(learned),

@@ -39,10 +39,6 @@ COLUMNS = (
 the difference of SRCC to the line named in `against`, p two-sided."""
 
 
-class AblationError(MsavqaError):
-    """Runs that no table can be made of."""
-
-
 class Line(Settings):
     """One line of the table; without `branches` and `control` it is the run's own ensemble."""
 
@@ -124,7 +120,7 @@ def table(
     manifest: pd.DataFrame,
     settings: EnsembleSettings,
 ) -> pd.DataFrame:
-    """One row a line of the sweep, `COLUMNS`; raises `AblationError` where its runs tested other videos."""
+    """One row a line of the sweep, `COLUMNS`; raises `MsavqaError` where its runs tested other videos."""
     tested, shown = _side_by_side(sweep, runs, manifest, settings)
     results = Results(dataset, (0.0, 1.0), manifest, tested, (), (), {}, pd.DataFrame(), {})
     how = BootstrapSettings(resamples=sweep.resamples, seed=sweep.seed)
@@ -168,7 +164,7 @@ def _side_by_side(
             continue
         both = tested.merge(rows[["repeat", "video_id", line.model]], on=["repeat", "video_id"])
         if not len(both) == len(tested) == len(rows):
-            raise AblationError(
+            raise MsavqaError(
                 what="Test rows",
                 where=f"line {line.model!r}",
                 got=f"{len(rows)} of which {len(both)} are also {sweep.lines[0].model!r}'s",

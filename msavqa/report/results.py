@@ -17,10 +17,6 @@ from msavqa.evaluation.calibration import Calibration, CalibrationSettings
 from msavqa.ground.errors import MsavqaError
 
 
-class CollectError(MsavqaError):
-    """Predictions that no report can be made of."""
-
-
 @dataclass(frozen=True)
 class Results:
     """One dataset's predictions beside its labels.
@@ -70,7 +66,7 @@ def collect(
     """Joins tables (columns as `msavqa.datasets.tables` and a store's rows have them) into `Results`.
 
     `unread` names, by branch, the videos of which its stores hold no features.
-    Raises `CollectError` where no test video has both a MOS and a prediction.
+    Raises `MsavqaError` where no test video has both a MOS and a prediction.
     """
     calibrations = {
         repeat: calibration.fit_predictions(
@@ -90,7 +86,7 @@ def collect(
     unlabelled = int(tested.loc[tested["mos"].isna(), "video_id"].nunique())
     tested = tested[tested["mos"].notna()].reset_index(drop=True)
     if tested.empty:
-        raise CollectError(
+        raise MsavqaError(
             what="Test predictions",
             where=f"runs/{dataset}/ensemble/predictions.parquet",
             got="no test video with a MOS",

@@ -8,7 +8,8 @@ import pytest
 
 from msavqa.datasets import tables
 from msavqa.evaluation import ensemble, metrics
-from msavqa.evaluation.ensemble import Ensemble, EnsembleError, EnsembleSettings
+from msavqa.evaluation.ensemble import Ensemble, EnsembleSettings
+from msavqa.ground.errors import MsavqaError
 
 BRANCHES = ["frame", "segment", "video"]
 
@@ -159,7 +160,7 @@ def test_one_branch_alone_has_weight_one(run: Run) -> None:
 
 
 def test_a_branch_without_predictions_is_refused(run: Run) -> None:
-    with pytest.raises(EnsembleError) as caught:
+    with pytest.raises(MsavqaError) as caught:
         joined(run, branches=["frame", "sound"])
     assert str(caught.value) == (
         "Predictions in the ensemble: got none of sound, expected predictions of frame, sound; "
@@ -170,7 +171,7 @@ def test_a_branch_without_predictions_is_refused(run: Run) -> None:
 def test_a_branch_that_says_the_same_of_every_video_is_refused(run: Run) -> None:
     predictions, manifest, splits = run
     predictions = predictions | {"frame": predictions["frame"].assign(score=1.0)}
-    with pytest.raises(EnsembleError) as caught:
+    with pytest.raises(MsavqaError) as caught:
         joined((predictions, manifest, splits))
     assert str(caught.value) == (
         "Scores in the out-of-fold rows of branch 'frame': got one value for all videos, expected scores "

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
+from msavqa.ground.errors import MsavqaError
 from msavqa.report import ablation
 from pipeline import experiments
-from pipeline.experiments import COLUMNS, ShowError
+from pipeline.experiments import COLUMNS
 from tests.check.test_presets import preset
 from tests.conftest import ROOT
 
@@ -128,7 +129,7 @@ def test_a_value_that_all_branches_share_is_one_column() -> None:
 
 def test_outside_a_project_one_sentence_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ShowError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         experiments.main([])
     said = str(refusal.value)
     assert said.startswith("Experiments in dvc exp show --json: got exit code 253: ERROR: ")

@@ -13,7 +13,7 @@ from scipy import stats
 from msavqa.datasets import tables
 from msavqa.evaluation import ensemble
 from msavqa.evaluation.ensemble import EnsembleSettings
-from msavqa.ground.errors import ProblemsError
+from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.report import ablation, ablation_file, build, page
 from msavqa.report.ablation import Line, Run, Sweep
 from tests import synthetic, tiny
@@ -120,7 +120,7 @@ def test_runs_that_tested_other_videos_make_no_table(runs: dict[str, Run], manif
     worse = runs["worse"]
     fewer = Run(worse.splits, worse.branches, worse.ensemble.drop_duplicates("video_id"), worse.controls)
     chosen = sweep({"model": "a", "run": "full"}, {"model": "b", "run": "worse"})
-    with pytest.raises(ablation.AblationError) as refused:
+    with pytest.raises(MsavqaError) as refused:
         made_of(chosen, {"full": runs["full"], "worse": fewer}, manifest)
     tested = int((runs["full"].ensemble["role"] == "test").sum())
     left = int((fewer.ensemble["role"] == "test").sum())

@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from msavqa.datasets import tables
+from msavqa.ground.errors import MsavqaError
 from msavqa.report import build, figures, filmstrips, page
-from msavqa.report.results import CollectError, Results
+from msavqa.report.results import Results
 from tests import synthetic
 from tests.browser import browser
 
@@ -106,7 +107,7 @@ def test_no_labelled_test_video_is_refused_in_one_sentence(tmp_path: Path) -> No
     manifest = synthetic.manifest_of(60, np.random.default_rng(0))
     manifest.loc[manifest["video_id"].isin(held), "mos"] = np.nan
     tables.write_manifest(manifest, path)
-    with pytest.raises(CollectError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         build.gather(made, synthetic.DATASET, synthetic.PARAMS)
     assert str(refusal.value) == (
         "Test predictions in runs/made/ensemble/predictions.parquet: got no test video with a MOS, expected "
