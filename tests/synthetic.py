@@ -10,6 +10,7 @@ import pandas as pd
 import yaml
 
 from msavqa.datasets import tables
+from msavqa.machine import files
 from msavqa.store import shards
 from msavqa.store.format import prompt_id
 from msavqa.store.read import ArraySpec
@@ -21,11 +22,17 @@ HOSTILE = "<script>alert(1)</script> & \"two\" 'quotes' {{ 7 * 7 }}"
 FRAMES, SIDE = 8, 24
 WEIGHTS = {"frame": 0.5, "segment": 0.3, "video": 0.2}
 PARAMS = {
-    "dataset": DATASET,
+    "train_on": [DATASET],
+    "pretrain_on": [],
     "datasets": {DATASET: {"reader": "csv", "mos_range": [0, 100]}},
+    "branches": {name: {} for name in WEIGHTS},
+    "controls": {
+        "text": "clip_text", "image": "clip_image", "trees": 10, "min_leaf": 2, "features": 0.5, "seed": 0,
+        "shrinkage": 0.0,
+    },
     "calibration": {"coverage": 0.9, "interval_roles": ["val"]},
     "report": {"bootstrap": {"resamples": 200, "seed": 0}, "films": 2, "frames": 6},
-}
+}  # fmt: skip
 
 
 def project(root: Path, *, videos: int = 240, repeats: int = 2, seed: int = 0) -> Path:
@@ -54,12 +61,13 @@ def project(root: Path, *, videos: int = 240, repeats: int = 2, seed: int = 0) -
     runs = root / "runs" / DATASET
     joined = {name: pd.concat(parts, ignore_index=True) for name, parts in predicted.items()}
     for name in WEIGHTS:
-        tables.write_predictions(joined[name], runs / name / "predictions.parquet")
+        tables.write_predictions(joined[name], runs / "branches" / name / "predictions.parquet")
         facts = json.dumps({"fingerprints": {name: {"made": name, "<b>": {"nested": 1}}}, "quarantined": []})
-        (runs / name / "settings.json").write_text(facts, encoding="utf-8")
+        (runs / "branches" / name / "settings.json").write_text(facts, encoding="utf-8")
         tested = joined[name].loc[joined[name]["role"] == "test", ["repeat", "video_id"]]
         looks = pd.Series([_look(FRAMES // 2)] * len(tested), index=tested.index)
-        tested.assign(attention=looks).to_parquet(runs / name / "attention.parquet", index=False)
+        looked = files.fresh(runs / "examined" / name / "attention.parquet")
+        tested.assign(attention=looks).to_parquet(looked, index=False)
     controls = pd.concat([joined[name].assign(control=name) for name in ("no_pixel", "trees")])
     tables.write_controls(controls.reset_index(drop=True), runs / "controls" / "predictions.parquet")
     tables.write_controls(controls.head(0), runs / "ensemble" / "controls.parquet")

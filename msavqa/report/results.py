@@ -122,8 +122,9 @@ def collect(
 
 
 def read_branches(folder: Path, names: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """Predictions of each branch under `runs/<dataset>`."""
-    return {name: tables.read_predictions(folder / name / "predictions.parquet") for name in names}
+    """Predictions of each of these branches under `runs/<dataset>`."""
+    paths = {name: folder / "branches" / name / "predictions.parquet" for name in names}
+    return {name: tables.read_predictions(path) for name, path in paths.items()}
 
 
 def read_controls(folder: Path) -> pd.DataFrame:

@@ -70,7 +70,7 @@ def test_the_page_says_what_it_was_made_from(made: Path, content: page.Content) 
 
 def test_a_video_without_features_is_counted_among_those_left_out(made: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(made, tmp_path / "copy")
-    path = copy / "runs" / synthetic.DATASET / "segment" / "settings.json"
+    path = copy / "runs" / synthetic.DATASET / "branches" / "segment" / "settings.json"
     facts = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(facts | {"quarantined": ["v0007.mp4", "v0241.mp4"]}), encoding="utf-8")
     left_out = build.gather(copy, synthetic.DATASET, synthetic.PARAMS).quarantined
