@@ -173,8 +173,8 @@ def test_a_branch_without_predictions_is_refused(run: Run) -> None:
     with pytest.raises(MsavqaError) as caught:
         joined(run, branches=["frame", "sound"])
     assert str(caught.value) == (
-        "Branches in ensemble.branches: got sound, of which there are no predictions, expected some of frame, "
-        "segment, video; train these branches, or name others in ensemble.branches."
+        "Branches in ensemble.branches: got sound, of which there are no predictions, expected some of "
+        "frame, segment, video; train these branches, or name others in ensemble.branches."
     )
 
 

@@ -233,6 +233,14 @@ def test_within_groups_sees_nothing_of_the_difference_between_generators() -> No
     assert found == pytest.approx(-1.0)
 
 
+def test_within_groups_counts_a_group_by_its_videos() -> None:
+    generator = np.repeat(["many", "few"], [9, 3])
+    mos = np.concatenate([np.arange(9.0), np.arange(3.0)])
+    score = np.concatenate([np.arange(9.0), -np.arange(3.0)])  # SRCC 1 among nine, -1 among three
+    found = metrics.within_groups(score=score, mos=mos, groups=generator, statistic=metrics.srcc)
+    assert found == pytest.approx((9 * 1 + 3 * -1) / 12)
+
+
 def test_within_groups_leaves_out_groups_that_are_too_small() -> None:
     found = metrics.within_groups(
         score=[1, 2, 3, 1, 2], mos=[1, 2, 3, 2, 1], groups=list("aaabb"), statistic=metrics.srcc
