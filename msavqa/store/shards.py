@@ -23,8 +23,8 @@ import numpy.typing as npt
 from pydantic import Field
 
 from msavqa.ground.errors import MsavqaError
+from msavqa.machine.launch import Launcher, in_turn, processes
 from msavqa.machine.params import Settings
-from msavqa.machine.processes import Launcher, in_turn, processes
 from msavqa.store import format as fmt
 from msavqa.store import publish, shard_file, staging
 from msavqa.store.format import ArraySpec, FileRecord
@@ -34,10 +34,6 @@ from msavqa.store.staging import Row, Staged
 
 Scalar = bool | int | float | str | None
 Array = npt.NDArray[Any]
-
-
-class ShardError(MsavqaError):
-    """Rows or results of which no store can be made."""
 
 
 @dataclass(frozen=True)
@@ -195,16 +191,16 @@ def done_of(staged: Staged, *, computed: int) -> ShardDone:
 
 
 def require(folder: Path, key: str) -> Staged:
-    """The staged shard of that key; raises `ShardError` where it is gone."""
+    """The staged shard of that key; raises `MsavqaError` where it is gone."""
     staged = staging.get(folder, key)
     if staged is None:
         raise refused(folder, what="Lost shard", got=f"no shard {key}", expected="the one that was staged")
     return staged
 
 
-def refused(where: Path, *, what: str, got: object, expected: object) -> ShardError:
+def refused(where: Path, *, what: str, got: object, expected: object) -> MsavqaError:
     """The refusal of rows or results of which no store can be made."""
-    return ShardError(
+    return MsavqaError(
         what=what, where=where, got=got, expected=expected, next_step="mend the stage that writes it"
     )
 
@@ -216,7 +212,7 @@ class StoreSettings(Settings):
 
 
 __all__ = [
-    "ArraySpec", "Cleaned", "Compute", "Launcher", "RowResult", "ShardDone", "ShardError", "ShardResult",
+    "ArraySpec", "Cleaned", "Compute", "Launcher", "RowResult", "ShardDone", "ShardResult",
     "ShardTask", "WriteReport", "adopt", "clean", "fingerprint_digest", "in_turn", "processes", "write",
     "write_shard",
 ]  # fmt: skip
@@ -257,7 +253,7 @@ def write(
     Staging is `$DVC_ROOT/.msavqa` where no other root is given. `compute` is called for missing rows only (so
     load networks in it, not before) and must pickle where the launcher uses processes. `on_progress` hears of
     every shard, staged ones first. A store that stands at `path` is replaced. Memory: one shard a worker.
-    Raises `ShardError` for rows or results that make no store, `DiskFullError` where there is no room (run
+    Raises `MsavqaError` for rows or results that make no store, `MsavqaError` where there is no room (run
     again to continue), and whatever `compute` raises.
     """
     path, specs = Path(path), tuple(specs)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from msavqa.ground.errors import MsavqaError
 from msavqa.learning import branch, folds
 from msavqa.machine import device
-from msavqa.machine.device import DeviceError
 from msavqa.score.networks import Branch
 from msavqa.trunks.run import feature_rows
 from tests import branch_settings, clips, feature_world, tiny_networks
@@ -46,7 +46,7 @@ def test_a_gpu_that_is_not_there_is_refused(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", built)
-    with pytest.raises(DeviceError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         device.chosen("cuda", setting="`train.device`")
     assert str(refusal.value) == (
         f"Device in `train.device`: got cuda, and torch {torch.__version__} {said}, expected a GPU that "

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from msavqa.machine.processes import processes
+from msavqa.ground.errors import MsavqaError
+from msavqa.machine.launch import processes
 from msavqa.store import read as store
 from msavqa.store import shards
 from msavqa.store.format import MAX_SHARD_ROWS, rows_per_shard, staging_name
-from msavqa.store.shards import RowResult, ShardDone, ShardError, ShardResult
+from msavqa.store.shards import RowResult, ShardDone, ShardResult
 from tests.stores import BAD, FINGERPRINT, SPECS, World, compute_rows, same_as_fresh, tree
 
 
@@ -183,7 +184,7 @@ def test_shards_hold_as_many_rows_as_fit_at_least_one_and_never_too_many() -> No
 
 
 def refusal(world: World, **changes: object) -> str:
-    with pytest.raises(ShardError) as caught:
+    with pytest.raises(MsavqaError) as caught:
         world.write(**changes)
     assert not world.path.exists()
     return str(caught.value)

@@ -11,14 +11,14 @@ import torch
 
 from msavqa.frames import read as frames
 from msavqa.frames.read import DecodeSettings, ReadFrames
-from msavqa.ground.errors import ProblemsError
+from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.networks import weights
 from msavqa.store import read as store
 from msavqa.store.format import prompt_id
 from msavqa.trunks.kinds import clip_image, clip_text, image
 from msavqa.trunks.measures import frame_statistics, statistics
 from msavqa.trunks.run import extract, feature_rows
-from msavqa.trunks.run.feature_rows import ExtractError, ExtractSettings
+from msavqa.trunks.run.feature_rows import ExtractSettings
 from msavqa.trunks.run.network import Video
 from tests import clips, tiny_networks
 
@@ -147,7 +147,7 @@ def test_a_value_too_large_for_the_store_stops_the_run_with_the_videos_name(tmp_
     state = weights.read(settings.weights)
     state["head.norm.bias"] = state["head.norm.bias"] * 0 + 1e6
     weights.save(state, settings.weights)
-    with pytest.raises(ExtractError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         run(tmp_path / "frame.zarr", settings, opened)
     assert str(refusal.value) == (
         "Feature in v0.mp4 (pooled): got values up to 1e+06, expected finite values of at most 65504 "
@@ -161,7 +161,7 @@ def test_a_value_that_is_not_finite_stops_the_run_with_the_videos_name(tmp_path:
     state = weights.read(settings.weights)
     state["head.norm.bias"] = state["head.norm.bias"] * float("nan")
     weights.save(state, settings.weights)
-    with pytest.raises(ExtractError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         run(tmp_path / "frame.zarr", settings, opened)
     assert str(refusal.value) == (
         "Feature in v0.mp4 (pooled): got values that are not finite, expected finite values of at most "

@@ -8,7 +8,7 @@ import pytest
 
 from msavqa.frames import read as frames
 from msavqa.frames.read import DecodeSettings
-from msavqa.machine.processes import in_turn, processes
+from msavqa.machine.launch import in_turn, processes
 from msavqa.store import read as store
 from msavqa.trunks.run import extract, feature_rows
 from msavqa.trunks.run.feature_rows import ExtractSettings

@@ -10,7 +10,7 @@ from typing import Any
 
 from msavqa.frames.read import DecodeSettings, ReadFrames, fingerprint
 from msavqa.ground.progress import Progress
-from msavqa.machine.processes import Launcher, in_turn
+from msavqa.machine.launch import Launcher, in_turn
 from msavqa.store import format, shards, staging
 from msavqa.store import read as store
 from msavqa.store.format import ArraySpec, prompt_id
@@ -37,7 +37,7 @@ def videos(
 
     Videos that decoding quarantined stay quarantined, with their reason. One whose decoder hangs or dies here
     (frames that are not stored are decoded again) is quarantined too; the next call tries it again. Raises
-    `ExtractError` where a feature cannot be stored, naming the video.
+    `MsavqaError` where a feature cannot be stored, naming the video.
     """
     made_by: Any = trunk(settings.kind)
     specs: tuple[ArraySpec, ...] = made_by.specs(settings, frames=frames.specs["times_seconds"].shape[0])

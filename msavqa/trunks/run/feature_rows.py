@@ -33,10 +33,6 @@ APART_SECONDS = 600
 """Wall clock that one video's preparation in a process of its own may take."""
 
 
-class ExtractError(MsavqaError):
-    """Features that cannot be stored: not finite, or too large for their dtype."""
-
-
 class ExtractSettings(Settings):
     """The block `extract`: how fast and where; nothing here changes what is stored."""
 
@@ -263,10 +259,10 @@ def _put(
                 raise _unstorable(name, array, row, room.dtype)
 
 
-def _unstorable(name: str, array: str, row: npt.NDArray[Any], dtype: np.dtype[Any]) -> ExtractError:
+def _unstorable(name: str, array: str, row: npt.NDArray[Any], dtype: np.dtype[Any]) -> MsavqaError:
     largest = float(np.abs(row).max()) if np.isfinite(row).all() else math.nan
     got = f"values up to {largest:.3g}" if math.isfinite(largest) else "values that are not finite"
-    return ExtractError(
+    return MsavqaError(
         what="Feature",
         where=f"{name} ({array})",
         got=got,
