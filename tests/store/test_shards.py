@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from msavqa.ground.errors import MsavqaError
 from msavqa.machine.launch import processes
+from msavqa.store import format
 from msavqa.store import read as store
-from msavqa.store import shards
 from msavqa.store.format import MAX_SHARD_ROWS, rows_per_shard, staging_name
 from msavqa.store.shards import RowResult, ShardDone, ShardResult
 from tests.stores import BAD, FINGERPRINT, SPECS, World, compute_rows, same_as_fresh, tree
@@ -121,10 +121,8 @@ def test_the_order_of_facts_and_arrays_makes_no_other_fingerprint(world: World) 
     world.write(fingerprint=dict(reversed(FINGERPRINT.items())), specs=SPECS[::-1])
     assert world.computed == []
     assert tree(world.path) == before
-    assert shards.fingerprint_digest({"a": 1, "b": {"c": 2}}) == shards.fingerprint_digest(
-        {"b": {"c": 2}, "a": 1}
-    )
-    assert shards.fingerprint_digest({"a": 1}) != shards.fingerprint_digest({"a": 2})
+    assert format.digest({"a": 1, "b": {"c": 2}}) == format.digest({"b": {"c": 2}, "a": 1})
+    assert format.digest({"a": 1}) != format.digest({"a": 2})
 
 
 def test_quarantined_rows_are_counted_and_tried_again_with_their_shard(world: World) -> None:
