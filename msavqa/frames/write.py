@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from msavqa.frames import read as frames
-from msavqa.frames.decode import Decoded, decode
+from msavqa.frames.decode import Decoded
 from msavqa.frames.video_file import AbsentError
 from msavqa.ground.errors import MsavqaError
 from msavqa.ground.progress import Progress
@@ -76,8 +76,12 @@ def computing(*, manifest: pd.DataFrame, root: Path, settings: frames.DecodeSett
 
 
 def _pool(settings: frames.DecodeSettings) -> Pool[Path, Decoded]:
-    function = functools.partial(decode, frames=settings.frames, box=settings.box)
-    return Pool(function, workers=settings.workers, timeout_seconds=settings.timeout_seconds, what="Video")
+    return Pool(
+        frames.decoding(settings),
+        workers=settings.workers,
+        timeout_seconds=settings.timeout_seconds,
+        what="Video",
+    )
 
 
 def _compute(
