@@ -31,7 +31,7 @@ from msavqa.learning.fit import Labels, OptimiserSettings, Record, TrainSettings
 from msavqa.learning.gradients import Ranks
 from msavqa.machine import device as memory
 from msavqa.machine import device as sums
-from msavqa.machine import processes as launch
+from msavqa.machine import launch
 from msavqa.machine.params import Settings
 from msavqa.store import read as store
 
