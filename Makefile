@@ -75,4 +75,4 @@ unit:
 	$(PYTEST) -m "not pipeline and not sample and not slow"
 
 clean: ## remove features, runs, reports and unfinished work of this checkout; keep environment, data and DVC's cache
-	rm -rf .msavqa features/*/ runs reports/report.html reports/metrics.json reports/plots .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .msavqa features/*/ runs reports/*/ .pytest_cache .mypy_cache .ruff_cache

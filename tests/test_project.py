@@ -1,4 +1,4 @@
-"""The laws of the house: rooms and what stages name of them, docstrings, the map in the README, presets."""
+"""The laws of the house: rooms and what stages name of them, docstrings, the sample preset."""
 
 import ast
 import os
@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from msavqa.ground import sources
-from tests import readme_map, rooms, tiny
+from tests import rooms, tiny
 from tests.conftest import skip_or_fail
 
 ROOT = rooms.ROOT
@@ -141,12 +141,6 @@ def test_nothing_committed_names_a_path_of_a_machine_or_a_registry() -> None:
             text = path.read_text(encoding="utf-8", errors="replace")
             found += [f"{name}: {match[0]}" for match in forbidden.finditer(text)]
     assert found == []
-
-
-def test_the_readme_map_is_made_of_the_modules_own_first_lines() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    between = readme.split("<!-- map -->")[1].split("<!-- /map -->")[0]
-    assert [line for line in between.splitlines() if line.startswith("| `")] == readme_map.rows()
 
 
 def test_params_yaml_is_the_sample_preset() -> None:

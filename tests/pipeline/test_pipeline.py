@@ -32,7 +32,12 @@ def test_every_stage_completes_and_the_metrics_are_flat_and_whole(tiny_world: Pa
     trained = [metrics[f"seconds_train_{branch}"] for branch in ("frame", "segment", "video")]
     assert metrics["seconds"] == pytest.approx(sum(trained), abs=0.01)
     assert min(trained) > 0
-    assert {"seconds_decode", "seconds_measure", "seconds_pretrain_segment", "seconds_extract_clip_image"} <= metrics.keys()
+    assert {
+        "seconds_decode",
+        "seconds_measure",
+        "seconds_pretrain_segment",
+        "seconds_extract_clip_image",
+    } <= metrics.keys()
     assert "<html" in (tiny_world / "reports/sample/report.html").read_text(encoding="utf-8")
 
 
@@ -57,7 +62,14 @@ def test_an_edited_branch_trains_that_branch_alone(repo: Path) -> None:
     path.write_text(text.replace("mean(dim=1)", "amax(dim=1)"), encoding="utf-8")
     output = tiny.run("dvc", "repro", cwd=repo)
     assert sorted(tiny.stages_run(output)) == sorted(
-        ["pretrain@sample_ugc-segment", *TRAINED, *EXAMINED, "ensemble@sample", "report@sample", "export@sample"]
+        [
+            "pretrain@sample_ugc-segment",
+            *TRAINED,
+            *EXAMINED,
+            "ensemble@sample",
+            "report@sample",
+            "export@sample",
+        ]
     )
     assert "0 of 3 models trained before" in said_of("train@sample-frame", output)
     for stage in TRAINED[1:]:
@@ -101,7 +113,9 @@ def test_more_epochs_leave_the_pre_training_alone(repo: Path) -> None:
 def test_an_edited_statistic_marks_no_network_and_prompts_do_not_wait_for_videos(repo: Path) -> None:
     path = repo / "msavqa/trunks/measures/frame_statistics.py"
     path.write_text(path.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
-    stale = [line.rstrip(":") for line in tiny.run("dvc", "status", cwd=repo).splitlines() if line[:1].isalpha()]
+    stale = [
+        line.rstrip(":") for line in tiny.run("dvc", "status", cwd=repo).splitlines() if line[:1].isalpha()
+    ]
     assert sorted(stale) == ["measure@sample", "measure@sample_ugc"]
     tiny.run("git", "checkout", "msavqa", cwd=repo)
     tiny.edit(repo / "params.yaml", {"decode.frames": 8})

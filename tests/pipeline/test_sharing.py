@@ -62,11 +62,11 @@ def type_in(heading: str, *, cwd: Path, only: tuple[str, ...] = ("",), **places:
 
 def share(first: Path, *remote: str, **places: str) -> Path:
     """The page from its first command to the colleague's last: returns the colleague's clone, ran nothing."""
-    type_in("Once a team: a remote", cwd=first, only=(*remote, "git add"), **places)
+    type_in("Once per team: a remote", cwd=first, only=(*remote, "git add"), **places)
     assert tiny.stages_run(type_in("Who has run the pipeline", cwd=first)) == []
     second = tiny.clone(first.parent / "hub.git", first.parent / "second")
     if "keyfile" in places:  # each has a key of their own: it is not in git
-        type_in("Once a team: a remote", cwd=second, only=("keyfile",), **places)
+        type_in("Once per team: a remote", cwd=second, only=("keyfile",), **places)
     assert tiny.stages_run(type_in("Who has not", cwd=second)) == []
     assert tiny.run("git", "status", "--short", cwd=second) == ""
     return second
@@ -86,7 +86,7 @@ def test_a_colleague_pulls_and_no_stage_runs_then_a_new_head_retrains_from_the_f
 
 
 def test_another_project_takes_one_store(first: Path, tmp_path: Path) -> None:
-    type_in("Once a team: a remote", cwd=first, only=("/mnt/", "git add"), folder=str(tmp_path / "remote"))
+    type_in("Once per team: a remote", cwd=first, only=("/mnt/", "git add"), folder=str(tmp_path / "remote"))
     type_in("Who has run the pipeline", cwd=first)
     for verb in ("dvc get", "dvc import"):
         other = tmp_path / verb
