@@ -45,10 +45,6 @@ _AS_PLAIN = {
 }
 
 
-class ClipError(MsavqaError):
-    """A CLIP that does not exist or is not of the plain form."""
-
-
 class ClipSettings(Settings):
     """Knobs that both CLIP trunks have, `trunks.clip_text` and `trunks.clip_image`."""
 
@@ -66,7 +62,7 @@ class ClipSettings(Settings):
 
 
 def config(model: str) -> dict[str, Any]:
-    """The configuration of a model; raises `ClipError` for an unknown name, a broken file or another form."""
+    """The configuration of a model; refuses an unknown name, a broken file or another form."""
     found = _from_file(Path(model)) if model.endswith(".json") else _from_name(model)
     other = sorted(found.keys() - {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu"})
     for part, plain in _PLAIN.items():
@@ -158,8 +154,8 @@ def _from_name(name: str) -> dict[str, Any]:
     return dict(found)
 
 
-def _refused(where: object, *, got: str, expected: str) -> ClipError:
-    return ClipError(
+def _refused(where: object, *, got: str, expected: str) -> MsavqaError:
+    return MsavqaError(
         what="CLIP model",
         where=where,
         got=got,

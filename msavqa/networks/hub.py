@@ -37,10 +37,6 @@ CLIP_KINDS = ("clip_text", "clip_image")
 KINDS = (*CLIP_KINDS, "image", "video")
 
 
-class FetchError(MsavqaError):
-    """Weights that cannot be had, or are not meant for this network."""
-
-
 class FetchSettings(Settings):
     """`fetch.<trunk>`: where the weights of a trunk come from."""
 
@@ -63,8 +59,8 @@ class Remote:
 def fetch(trunk: Any, wanted: FetchSettings, *, downloads: Path = DOWNLOADS) -> State:
     """The tensors of one trunk, checked against its network: names and shapes are exactly its own.
 
-    `trunk` are settings of a trunk with weights. Raises `FetchError` where the file cannot be had (the
-    sentence says which to put where) or is meant for other preprocessing, `WeightsError` where it does not
+    `trunk` are settings of a trunk with weights. Raises `MsavqaError` where the file cannot be had (the
+    sentence says which to put where) or is meant for other preprocessing, `MsavqaError` where it does not
     fit.
     """
     if trunk.kind not in KINDS:
@@ -199,7 +195,7 @@ def _local(remote: Remote, downloads: Path) -> Path:
     except (OSError, HTTPException) as error:
         partial.unlink(missing_ok=True)
         reason = " ".join(str(getattr(error, "reason", error)).split())
-        raise FetchError(
+        raise MsavqaError(
             what="Weights",
             where=path,
             got=f"no such file, and it could not be fetched ({reason})",
@@ -219,7 +215,7 @@ def _whole(path: Path, remote: Remote) -> Path:
     found = weights.sha256(path) if expected else ""
     if found.startswith(expected):
         return path
-    raise FetchError(
+    raise MsavqaError(
         what="Weights",
         where=path,
         got=f"a file with SHA-256 {found}",
@@ -228,6 +224,6 @@ def _whole(path: Path, remote: Remote) -> Path:
     )
 
 
-def _refused(where: object, *, got: str, expected: str) -> FetchError:
+def _refused(where: object, *, got: str, expected: str) -> MsavqaError:
     next_step = "mend `fetch` or `trunks` in params.yaml"
-    return FetchError(what="Weights", where=where, got=got, expected=expected, next_step=next_step)
+    return MsavqaError(what="Weights", where=where, got=got, expected=expected, next_step=next_step)

@@ -8,8 +8,9 @@ from urllib.error import URLError
 import pytest
 import torch
 
+from msavqa.ground.errors import MsavqaError
 from msavqa.networks import backbones, clip_model, hub, weights
-from msavqa.networks.hub import FetchError, FetchSettings
+from msavqa.networks.hub import FetchSettings
 from msavqa.trunks.kinds import clip_image, clip_text, image, video
 from tests import clips, tiny_networks
 
@@ -60,7 +61,7 @@ def test_both_towers_of_one_random_clip_come_from_one_seed(tmp_path: Path) -> No
 
 
 def test_a_seed_that_is_no_number_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FetchError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         hub.fetch(tiny_networks.video_settings(tmp_path), of("random", "seven"))
     assert str(refusal.value) == (
         "Weights in fetch of SwinTransformer3d: got seed 'seven', expected a whole number as text; mend "
@@ -87,7 +88,7 @@ def test_a_classifier_in_the_file_is_left_out_and_nothing_else(tmp_path: Path) -
     found = hub.fetch(settings, of("file", str(path)))
     assert whole.state_dict().keys() - found.keys() == {"head.fc.weight", "head.fc.bias"}
     weights.save({**whole.state_dict(), "other": torch.zeros(1)}, path)
-    with pytest.raises(weights.WeightsError, match=r"got 1 extra \(other\), expected exactly the 63 tensors"):
+    with pytest.raises(MsavqaError, match=r"got 1 extra \(other\), expected exactly the 63 tensors"):
         hub.fetch(settings, of("file", str(path)))
 
 
@@ -143,7 +144,7 @@ def test_without_a_network_the_sentence_says_which_file_to_put_where(
         raise URLError("[Errno -2] Name or service not known")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    with pytest.raises(FetchError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         hub.fetch(settings, of("hub", name), downloads=tmp_path)
     before, after = str(refusal.value).split(", expected the file of https://")
     assert before == (
@@ -177,7 +178,7 @@ def test_a_download_whose_hash_is_not_that_of_its_name_is_refused(tmp_path: Path
     path = tmp_path / file
     path.write_bytes(b"half a file")
     found = hashlib.sha256(b"half a file").hexdigest()
-    with pytest.raises(FetchError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         hub.fetch(settings, of("hub", name), downloads=tmp_path)
     assert str(refusal.value) == (
         f"Weights in {path}: got a file with SHA-256 {found}, expected one that begins with 7615ae03, as "
@@ -186,7 +187,7 @@ def test_a_download_whose_hash_is_not_that_of_its_name_is_refused(tmp_path: Path
 
 
 def test_openai_weights_want_the_quickgelu_model() -> None:
-    with pytest.raises(FetchError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         hub.fetch(clip_settings("ViT-B-32"), of("hub", "openai"))
     assert str(refusal.value) == (
         "Weights in fetch openai: got ViT-B-32 with gelu, expected ViT-B-32-quickgelu: openai was trained "
@@ -204,6 +205,6 @@ def test_openai_weights_want_the_quickgelu_model() -> None:
     ids=lambda value: str(value)[:20],
 )  # fmt: skip
 def test_an_unknown_hub_name_is_refused_with_one_that_exists(settings: Any, name: str, sentence: str) -> None:
-    with pytest.raises(FetchError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         hub.fetch(settings, of("hub", name))
     assert sentence in str(refusal.value)
