@@ -24,10 +24,11 @@ app = typer.Typer(
 )
 
 
-def _say_version(asked: bool) -> None:
+def _say_version(asked: bool) -> bool:
     if asked:
         print(f"msavqa {metadata.version('msavqa')}")
         raise typer.Exit
+    return asked
 
 
 @app.callback()
