@@ -306,5 +306,5 @@ def test_a_clip_tower_refuses_the_other_towers_weights(tmp_path: Path, kind: Any
     mine, other = world.image, world.text_weights
     if kind is clip_text:
         mine, other = world.text, world.image_weights
-    with pytest.raises(weights.WeightsError, match=r"missing .* extra .*expected exactly the"):
+    with pytest.raises(MsavqaError, match=r"missing .* extra .*expected exactly the"):
         kind.load(mine, weights=other, device="cpu", batch=4)
