@@ -52,7 +52,7 @@ class Work:
 
     branch: str
     """Its name under `branches`."""
-    settings: BranchSettings[Any, Any]
+    settings: BranchSettings
     train: TrainSettings
     manifest: pd.DataFrame
     splits: pd.DataFrame
