@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-from msavqa.learning import folds
+from msavqa.learning import asked_features, folds
 from msavqa.store import format
 from msavqa.store.read import StoreError
-from msavqa.trunks.run import feature_rows
+from msavqa.trunks.kinds import clip_text
+from msavqa.trunks.run import named
 from tests import feature_world
 from tests.conftest import ROOT
 from tests.training import work
@@ -27,16 +28,23 @@ def settings(preset: str, folder: Path) -> dict[str, Any]:
     return data
 
 
+def written(params: dict[str, Any], name: str) -> dict[str, Any]:
+    """The fingerprint that a stage gives to that network's store."""
+    weights = named.weights(params, name)
+    if name in params["texts"]:
+        text = clip_text.TextSettings.model_validate(params["texts"][name])
+        return clip_text.fingerprint(text, weights=weights)
+    kind, settings = named.trunk(params, name)
+    decoded = {**{key: params["decode"][key] for key in ("frames", "box")}, "decoder": {"av": "any"}}
+    return kind.fingerprint(settings, weights=weights) | {"decoded": decoded}
+
+
 def test_what_is_expected_is_what_extraction_writes(tmp_path: Path) -> None:
     params = settings("sample", tmp_path)
-    decoded = {**{name: params["decode"][name] for name in ("frames", "box")}, "decoder": {"av": "any"}}
     for name in (*params["texts"], *params["trunks"]):
-        kind = params["trunks"][name]["kind"] if name in params["trunks"] else "clip_text"
-        made_by: Any = feature_rows.trunk(kind)
-        written = made_by.fingerprint(feature_rows.settings_of(params, name)) | {"decoded": decoded}
-        have = format.flat(written)
+        have = format.flat(written(params, name))
         asked = format.flat(asked_features.expected(params, stores=[name])[name])
-        assert asked.keys() >= {"kind"}
+        assert asked.keys() >= {"kind", "cut", "architecture.weights_sha256"}
         assert {key: have.get(key, "(absent)") for key in asked} == asked
 
 
@@ -46,10 +54,8 @@ def test_measures_are_asked_for_by_the_frames_that_they_are_of(tmp_path: Path) -
 
 
 def test_prompts_are_asked_for_whatever_frames_are_decoded(tmp_path: Path) -> None:
-    assert (
-        "decoded"
-        not in asked_features.expected(settings("sample", tmp_path), stores=["clip_text"])["clip_text"]
-    )
+    asked = asked_features.expected(settings("sample", tmp_path), stores=["clip_text"])
+    assert "decoded" not in asked["clip_text"]
 
 
 def test_weights_that_are_not_here_are_not_asked_for(tmp_path: Path) -> None:
