@@ -94,7 +94,7 @@ class Prepared:
 
 
 def device_of(settings: TrainSettings) -> torch.device:
-    """The device that `train.device` means here; raises `DeviceError` for a GPU that is not there."""
+    """The device that `train.device` means here; raises `MsavqaError` for a GPU that is not there."""
     return devices.chosen(settings.device, setting="`train.device`")
 
 

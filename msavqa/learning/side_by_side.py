@@ -8,7 +8,7 @@ from multiprocessing.queues import SimpleQueue
 from msavqa.learning import folds, training
 from msavqa.learning.folds import Job, Opened, Outcome, Work
 from msavqa.learning.gradients import Ranks
-from msavqa.machine import processes as launch
+from msavqa.machine import launch
 
 LOOK_EVERY_SECONDS = 0.5
 

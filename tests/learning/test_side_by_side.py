@@ -5,8 +5,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from msavqa.ground.errors import MsavqaError
 from msavqa.learning import folds, side_by_side
-from msavqa.machine.processes import WorkerDiedError
 from tests import feature_world
 from tests.training import ALONE, same, work
 
@@ -34,7 +34,7 @@ def test_a_training_process_that_dies_is_told_in_one_sentence(tmp_path: Path) ->
         ranks=ALONE,
         epoch=kill_a_child,
     )
-    with pytest.raises(WorkerDiedError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         list(running)
     assert str(refusal.value) == (
         "Dead worker in a pool of 2 processes: got a process that ended without a result (killed, or out of "
