@@ -81,8 +81,8 @@ def test_broken_contents_of_the_form_of_before_are_refused(tmp_path: Path, part:
     missing = {"trunks": "kind", "branches": "settings", "reference": "quantiles"}[part]
     said = refusal_of(former.path)
     assert said == (
-        f"Model bundle in bundle/bundle.json: got contents of another shape (KeyError: '{missing}'), expected "
-        "a bundle's contents; export the bundle again with `msavqa export`."
+        f"Model bundle in bundle/bundle.json: got contents of another shape (KeyError: '{missing}'), "
+        "expected a bundle's contents; export the bundle again with `msavqa export`."
     )
 
 
@@ -200,7 +200,8 @@ def put(*keys: str | int, value: object) -> Callable[[dict[str, Any]], None]:
         ),
         (
             put("clip", "image", value="frames"),
-            "a CLIP of 'clip_text' and 'frames', which are not both there, expected contents that go together",
+            "a CLIP of 'clip_text' and 'frames', which are not both there, expected contents that go "
+            "together",
         ),
     ],
 )
