@@ -60,7 +60,7 @@ def test_a_video_scored_alone_has_the_score_of_the_pipeline(scorer: Scorer, test
 
 
 def test_the_interval_covers_the_test_videos_as_often_as_it_says() -> None:
-    metrics = json.loads((ROOT / "reports" / "metrics.json").read_text(encoding="utf-8"))
+    metrics = json.loads((ROOT / "reports" / "sample" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["interval_coverage"] == pytest.approx(0.9, abs=0.03)
 
 
