@@ -28,7 +28,7 @@ SPLIT = {"seeds": [0], "test_fraction": 0.25, "validation_fraction": 0.2, "folds
 
 
 def seen(protocol: str, **changes: object) -> dict[str, object]:
-    """All that can be seen of a split: repeats, and of the first who is tested, validated, and in which fold."""
+    """What can be seen of a split: repeats, and of the first who is tested, validated, and in which fold."""
     found = split(TABLE, SplitSettings.model_validate({"protocol": protocol, **SPLIT, **changes}))
     first = found[found["repeat"] == 0].set_index("video_id")
     return {

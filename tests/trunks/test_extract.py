@@ -11,7 +11,7 @@ import torch
 
 from msavqa.frames import read as frames
 from msavqa.frames.read import DecodeSettings, ReadFrames
-from msavqa.ground.errors import MsavqaError, ProblemsError
+from msavqa.ground.errors import ProblemsError
 from msavqa.networks import weights
 from msavqa.store import read as store
 from msavqa.store.format import prompt_id
@@ -280,7 +280,7 @@ def test_clip_of_another_form_is_refused_with_what_makes_it_other(tmp_path: Path
     path = tmp_path / "clip.json"
     other = clips.config_of("small")
     path.write_text(json.dumps({**other, "vision_cfg": {**other["vision_cfg"], "pool_type": "avg"}}))
-    with pytest.raises(MsavqaError) as refusal:
+    with pytest.raises(clip_model.ClipError) as refusal:
         clip_model.config(str(path))
     assert str(refusal.value) == (
         f"CLIP model in {path}: got vision_cfg.pool_type, expected two plain transformers (class token, "
@@ -291,7 +291,7 @@ def test_clip_of_another_form_is_refused_with_what_makes_it_other(tmp_path: Path
 def test_an_unknown_clip_is_refused_with_names_near_it() -> None:
     from msavqa.networks import clip_model
 
-    with pytest.raises(MsavqaError) as refusal:
+    with pytest.raises(clip_model.ClipError) as refusal:
         clip_model.config("ViT-B-33")
     assert str(refusal.value) == (
         "CLIP model in ViT-B-33: got an unknown name, expected ViT-B-32 or ViT-S-32 or ViT-M-32; choose "
@@ -303,5 +303,5 @@ def test_an_unknown_clip_is_refused_with_names_near_it() -> None:
 def test_a_clip_tower_refuses_the_other_towers_weights(tmp_path: Path, kind: Any) -> None:
     world = clips.build("small", tmp_path)
     mine, other = (world.image, world.text) if kind is clip_image else (world.text, world.image)
-    with pytest.raises(MsavqaError, match=r"missing .* extra .*expected exactly the"):
+    with pytest.raises(weights.WeightsError, match=r"missing .* extra .*expected exactly the"):
         kind.load(mine.model_copy(update={"weights": other.weights}), device="cpu", batch=4)

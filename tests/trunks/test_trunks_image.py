@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from msavqa.ground.errors import MsavqaError
 from msavqa.learning import stage_tail
 from msavqa.machine.params import problems_in
 from msavqa.networks import backbones, preprocess, weights
@@ -120,7 +119,7 @@ def test_fewer_frames_than_asked_for_are_repeated(tmp_path: Path) -> None:
 def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
     settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT)
     other = settings.model_copy(update={"kwargs": {"depths": [1, 1, 2, 1], "dims": [8, 16, 24, 40]}})
-    with pytest.raises(MsavqaError) as refusal:
+    with pytest.raises(weights.WeightsError) as refusal:
         image.load(other, device="cpu", batch=64)
     assert str(refusal.value) == (
         f"Weights of another network in {settings.weights}: got head.norm.bias of shape [32] for [40], "
@@ -140,7 +139,7 @@ def test_an_unknown_network_is_refused_with_names_near_it(tmp_path: Path) -> Non
     settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT).model_copy(
         update={"model": "convnext_nought"}
     )
-    with pytest.raises(MsavqaError) as refusal:
+    with pytest.raises(backbones.BackboneError) as refusal:
         image.specs(settings, frames=2)
     assert str(refusal.value) == (
         "Network in convnext_nought: got Unknown model (convnext_nought), expected a timm model such as "
@@ -149,7 +148,7 @@ def test_an_unknown_network_is_refused_with_names_near_it(tmp_path: Path) -> Non
 
 
 def test_a_network_without_stages_cannot_be_cut(tmp_path: Path) -> None:
-    with pytest.raises(MsavqaError) as refusal:
+    with pytest.raises(backbones.BackboneError) as refusal:
         backbones.image_stage("vit_tiny_patch16_224", {}, crop=224)
     assert str(refusal.value) == (
         "Network in vit_tiny_patch16_224: got VisionTransformer without stages, expected a network with "
@@ -172,7 +171,7 @@ def test_a_network_whose_last_stage_does_not_continue_what_lies_before_is_refuse
         tmp_path, {"model": "levit_128s", "kwargs": {}}, crop=224, resize=224
     )
     image.load(settings, device="cpu", batch=4)
-    with pytest.raises(MsavqaError) as refusal:
+    with pytest.raises(backbones.BackboneError) as refusal:
         image.load(settings.model_copy(update={"cut": "last_stage"}), device="cpu", batch=4)
     assert str(refusal.value) == (
         "Network in levit_128s: got LevitDistilled, whose last stage does not continue what lies before it, "
