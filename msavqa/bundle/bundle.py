@@ -21,10 +21,11 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from msavqa.bundle import contents as bundle_contents
-from msavqa.bundle.contents import CONTENTS, FORMAT, BundleError, inside, refused
+from msavqa.bundle.contents import CONTENTS, FORMAT, inside, refused
 from msavqa.bundle.reference import Reference
 from msavqa.evaluation.calibration import Calibration
 from msavqa.evaluation.ensemble import Ensemble
+from msavqa.ground.errors import MsavqaError
 from msavqa.machine.params import Settings
 from msavqa.networks import weights
 
@@ -88,7 +89,7 @@ def write(
     try:
         (partial / "trunks").mkdir(parents=True)
     except OSError as error:
-        raise BundleError(
+        raise MsavqaError(
             what="Folder of a new bundle",
             where=path,
             got=error.strerror,
@@ -132,7 +133,7 @@ def write(
 
 
 def load(path: Path | str) -> Bundle:
-    """Reads a bundle and checks every file of it; raises `BundleError` with the first thing that is wrong."""
+    """Reads a bundle and checks every file of it; raises `MsavqaError` with the first thing that is wrong."""
     folder = Path(path)
     contents, digest = bundle_contents.read(folder)
     for name, sha256 in contents.files.items():
@@ -158,7 +159,7 @@ def load(path: Path | str) -> Bundle:
 
 @contextmanager
 def understood(where: Path) -> Iterator[None]:
-    """Raises `BundleError` where building the networks meets settings of another shape than it wrote."""
+    """Raises `MsavqaError` where building the networks meets settings of another shape than it wrote."""
     try:
         yield
     except (KeyError, TypeError, AttributeError, ImportError) as error:
@@ -167,12 +168,12 @@ def understood(where: Path) -> Iterator[None]:
 
 
 def parsed(kind: type[S], settings: Mapping[str, Any], *, where: str) -> S:
-    """A block of a bundle's settings; raises `BundleError` where this msavqa knows others."""
+    """A block of a bundle's settings; raises `MsavqaError` where this msavqa knows others."""
     try:
         return kind.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
-        raise BundleError(
+        raise MsavqaError(
             what="Model bundle",
             where=f"the settings of {where}",
             got=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",

@@ -24,10 +24,6 @@ NO_FILE = ("statistics",)
 EXPORT_AGAIN = "export the bundle again with `msavqa export`"
 
 
-class BundleError(MsavqaError):
-    """A folder that is no bundle, or not the one that was exported."""
-
-
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -54,12 +50,12 @@ class Contents(_Part):
 
 
 def read(folder: Path) -> tuple[Contents, str]:
-    """The contents of a bundle's folder and their digest; raises `BundleError` with the first thing wrong."""
+    """The contents of a bundle's folder and their digest; raises `MsavqaError` with the first thing wrong."""
     file = folder / CONTENTS
     if not file.is_file():
         next_step = "run `dvc repro` to train a model and export it, or give a bundle's folder with --model"
         got = f"no {CONTENTS}" if folder.is_dir() else "no such folder"
-        raise BundleError(
+        raise MsavqaError(
             what="Model bundle", where=folder, got=got, expected="a folder with one", next_step=next_step
         )
     try:
@@ -98,9 +94,9 @@ def inside(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def refused(where: Path, *, got: str, expected: str) -> BundleError:
+def refused(where: Path, *, got: str, expected: str) -> MsavqaError:
     """The sentence for a bundle that is not as it was exported."""
-    return BundleError(what="Model bundle", where=where, got=got, expected=expected, next_step=EXPORT_AGAIN)
+    return MsavqaError(what="Model bundle", where=where, got=got, expected=expected, next_step=EXPORT_AGAIN)
 
 
 def _apart(contents: Contents) -> Iterator[str]:

@@ -29,19 +29,15 @@ from msavqa.store.format import prompt_id
 CLIP = ("clip_image", "clip_text")
 
 
-class ExportError(MsavqaError):
-    """A run that no bundle can be made of."""
-
-
 def export(root: Path, dataset: str, data: Mapping[str, Any], *, repeat: int, out: Path) -> Bundle:
     """Makes the bundle of one repeat at `out`, from the folders under the project's root.
 
-    `data` is the whole params file. Raises `ExportError` where the run is not there or has no such repeat.
+    `data` is the whole params file. Raises `MsavqaError` where the run is not there or has no such repeat.
     """
     runs, tabled = root / "runs" / dataset, root / "data" / dataset
     fitted = _json(runs / "ensemble" / "ensemble.json")
     if f"repeat{repeat}" not in fitted:
-        raise ExportError(
+        raise MsavqaError(
             what="Repeat",
             where=runs / "ensemble" / "ensemble.json",
             got=repeat,
@@ -141,7 +137,7 @@ def reference(
 def _block(data: Mapping[str, Any], name: str, entry: str) -> Mapping[str, Any]:
     found = (data.get(name) or {}).get(entry)
     if found is None:
-        raise ExportError(
+        raise MsavqaError(
             what="Settings",
             where="params.yaml",
             got=f"no {name}.{entry}",
@@ -154,7 +150,7 @@ def _block(data: Mapping[str, Any], name: str, entry: str) -> Mapping[str, Any]:
 def _refuse_another(
     name: str, settings: Mapping[str, Any], decode: Mapping[str, Any], *, made_by: Mapping[str, Any]
 ) -> None:
-    """Raises `ExportError` where params.yaml has changed since the run: such a bundle could not score."""
+    """Raises `MsavqaError` where params.yaml has changed since the run: such a bundle could not score."""
     now, made = dict(settings), {**made_by, **made_by.get("architecture", {})}
     if "weights_sha256" in made:
         now["weights_sha256"] = weights.sha256(settings["weights"])
@@ -163,7 +159,7 @@ def _refuse_another(
     pairs += [(f"decode.{key}", decode[key], decoded[key]) for key in ("box", "frames") if key in decoded]
     for key, current, then in pairs:
         if current != then:
-            raise ExportError(
+            raise MsavqaError(
                 what="Settings of another run",
                 where="params.yaml",
                 got=f"{key} {current!r}",
@@ -184,7 +180,7 @@ def _placed(root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise ExportError(
+        raise MsavqaError(
             what="Trained run",
             where=path,
             got="no such file",

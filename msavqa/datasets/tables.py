@@ -22,6 +22,8 @@ PREDICTED_ROLES = ("oof", "val", "test")
 STATUSES = ("ok", "unreadable")
 _ARROW = {"float64": pa.float64(), "int64": pa.int64()}  # the rest is text
 
+_AGAIN = "delete it and run `dvc repro`"
+
 _FILLED = pandera.Check.str_length(min_value=1)
 _POSITIVE = pandera.Check.gt(0)
 _NOT_NEGATIVE = pandera.Check.ge(0)
@@ -96,17 +98,13 @@ CONTROLS = pandera.DataFrameSchema(
 )
 
 
-class TableError(ProblemsError):
-    """A table whose columns, types or values are not what its readers rely on."""
-
-
 def read_manifest(path: Path) -> pd.DataFrame:
     """The videos of one dataset, one row each, in the order of its label file; all of `MANIFEST`."""
     return _read(path, MANIFEST)
 
 
 def write_manifest(table: pd.DataFrame, path: Path) -> None:
-    """Check against `MANIFEST` and write; raises `TableError` and writes nothing where it does not fit."""
+    """Check against `MANIFEST` and write; refuses, and writes nothing, what does not fit."""
     _write(table, path, MANIFEST)
 
 
@@ -116,7 +114,7 @@ def read_splits(path: Path) -> pd.DataFrame:
 
 
 def write_splits(table: pd.DataFrame, path: Path) -> None:
-    """Check against `SPLITS` and write; raises `TableError` and writes nothing where it does not fit."""
+    """Check against `SPLITS` and write; refuses, and writes nothing, what does not fit."""
     _write(table, path, SPLITS)
 
 
@@ -126,7 +124,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
 
 
 def write_predictions(table: pd.DataFrame, path: Path) -> None:
-    """Check against `PREDICTIONS` and write; raises `TableError` and writes nothing where it does not fit."""
+    """Check against `PREDICTIONS` and write; refuses, and writes nothing, what does not fit."""
     _write(table, path, PREDICTIONS)
 
 
@@ -136,7 +134,7 @@ def read_controls(path: Path) -> pd.DataFrame:
 
 
 def write_controls(table: pd.DataFrame, path: Path) -> None:
-    """Check against `CONTROLS` and write; raises `TableError` and writes nothing where it does not fit."""
+    """Check against `CONTROLS` and write; refuses, and writes nothing, what does not fit."""
     _write(table, path, CONTROLS)
 
 
@@ -144,7 +142,7 @@ def learning_labels(manifest: pd.DataFrame, splits: pd.DataFrame, *, repeat: int
     """All that anything that learns may know of one repeat: its train and val rows, no test row.
 
     Columns video_id, mos (the dataset's own scale), weight, role ("train" or "val"), fold; in manifest
-    order. Test rows are left out here so that no caller can fit on them by mistake. Raises `TableError`
+    order. Test rows are left out here so that no caller can fit on them by mistake. Raises `ProblemsError`
     where the repeat does not exist or splits and manifest are not of one dataset.
     """
     rows = splits.loc[splits["repeat"] == repeat, ["video_id", "role", "fold"]]
@@ -153,7 +151,7 @@ def learning_labels(manifest: pd.DataFrame, splits: pd.DataFrame, *, repeat: int
     if strangers:
         problems.append(f"{len(strangers)} videos are not in the manifest, the first is {strangers[0]!r}")
     if problems:
-        raise TableError(
+        raise ProblemsError(
             where="splits", problems=problems, next_step="run `dvc repro` to split this manifest"
         )
     learning = rows[rows["role"] != "test"]
@@ -163,13 +161,13 @@ def learning_labels(manifest: pd.DataFrame, splits: pd.DataFrame, *, repeat: int
 
 def _read(path: Path, schema: pandera.DataFrameSchema) -> pd.DataFrame:
     if not path.is_file():
-        raise TableError(where=path, problems=["no such file"], next_step="run `dvc repro` to make it")
+        raise ProblemsError(where=path, problems=["no such file"], next_step="run `dvc repro` to make it")
     try:
         table = pq.read_table(path).to_pandas()
     except pa.ArrowInvalid as error:
         problem = f"not a parquet file: {' '.join(str(error).split())}"
-        raise TableError(where=path, problems=[problem], next_step="delete it and run `dvc repro`") from error
-    return checked(table, schema, where=path, next_step="delete it and run `dvc repro`")
+        raise ProblemsError(where=path, problems=[problem], next_step=_AGAIN) from error
+    return checked(table, schema, where=path, next_step=_AGAIN)
 
 
 def _write(table: pd.DataFrame, path: Path, schema: pandera.DataFrameSchema) -> None:
@@ -189,7 +187,7 @@ def _write(table: pd.DataFrame, path: Path, schema: pandera.DataFrameSchema) -> 
 def checked(
     table: pd.DataFrame, schema: pandera.DataFrameSchema, *, where: object, next_step: str
 ) -> pd.DataFrame:
-    """The table with the schema's columns and types; raises `TableError` with all that is wrong with it."""
+    """The table with the schema's columns and types; raises `ProblemsError` with all that is wrong."""
     try:
         right = schema.validate(_widened(table.reset_index(drop=True), schema), lazy=True)
         return right[list(schema.columns)]
@@ -202,7 +200,7 @@ def checked(
         cases = cases[typed | (cases["column"] == "") | ~cases["column"].isin(cases["column"][typed])]
         groups = cases.groupby(["column", "check"], sort=False)
         problems = [_sentence(str(column), str(check), rows) for (column, check), rows in groups]
-        raise TableError(where=where, problems=problems, next_step=next_step) from error
+        raise ProblemsError(where=where, problems=problems, next_step=next_step) from error
 
 
 def _widened(table: pd.DataFrame, schema: pandera.DataFrameSchema) -> pd.DataFrame:

@@ -45,17 +45,11 @@ _AS_PLAIN = {
 }
 
 
-class ClipError(MsavqaError):
-    """A CLIP that does not exist or is not of the plain form."""
-
-
 class ClipSettings(Settings):
-    """Knobs that both CLIP trunks have, `trunks.clip_text` and `trunks.clip_image`."""
+    """Knobs that both of CLIP's towers have, under `texts` and under `trunks`."""
 
     model: str = Field(min_length=1)
     """open_clip's name, or the path of a JSON file."""
-    weights: str = Field(min_length=1)
-    """The tower's file."""
     cut: Literal["last_block", "cls"]
     """Cache the last block's input for adapters inside CLIP, or the final class embedding only (cheaper)."""
     precision: Literal["fp32", "bf16"]
@@ -66,7 +60,7 @@ class ClipSettings(Settings):
 
 
 def config(model: str) -> dict[str, Any]:
-    """The configuration of a model; raises `ClipError` for an unknown name, a broken file or another form."""
+    """The configuration of a model; refuses an unknown name, a broken file or another form."""
     found = _from_file(Path(model)) if model.endswith(".json") else _from_name(model)
     other = sorted(found.keys() - {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu"})
     for part, plain in _PLAIN.items():
@@ -104,7 +98,7 @@ def architecture(model: str, tower: Tower) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def image_tower(model: str, path: str) -> Any:
+def image_tower(model: str, path: Path | str) -> Any:
     """open_clip's own `VisionTransformer` with the weights of a file (keys `visual.*`), frozen."""
     from torch import nn
 
@@ -114,7 +108,7 @@ def image_tower(model: str, path: str) -> Any:
     return holder.visual
 
 
-def text_tower(model: str, path: str) -> Any:
+def text_tower(model: str, path: Path | str) -> Any:
     """The text parts of open_clip's own `CLIP` with the weights of a file, named as there, frozen."""
     from torch import nn
 
@@ -158,8 +152,8 @@ def _from_name(name: str) -> dict[str, Any]:
     return dict(found)
 
 
-def _refused(where: object, *, got: str, expected: str) -> ClipError:
-    return ClipError(
+def _refused(where: object, *, got: str, expected: str) -> MsavqaError:
+    return MsavqaError(
         what="CLIP model",
         where=where,
         got=got,

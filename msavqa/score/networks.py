@@ -32,10 +32,6 @@ Features = Mapping[str, Mapping[str, NDArray[Any]]]
 """Trunk -> array name -> the video's row as a batch of one, (1, ...), the fixed view taken."""
 
 
-class PerceptionError(MsavqaError):
-    """A frozen network that would not see what it saw in training."""
-
-
 @dataclass(frozen=True)
 class Trunk:
     """One loaded frozen network."""
@@ -53,7 +49,7 @@ class Trunk:
     ) -> "Trunk":
         """From a trunk's block of settings; only the fixed view is ever computed.
 
-        Raises `PerceptionError` where this code or these settings do not make what `fingerprint` names.
+        Raises `MsavqaError` where this code or these settings do not make what `fingerprint` names.
         """
         module = importlib.import_module(f"msavqa.trunks.kinds.{settings['kind']}")
         kind: type[Settings] = module.TrunkSettings
@@ -64,7 +60,7 @@ class Trunk:
         for key, value in now.items():
             if fingerprint.get(key) != value:
                 got, expected = _differing(value, fingerprint.get(key))
-                raise PerceptionError(
+                raise MsavqaError(
                     what="Frozen network",
                     where=f"trunk {name!r}",
                     got=f"{key} {got}",
@@ -176,7 +172,7 @@ class Branch:
 def load(found: Bundle, name: str, *, device: torch.device) -> Branch:
     """A branch of a bundle with its trained weights, on a device.
 
-    Raises `BundleError`, `BranchWeightsError` or `WeightsError` where its settings or files are not this
+    Raises `MsavqaError`, `BranchWeightsError` or `WeightsError` where its settings or files are not this
     code's.
     """
     facts, module = found.branches[name], branch.branch(name)

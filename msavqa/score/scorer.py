@@ -217,7 +217,7 @@ def load(
     """A scorer of the bundle in this folder, on a GPU where there is one unless `device` says otherwise.
 
     There it switches cuDNN's TF32 off for the whole process, see `devices.chosen`.
-    Raises `BundleError` where the bundle is not as it was exported, `DeviceError` where the GPU is missing.
+    Raises `MsavqaError` where the bundle is not as it was exported or the GPU is missing.
     """
     return Scorer(bundle.load(path), workers=workers, decode_seconds=decode_seconds, device=device)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from msavqa.datasets.rows import Record, header_problems, looks_like_utf_16, records
+from msavqa.datasets.text import Record, header_problems, looks_like_utf_16, records
 from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.ground.progress import Progress
 from msavqa.machine.device import Device
@@ -29,21 +29,13 @@ Row = dict[str, str]
 HEADER: Row = dict(zip(COLUMNS, COLUMNS, strict=True))
 
 
-class CsvError(ProblemsError):
-    """A csv that cannot be scored."""
-
-
-class RowError(MsavqaError):
-    """A row that names no video, or no one can say which."""
-
-
 @dataclass(frozen=True)
 class Line:
     """One row as written, and why it cannot be scored."""
 
     video: str
     prompt: str
-    error: RowError | None = None
+    error: MsavqaError | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -66,8 +58,8 @@ def run(
     """Scores all rows of a csv into `out` (UTF-8, one row each, in the csv's order).
 
     Gives how many rows were scored and how many failed. Rows that `out` or an interrupted run holds a score
-    of, by the same model and of a file with the same content, are not computed again. Raises `CsvError` for
-    a csv without the columns or the rows, and for an `out` that is something else or holds the scores of
+    of, by the same model and of a file with the same content, are not computed again. Raises `ProblemsError`
+    for a csv without the columns or the rows, and for an `out` that is something else or holds the scores of
     other rows, before anything starts.
     """
     lines = read(path, video_column=video_column, prompt_column=prompt_column)
@@ -159,7 +151,7 @@ def _asked(record: Record, *, where: Path, places: tuple[int, int], columns: int
     got, expected, next_step = refusal
     place = f"line {record.line} of {where}"
     return Line(
-        video, prompt, RowError(what="Row", where=place, got=got, expected=expected, next_step=next_step)
+        video, prompt, MsavqaError(what="Row", where=place, got=got, expected=expected, next_step=next_step)
     )
 
 
@@ -169,7 +161,7 @@ def _whole(text: str) -> str:
 
 
 def _check_out(out: Path, path: Path) -> None:
-    """Raises `CsvError` where `out` is the csv itself or anything else than a table of scores."""
+    """Raises `ProblemsError` where `out` is the csv itself or anything else than a table of scores."""
     problem = ""
     if not out.parent.is_dir():
         problem = f"there is no folder {str(out.parent)!r}"
@@ -184,16 +176,18 @@ def _check_out(out: Path, path: Path) -> None:
             if file.readline() != _line(HEADER).encode():
                 problem = f"it holds something else than scores: its first line is not {','.join(COLUMNS)!r}"
     if problem:
-        raise CsvError(where=out, problems=[problem], next_step="choose another --out")
+        raise ProblemsError(where=out, problems=[problem], next_step="choose another --out")
 
 
 def _check_kept(known: Iterable[tuple[str, str]], lines: Sequence[Line], out: Path) -> None:
-    """Raises `CsvError` where `out` holds scores of rows that the csv lacks and that would be lost."""
+    """Raises `ProblemsError` where `out` holds scores of rows that the csv lacks and that would be lost."""
     lost = set(known) - {line.key for line in lines}
     if lost:
         rows = "1 row" if len(lost) == 1 else f"{len(lost)} rows"
         problem = f"it holds scores of {rows} that the csv does not have, of {min(lost)[0]!r} for one"
-        raise CsvError(where=out, problems=[problem], next_step="choose another --out, or remove this file")
+        raise ProblemsError(
+            where=out, problems=[problem], next_step="choose another --out, or remove this file"
+        )
 
 
 def _sha256(video: Path) -> str:
@@ -250,7 +244,7 @@ def _write(file: Path, rows: Sequence[Row], *, out: Path) -> None:
     try:
         new.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
-        raise CsvError(
+        raise ProblemsError(
             where=out, problems=[f"cannot be written: {error.strerror}"], next_step="choose another --out"
         ) from error
     os.replace(new, file)
@@ -262,5 +256,7 @@ def _line(row: Row) -> str:
     return buffer.getvalue()
 
 
-def _refused(path: Path, *problems: str) -> CsvError:
-    return CsvError(where=path, problems=problems, next_step="mend them or name the columns, and run again")
+def _refused(path: Path, *problems: str) -> ProblemsError:
+    return ProblemsError(
+        where=path, problems=problems, next_step="mend them or name the columns, and run again"
+    )

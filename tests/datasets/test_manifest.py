@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from msavqa.datasets import manifest, tables
-from msavqa.datasets.manifest import IndexSettings, ProbeError, build
-from msavqa.datasets.rows import LabelsError, Row
-from msavqa.ground.errors import ProblemsError
+from msavqa.datasets.manifest import IndexSettings, build
+from msavqa.datasets.rows import Row
+from msavqa.ground.errors import MsavqaError, ProblemsError
 from pipeline import index, split
 
 READERS = "csv, lsvq, ntire, t2vqa_db"
@@ -120,7 +120,7 @@ def test_wrong_labels_stop_the_stage_before_any_video_is_opened(
 ) -> None:
     monkeypatch.setattr("msavqa.datasets.manifest.build", lambda *_, **__: pytest.fail("a video was opened"))
     (world / "my.csv").write_text("file,text,mos\n-a b.mp4,x,9\nno.mp4,x,good\n")
-    with pytest.raises(LabelsError) as refused:
+    with pytest.raises(ProblemsError) as refused:
         index.main(["mine"])
     assert str(refused.value) == (
         "3 problems in my.csv; mend them and run again, nothing was started:\n"
@@ -205,7 +205,7 @@ def test_processes_that_die_whatever_the_file_stop_the_stage(
     rows = [Row(where=f"line {n}", video_id=f"fatal{n}.mp4") for n in (2, 3)]
     for row in rows:
         (tmp_path / row.path).touch()
-    with pytest.raises(ProbeError) as refused:
+    with pytest.raises(MsavqaError) as refused:
         build(rows, root=tmp_path, settings=IndexSettings(workers=1, timeout_seconds=60), description="index")
     assert str(refused.value) == (
         f"Probing in {tmp_path}: got 2 videos whose process hung or died, expected facts of at least one "
@@ -215,7 +215,7 @@ def test_processes_that_die_whatever_the_file_stop_the_stage(
 
 def test_a_file_that_vanishes_meanwhile_is_named(tmp_path: Path) -> None:
     rows = [Row(where="line 2", video_id="gone.mp4"), Row(where="line 3", video_id="too.mp4")]
-    with pytest.raises(LabelsError) as refused:
+    with pytest.raises(ProblemsError) as refused:
         build(rows, root=tmp_path, settings=IndexSettings(workers=1, timeout_seconds=60), description="index")
     assert str(refused.value) == (
         f"2 problems in {tmp_path}; mend them and run again:\n"

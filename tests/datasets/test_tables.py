@@ -87,7 +87,7 @@ def test_a_table_without_rows_can_be_written(tmp_path: Path) -> None:
 def test_a_table_that_does_not_fit_is_refused_with_every_reason_and_not_written(tmp_path: Path) -> None:
     path = tmp_path / "s.parquet"
     table = splits(video_id=["a", "a", "", "a"], role=["train", "dev", "test", "test"], mos=1.0)
-    with pytest.raises(tables.TableError) as refused:
+    with pytest.raises(tables.ProblemsError) as refused:
         tables.write_splits(table.drop(columns="fold"), path)
     assert str(refused.value) == (
         f"5 problems in {path}; mend what makes this table:\n"
@@ -125,7 +125,7 @@ def test_a_score_that_is_no_number_is_refused(
     tmp_path: Path, changes: dict[str, object], sentence: str
 ) -> None:
     columns: dict[str, object] = {"repeat": 0, "video_id": ["a", "b"], "role": "oof", "score": [1.0, 2.0]}
-    with pytest.raises(tables.TableError) as refused:
+    with pytest.raises(tables.ProblemsError) as refused:
         tables.write_predictions(pd.DataFrame(columns | changes), tmp_path / "p.parquet")
     assert refused.value.problems == (sentence,)
 
@@ -136,19 +136,19 @@ def test_controls_hold_one_score_a_video_for_each_control(tmp_path: Path) -> Non
     )
     tables.write_controls(table, tmp_path / "c.parquet")
     assert tables.read_controls(tmp_path / "c.parquet")["control"].tolist() == ["x", "y"]
-    with pytest.raises(tables.TableError, match="2 rows do not differ in their key"):
+    with pytest.raises(tables.ProblemsError, match="2 rows do not differ in their key"):
         tables.write_controls(table.assign(control="x"), tmp_path / "c.parquet")
 
 
 def test_a_missing_file_and_a_file_of_another_kind_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(tables.TableError) as refused:
+    with pytest.raises(tables.ProblemsError) as refused:
         tables.read_manifest(tmp_path / "m.parquet")
     assert str(refused.value) == (
         f"1 problem in {tmp_path / 'm.parquet'}; run `dvc repro` to make it:\n  - no such file"
     )
     (tmp_path / "m.parquet").write_text("video,mos\n")
     with pytest.raises(
-        tables.TableError, match="delete it and run `dvc repro`:\n  - not a parquet file: Could"
+        tables.ProblemsError, match="delete it and run `dvc repro`:\n  - not a parquet file: Could"
     ):
         tables.read_manifest(tmp_path / "m.parquet")
 
@@ -168,10 +168,10 @@ def test_learning_labels_hold_no_test_row_of_the_repeat() -> None:
 
 def test_learning_labels_refuse_splits_of_another_dataset_and_unknown_repeats() -> None:
     labels = pd.DataFrame({"video_id": ["a", "b"], "mos": [1.0, 2.0], "weight": [1.0, 1.0]})
-    with pytest.raises(tables.TableError) as refused:
+    with pytest.raises(tables.ProblemsError) as refused:
         tables.learning_labels(labels, splits(), repeat=0)
     assert refused.value.problems == ("1 videos are not in the manifest, the first is 'c'",)
-    with pytest.raises(tables.TableError) as refused:
+    with pytest.raises(tables.ProblemsError) as refused:
         tables.learning_labels(labels, splits(), repeat=7)
     assert str(refused.value) == (
         "1 problem in splits; run `dvc repro` to split this manifest:\n  - repeat 7: the splits hold [0, 1]"

@@ -5,9 +5,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from msavqa.ground.errors import MsavqaError
 from msavqa.learning import folds
 from msavqa.learning import folds as side_by_side
-from msavqa.machine.processes import WorkerDiedError
 from tests import feature_world
 from tests.training import ALONE, same, work
 
@@ -32,7 +32,7 @@ def test_a_training_process_that_dies_is_told_in_one_sentence(tmp_path: Path) ->
     running = side_by_side.run(
         work(world, train={"processes": 2, "epochs": 2000}), todo, ranks=ALONE, epoch=kill_a_child
     )
-    with pytest.raises(WorkerDiedError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         list(running)
     assert str(refusal.value) == (
         "Dead worker in a pool of 2 processes: got a process that ended without a result (killed, or out of "

@@ -12,11 +12,10 @@ import torch
 
 import msavqa
 from msavqa.bundle import bundle
-from msavqa.bundle.bundle import BundleError
 from msavqa.bundle.reference import Reference
 from msavqa.frames import decode
 from msavqa.ground.errors import MsavqaError
-from msavqa.score.networks import Perception, PerceptionError
+from msavqa.score.networks import Perception
 from msavqa.score.result import Score
 from msavqa.score.scorer import STILL, Asked, Scorer, load
 from tests import media
@@ -253,7 +252,7 @@ def test_a_bundle_whose_settings_make_other_features_is_refused(random_bundle: P
     trunks = {**found.trunks, "frame": {**found.trunks["frame"], "resize": 40}}
     with (
         Scorer(dataclasses.replace(found, trunks=trunks)) as other,
-        pytest.raises(PerceptionError) as refusal,
+        pytest.raises(MsavqaError) as refusal,
     ):
         other.score(video, PROMPT)
     assert str(refusal.value) == (
@@ -274,7 +273,7 @@ def test_a_bundle_with_settings_of_another_msavqa_is_refused(
         facts = found.branches["frame"]
         branch = {**facts, "settings": {**facts["settings"], "novel": 1}}
         changed = dataclasses.replace(found, branches={**found.branches, "frame": branch})
-    with Scorer(changed) as other, pytest.raises(BundleError) as refusal:
+    with Scorer(changed) as other, pytest.raises(MsavqaError) as refusal:
         other.score(video, PROMPT)
     assert str(refusal.value) == (
         f"Model bundle in the settings of {part} 'frame': got novel: Extra inputs are not permitted, "
