@@ -1,4 +1,4 @@
-"""The command `msavqa`: score videos, export a model, compare runs, look after data and features."""
+"""The command `msavqa`: begin, score videos, export a model, compare runs, look after data and features."""
 
 import io
 import os
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from msavqa.app import compare, data, export, score, submission, ui
+from msavqa.app import compare, data, export, init, score, submission, ui
 from msavqa.app.features import command
 from msavqa.ground.errors import MsavqaError, full_disk
 
@@ -41,6 +41,7 @@ def _options(
     """Options that stand before any command; `_say_version` does all that there is to do."""
 
 
+app.command("init", help=init.HELP, epilog=init.EXAMPLES)(init.command)
 app.command("score", help=score.HELP, epilog=score.EXAMPLES)(score.command)
 app.command("export", help=export.HELP, epilog=export.EXAMPLES)(export.command)
 app.command("compare", help=compare.HELP, epilog=compare.EXAMPLES)(compare.command)

@@ -13,7 +13,6 @@ from safetensors.torch import save_file
 from timm import create_model
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
-from msavqa.ground.errors import MsavqaError
 from msavqa.learning import checkpoint, inputs, stage_tail, training
 from msavqa.learning.folds import FINAL, Job, Outcome, Work
 from msavqa.learning.gradients import Ranks
@@ -133,7 +132,7 @@ def test_a_backbone_of_other_weights_than_the_features_is_refused(world: Path, t
     folder = extract(world, "image", "last_stage").features / "frame-last_stage.zarr"
     other = tmp_path / "other.safetensors"
     save_file({"x": torch.zeros(1)}, other)
-    with pytest.raises(MsavqaError, match="Other weights than those of the cached features"):
+    with pytest.raises(WeightsError, match="Other weights than those of the cached features"):
         stage_tail.backbone(inputs.store.open(folder), other)
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from msavqa.ground.errors import MsavqaError
 from msavqa.learning import stage_tail
 from msavqa.machine.params import problems_in
 from msavqa.networks import backbones, preprocess, weights
@@ -125,10 +124,10 @@ def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(MsavqaError) as refusal:
         tiny_networks.load(tmp_path, other, batch=64)
     assert str(refusal.value) == (
-        f"Weights of another network in {tiny_networks.file(tmp_path, settings)}: got head.norm.bias of shape [32] for [40], "
-        "head.norm.weight of shape [32] for [40], stages.3.blocks.0.conv_dw.bias of shape [32] for [40], "
-        "..., expected exactly the 63 tensors of convnext_atto; name the model the weights were trained as "
-        "in params.yaml, or fetch its weights."
+        f"Weights of another network in {tiny_networks.file(tmp_path, settings)}: got head.norm.bias of "
+        "shape [32] for [40], head.norm.weight of shape [32] for [40], stages.3.blocks.0.conv_dw.bias of "
+        "shape [32] for [40], ..., expected exactly the 63 tensors of convnext_atto; name the model the "
+        "weights were trained as in params.yaml, or fetch its weights."
     )
 
 
@@ -142,7 +141,7 @@ def test_an_unknown_network_is_refused_with_names_near_it(tmp_path: Path) -> Non
     settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT).model_copy(
         update={"model": "convnext_nought"}
     )
-    with pytest.raises(MsavqaError) as refusal:
+    with pytest.raises(backbones.BackboneError) as refusal:
         image.specs(settings, frames=2)
     assert str(refusal.value) == (
         "Network in convnext_nought: got Unknown model (convnext_nought), expected a timm model such as "
@@ -151,7 +150,7 @@ def test_an_unknown_network_is_refused_with_names_near_it(tmp_path: Path) -> Non
 
 
 def test_a_network_without_stages_cannot_be_cut(tmp_path: Path) -> None:
-    with pytest.raises(MsavqaError) as refusal:
+    with pytest.raises(backbones.BackboneError) as refusal:
         backbones.image_stage("vit_tiny_patch16_224", {}, crop=224)
     assert str(refusal.value) == (
         "Network in vit_tiny_patch16_224: got VisionTransformer without stages, expected a network with "
