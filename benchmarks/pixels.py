@@ -1,4 +1,4 @@
-"""Training steps a second of a whole network on stored frames (`cut: pixels`), in float32 and in bfloat16.
+"""Training steps per second of a whole network on stored frames (`cut: pixels`), in float32 and in bfloat16.
 
     python -m benchmarks.pixels [--branch frame|segment|video] [--videos 64] [--steps 10]
         [--preset presets/paper_pixels.yaml] [--size 512] [--device auto]

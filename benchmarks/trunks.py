@@ -1,4 +1,4 @@
-"""What each frozen network costs a video at the paper's sizes, in float32 and in bfloat16.
+"""What each frozen network costs per video at the paper's sizes, in float32 and in bfloat16.
 
     python -m benchmarks.trunks [--preset presets/paper.yaml] [--size 512] [--frames 16] [--prompts 32]
                                [--device cpu]

@@ -241,7 +241,7 @@ def test_every_entry_of_the_lab_notebook_stands_under_a_topic() -> None:
     assert sorted(sorted_by_topic) == sorted(entries)
 
 
-# Their anchors are checked by `mkdocs build --strict`, see the Makefile's target `site`.
+# Anchors are looked for where the site is built.
 def test_links_of_the_documents_lead_somewhere() -> None:
     for page in documents.PAGES:
         for target in re.findall(r"\]\(([^)#]+)", documents.read(page)):
