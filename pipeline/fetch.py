@@ -1,30 +1,37 @@
-"""Stage `fetch TRUNK`: a hub name, a file or a seed -> weights/<trunk>.safetensors, exactly its tensors."""
+"""Stage `fetch NAME`: a hub name, a file or a seed -> weights/<name>.safetensors, its network's tensors."""
 
-import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from msavqa.ground.errors import ProblemsError
 from msavqa.machine import params
 from msavqa.networks import hub, weights
-from msavqa.networks.hub import FetchSettings
+from msavqa.networks.hub import FetchSettings, NetworkSettings
 from pipeline import stage
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Fetches the weights of one trunk and says what they are."""
-    (name,) = stage.coordinates(argv, "trunk", description=__doc__)
+    """Fetches the weights of one network and says what they are."""
+    (name,) = stage.coordinates(argv, "name", description=__doc__)
     data = params.read()
     wanted = params.block(data, f"fetch.{name}", FetchSettings)
-    kind = (data.get("trunks") or {}).get(name, {}).get("kind")
-    if kind not in hub.KINDS:
-        problem = f"trunks.{name}.kind: got {kind!r}, expected one of {', '.join(hub.KINDS)}"
-        raise ProblemsError(where=params.PARAMS_FILE, problems=[problem], next_step="mend it and run again")
-    # By name, and not by the extraction's own way to it: an edited decoder must not fetch weights again.
-    settings = importlib.import_module(f"msavqa.trunks.kinds.{kind}").TrunkSettings
     path = Path("weights") / f"{name}.safetensors"
-    weights.save(hub.fetch(params.block(data, f"trunks.{name}", settings), wanted), path)
+    weights.save(hub.fetch(network(data, name), wanted), path)
     print(f"{path}: {wanted.source} {wanted.name}, sha256 {weights.sha256(path)[:12]}")
+
+
+def network(data: Mapping[str, Any], name: str) -> NetworkSettings:
+    """The network of that name under `texts` or `trunks`; `ProblemsError` where neither has one."""
+    entries = {kind: data.get(kind) or {} for kind in ("texts", "trunks")}
+    if isinstance(text := entries["texts"].get(name), Mapping):
+        data = {"texts": {name: {**text, "kind": "clip_text"}}}  # all texts are
+        return params.block(data, f"texts.{name}", NetworkSettings)
+    if name not in entries["trunks"]:
+        near = params.nearest(name, [*entries["texts"], *entries["trunks"]])
+        problem = f"fetch.{name}: no such name under texts or trunks{near}"
+        raise ProblemsError(where=params.PARAMS_FILE, problems=[problem], next_step="mend it and run again")
+    return params.block(data, f"trunks.{name}", NetworkSettings)
 
 
 if __name__ == "__main__":

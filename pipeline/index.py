@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from msavqa.datasets import manifest, tables
+from msavqa.datasets import manifest, paths, tables
 from msavqa.datasets import read as datasets
 from msavqa.machine import params
 from pipeline import stage
@@ -19,6 +19,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     tables.write_manifest(table, Path("data") / dataset / "manifest.parquet")
     for row in table[table["status"] == "unreadable"].itertuples():
         print(f"unreadable: {row.video_id}: {row.error}")
+    if linked := paths.linked_folders(labels.root, table["path"]):
+        names = f"{', '.join(linked[:3])}{', ...' if len(linked) > 3 else ''}"
+        print(
+            f"links to folders ({names}): DVC does not look behind them; after a video there has changed, "
+            f"run `dvc repro --force --single-item index@{dataset}` and then `dvc repro`"
+        )
     prompts = table.loc[table["prompt"] != "", "prompt"].nunique()
     unreadable = (table["status"] == "unreadable").sum()
     print(f"{dataset}: {len(table)} videos, {prompts} prompts, {unreadable} videos unreadable")

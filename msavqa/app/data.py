@@ -8,7 +8,7 @@ app = typer.Typer(help="Look after datasets.", no_args_is_help=True, rich_markup
 
 EXAMPLES = """\b
 Examples:
-  msavqa data check                       (params.yaml's dataset)
+  msavqa data check                       (the first data set of `train_on`)
   msavqa data check my_videos --no-files  (labels only: do not look for the videos)"""
 
 
@@ -39,7 +39,7 @@ def check(
     data = params.read()
     if found := whole_params.problems(data):
         raise ProblemsError(where=params.PARAMS_FILE, problems=found, next_step="mend them and run again")
-    name = dataset or str(data["dataset"])  # there, or it had been a problem
+    name = dataset or str(data["train_on"][0])  # there, or it had been a problem
     labels, rows = datasets.read(data, name, check_files=files)
     known = [row.mos for row in rows if math.isfinite(row.mos)]
     prompts = {row.prompt for row in rows if row.prompt}

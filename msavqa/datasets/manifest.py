@@ -13,10 +13,10 @@ from pathlib import Path
 import pandas as pd
 from pydantic import Field
 
-from msavqa.datasets.rows import LabelsError, Row
+from msavqa.datasets.rows import Row
 from msavqa.frames.probe import probe
 from msavqa.frames.video_file import DecodeError
-from msavqa.ground.errors import MsavqaError
+from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.ground.progress import Progress
 from msavqa.machine.params import Settings
 from msavqa.machine.processes import LostError, Pool
@@ -29,16 +29,12 @@ class IndexSettings(Settings):
     timeout_seconds: float = Field(gt=0, le=86_400)  # wall clock a file, its hash included
 
 
-class ProbeError(MsavqaError):
-    """Processes that end whatever the video is."""
-
-
 def build(rows: Sequence[Row], *, root: Path, settings: IndexSettings, description: str) -> pd.DataFrame:
     """The manifest (`tables.MANIFEST`) of rows whose files are known to lie below root.
 
     The same rows and files give the same table, whatever the number of workers. Reads each file once for its
-    sha256 and its packets once for the probe; memory grows by some kB a video. Raises `LabelsError` naming
-    every file that could no longer be read, `ProbeError` where no process at all survived.
+    sha256 and its packets once for the probe; memory grows by some kB a video. Raises `ProblemsError` naming
+    every file that could no longer be read, `MsavqaError` where no process at all survived.
     """
     table: list[dict[str, object]] = []
     vanished: list[str] = []
@@ -60,9 +56,9 @@ def build(rows: Sequence[Row], *, root: Path, settings: IndexSettings, descripti
                 unreadable += facts["status"] == "unreadable"
             progress.advance(1, unreadable=unreadable)
     if vanished:
-        raise LabelsError(where=root, problems=vanished, next_step="mend them and run again")
+        raise ProblemsError(where=root, problems=vanished, next_step="mend them and run again")
     if lost == len(rows) > 1:  # not the videos' fault
-        raise ProbeError(
+        raise MsavqaError(
             what="Probing",
             where=root,
             got=f"{lost} videos whose process hung or died",

@@ -23,7 +23,7 @@ class Reader(Protocol):
     ReaderSettings: type[LabelSettings]
 
     def read(self, settings: LabelSettings, *, check_files: bool, given: bool) -> list[Row]:
-        """The rows of the label files in their order, or `LabelsError` with all that is wrong with them.
+        """The rows of the label files in their order, or `ProblemsError` with all that is wrong with them.
 
         `check_files` and `given` are those of `labels.checked`.
         """
@@ -33,7 +33,7 @@ def read(data: Mapping[str, Any], dataset: str, *, check_files: bool) -> tuple[L
     """The settings and rows of one dataset of a params file.
 
     `check_files` false reads the labels without looking for the videos. With the protocol `given` the rows'
-    own splits must mean something. Raises `ProblemsError` for settings and `LabelsError` for labels, with
+    own splits must mean something. Raises `ProblemsError` for settings and `ProblemsError` for labels, with
     every mistake.
     """
     block = f"datasets.{dataset}"

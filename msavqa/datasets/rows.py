@@ -1,35 +1,24 @@
-"""What readers of label files share: one row's fields, text and numbers read strictly, all problems at once.
+"""What readers of label files share: one row's fields, and every mistake that any dataset can make, at once.
 
 A reader turns each line into a `Row` or a problem (one sentence that begins with the line) and hands both to
 `checked`, which adds what can be said of any dataset: ids twice, MOS out of the declared range, paths that
 leave the root, videos that are not there. Nothing is decoded before all of that is right.
 """
 
-import codecs
-import csv
-import io
 import math
-import os
 import posixpath
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
+from msavqa.datasets.paths import Places
 from msavqa.ground.errors import ProblemsError
-from msavqa.machine.params import Settings, nearest
+from msavqa.machine.params import Settings
 
 NEXT_STEP = "mend them and run again, nothing was started"
-
-# A link into a DVC cache (.../files/md5/ab/cdef...) is DVC's own way to place a file; see cache.type.
-_DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
-
-
-class LabelsError(ProblemsError):
-    """Everything that is wrong with one dataset's label files, in the order of reading."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +27,8 @@ class Row:
 
     where: str  # "line 3", for sentences
     video_id: str
+    labels: Path | None = field(default=None, compare=False)  # the file that the row stands in
+    below_root: str = ""  # where the video is, if not where its id says
     prompt: str = ""
     mos: float = math.nan
     mos_se: float = math.nan
@@ -50,7 +41,7 @@ class Row:
     @property
     def path(self) -> str:
         """The video's path below the root, one spelling for one file (`./a//b.mp4` is `a/b.mp4`)."""
-        return posixpath.normpath(self.video_id)
+        return self.below_root or posixpath.normpath(self.video_id)
 
 
 def _rising(limits: tuple[float, float]) -> tuple[float, float]:
@@ -87,51 +78,6 @@ class LabelSettings(Settings):
     mos_range: MosRange  # lowest and highest MOS the scale allows
 
 
-def read_text(path: Path) -> tuple[str, list[str]]:
-    """The whole of a label file as text, UTF-8 with or without a byte order mark, and what of it is not.
-
-    One problem a line; bad bytes are replaced, so that all else that is wrong can be found as well.
-    Raises `LabelsError` where there is no such file, or it is empty or UTF-16.
-    """
-    if not path.is_file():
-        problem = "a folder, not a file" if path.is_dir() else "no such file"
-        raise LabelsError(where=path, problems=[problem], next_step="mend `labels` of this dataset")
-    data = path.read_bytes()
-    problems = []
-    if looks_like_utf_16(data):
-        problem = "the file looks like UTF-16, save it as UTF-8; nothing else of it was read"
-        raise LabelsError(where=path, problems=[problem], next_step="mend `labels` of this dataset")
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        try:
-            line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            byte = line[error.start]
-            problems.append(f"line {number}: byte 0x{byte:02x} is not UTF-8, save the file as UTF-8")
-    text = data.decode("utf-8-sig", errors="replace")
-    if not text.strip():
-        raise LabelsError(
-            where=path, problems=["the file is empty"], next_step="mend `labels` of this dataset"
-        )
-    return text, problems
-
-
-def looks_like_utf_16(data: bytes) -> bool:
-    """By its mark, or by many NUL bytes at the beginning, all at odd places or all at even ones."""
-    nul = [place for place, byte in enumerate(data[:200]) if byte == 0]
-    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return marked or (len(nul) > 10 and len({place % 2 for place in nul}) == 1)
-
-
-def read_lines(path: Path) -> tuple[list[tuple[int, str]], list[str]]:
-    """Numbered lines without their ends, blank ones left out, and the problems of `read_text`.
-
-    Ends are LF or CRLF. Prompts may hold any other separator that `str.splitlines` would cut at.
-    """
-    text, problems = read_text(path)
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
-    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()], problems
-
-
 def read_files(
     files: Mapping[Key, Path], parse: Callable[[Path, Key], tuple[list[Row], list[str]]]
 ) -> tuple[list[Row], list[str]]:
@@ -141,24 +87,12 @@ def read_files(
     for split, file in files.items():
         try:
             found, wrong = parse(file, split)
-        except LabelsError as error:
+        except ProblemsError as error:
             problems += [f"{file.name}: {problem}" for problem in error.problems]
             continue
         rows += found
         problems += wrong
     return rows, problems
-
-
-def number(text: str, *, name: str) -> float:
-    """A finite number; raises `ValueError` with the end of a sentence where it is not one."""
-    try:
-        # float() also takes 1_000 and digits of other scripts, which no label file means.
-        value = float(text) if text.isascii() and "_" not in text else math.nan
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"{name} is {text.strip()!r}, not a finite number")
-    return value
 
 
 def role_of(split: str) -> str | None:
@@ -177,14 +111,15 @@ def checked(
     check_files: bool,
     given: bool,
 ) -> list[Row]:
-    """The rows, once nothing is wrong with any of them.
+    """The rows, each with its video's path below root, once nothing is wrong with any of them.
 
     `problems` are those the reader met already; `check_files` false leaves out the look for the videos, so
     that labels alone can be read where the videos are not; `given` says that the rows' own splits decide, and
-    so must mean something. Raises `LabelsError` with every problem.
+    so must mean something. Raises `ProblemsError` with every problem.
     """
-    found = [*problems, *_repeated(rows), *_out_of_range(rows, settings.mos_range)]
-    found += [f"{row.where}: {problem}" for row in rows if (problem := _bad_path(row.video_id))]
+    look = check_files and settings.root.is_dir()
+    placed, bad_paths, missing = _placed(rows, Places(settings.root), look=look)
+    found = [*problems, *_repeated(placed), *_out_of_range(rows, settings.mos_range), *bad_paths]
     found += [
         f"{row.where}: split {row.given_split!r}, expected train, val, test or test_<name>"
         for row in rows
@@ -192,11 +127,35 @@ def checked(
     ]
     if not rows and not found:
         found.append("no rows")
-    if check_files:
-        found += _missing(rows, settings.root)
+    if check_files and not look:
+        found.append(f"root {str(settings.root)!r} is not a folder")
+    found += missing
     if found:
-        raise LabelsError(where=where, problems=found, next_step=NEXT_STEP)
-    return list(rows)
+        raise ProblemsError(where=where, problems=found, next_step=NEXT_STEP)
+    return placed
+
+
+def _placed(rows: Sequence[Row], places: Places, *, look: bool) -> tuple[list[Row], list[str], list[str]]:
+    """The rows with their paths; what is wrong with these; which videos are not there, if one may look."""
+    placed, bad_paths, missing = [], [], []
+    absent = 0
+    for row in rows:
+        can_mean, wrong = places.below(row.video_id, row.labels)
+        if wrong:
+            bad_paths.append(f"{row.where}: {wrong}")
+            placed.append(row)
+            continue
+        path = can_mean[0]
+        if look:
+            found, wrong, not_there = places.find(row.video_id, row.labels)
+            path = found or path
+            absent += not_there
+            if wrong:
+                missing.append(f"{row.where}: {wrong}")
+        placed.append(row if path == row.path else replace(row, below_root=path))
+    if absent == len(rows) > 1:
+        missing.insert(0, f"none of the {absent} videos lies in root {str(places.root)!r}")
+    return placed, bad_paths, missing
 
 
 def _repeated(rows: Sequence[Row]) -> Iterator[str]:
@@ -213,101 +172,3 @@ def _out_of_range(rows: Sequence[Row], limits: tuple[float, float]) -> Iterator[
     for row in rows:
         if row.mos < low or row.mos > high:  # NaN, an MOS that is not published, is neither
             yield f"{row.where}: mos {row.mos:g} lies outside mos_range [{low:g}, {high:g}]"
-
-
-def _bad_path(video_id: str) -> str:
-    if not video_id.strip():
-        return "the video's path is empty"
-    if "\0" in video_id:
-        return f"path {video_id!r} holds a NUL byte"
-    if video_id.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[\\/]", video_id):
-        return f"path {video_id!r} is absolute, expected one below root"
-    if ".." in re.split(r"[/\\]", video_id):
-        return f"path {video_id!r} leads out of root"
-    return ""
-
-
-def _missing(rows: Sequence[Row], root: Path) -> list[str]:
-    if not root.is_dir():
-        return [f"root {str(root)!r} is not a folder"]
-    real_root = root.resolve()
-    problems, missing = [], 0
-    for row in rows:
-        if _bad_path(row.video_id):
-            continue
-        file = root / row.path
-        try:
-            there = file.is_file()
-        except OSError as error:  # a name that no file system takes
-            problems.append(f"{row.where}: no video {str(file)[:80]!r}...: {error.strerror}")
-            continue
-        if not there:
-            missing += 1
-            problems.append(f"{row.where}: no video {str(file)!r}")
-        elif not os.access(file, os.R_OK):
-            problems.append(f"{row.where}: no permission to read {str(file)!r}")
-        elif not _stays_inside(file, real_root):
-            problems.append(
-                f"{row.where}: {str(file)!r} is a link that leads out of root, to {file.resolve()}"
-            )
-    if missing == len(rows) > 1:
-        problems.insert(0, f"none of the {missing} videos lies in root {str(root)!r}")
-    return problems
-
-
-def _stays_inside(file: Path, real_root: Path) -> bool:
-    real = file.resolve()
-    return real.is_relative_to(real_root) or _DVC_CACHE.search(real.as_posix()) is not None
-
-
-PLAINLY = {
-    "unexpected end of data": "a quote that never ends",
-    "',' expected after '\"'": "text between a closing quote and the next comma",
-}
-"""The csv module's words for a badly quoted record, and ours."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """One record: the line it begins on, counted from 1, and its cells, or why there are none."""
-
-    line: int
-    cells: list[str]
-    problem: str = ""
-
-
-def records(text: str) -> Iterator[Record]:
-    """Every record of a comma-separated text, quoted as spreadsheets do; blank lines have no cells.
-
-    After a record that is badly quoted reading goes on with the line below its first one.
-    """
-    csv.field_size_limit(2**31 - 1)  # a prompt of any length; and a quote that never ends is called that
-    lines = list(io.StringIO(text, newline=""))
-    begin = 0
-    while begin < len(lines):
-        reader = csv.reader(lines[begin:], strict=True)
-        line = begin
-        try:
-            for cells in reader:
-                yield Record(line + 1, cells)
-                line = begin + reader.line_num
-            return
-        except csv.Error as error:
-            yield Record(line + 1, [], PLAINLY.get(str(error), str(error)))
-            begin = line + 1
-
-
-def header_problems(header: list[str], wanted: Sequence[tuple[str, str]]) -> list[str]:
-    """What is wrong with a header, given (what asks for it, name) of every column that is read."""
-    problems = [
-        f"column {name!r} stands {header.count(name)} times"
-        for name in dict.fromkeys(name for _, name in wanted)
-        if header.count(name) > 1  # spreadsheets leave columns without a name, those do no harm
-    ]
-    missing = [
-        f"no column {name!r} ({asks}{nearest(name, header)})" for asks, name in wanted if name not in header
-    ]
-    found = f"the columns are {', '.join(map(repr, header))}"
-    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-        found += " (the fields must be separated by commas)"
-    return problems + ([*missing[:-1], f"{missing[-1]}; {found}"] if missing else [])

@@ -45,24 +45,16 @@ class SplitSettings(Settings):
     folds: int = Field(ge=2)  # of the training rows that remain, for out-of-fold predictions
 
 
-class SplitError(MsavqaError):
-    """A protocol that this dataset cannot be split by."""
-
-
-class GivenSplitError(ProblemsError):
-    """A dataset's own split that does not say who is trained on and who tested on."""
-
-
 def split(manifest: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     """The splits table of one dataset, `tables.SPLITS`, in manifest order within each repeat.
 
     Repeat r uses settings.seeds[r]; the same manifest rows and settings give the same table. Raises
-    `SplitError` or `GivenSplitError` where a role or a fold would stay empty.
+    `MsavqaError` or `ProblemsError` where a role or a fold would stay empty.
     """
     known = manifest["mos"].notna().to_numpy()
     labelled = manifest[known]
     if labelled.empty:
-        raise SplitError(
+        raise MsavqaError(
             what="Labels",
             where="the manifest",
             got=f"{len(manifest)} videos and no MOS",
@@ -92,7 +84,7 @@ def check_tested(splits: pd.DataFrame, manifest: pd.DataFrame, settings: SplitSe
     for repeat, seed in enumerate(settings.seeds):
         rows = splits[(splits["repeat"] == repeat) & (splits["role"] == "test")]
         if not known[rows.index].any():
-            raise SplitError(
+            raise MsavqaError(
                 what=f"Split by {settings.protocol}",
                 where=f"repeat {repeat} (seed {seed})",
                 got=f"{len(rows)} test rows, none with a MOS",
@@ -191,7 +183,7 @@ def _check_given(labelled: pd.DataFrame) -> None:
         problems = ["no labelled row has the split 'train'"]
     if problems:
         step = "mend the split column or choose another split.protocol"
-        raise GivenSplitError(where="the column given_split", problems=problems, next_step=step)
+        raise ProblemsError(where="the column given_split", problems=problems, next_step=step)
 
 
 def _check_filled(rows: pd.DataFrame, settings: SplitSettings, repeat: int) -> None:
@@ -201,7 +193,7 @@ def _check_filled(rows: pd.DataFrame, settings: SplitSettings, repeat: int) -> N
     folds = rows.loc[rows["role"] == "train", "fold"].nunique()
     got = ", ".join(f"{counts.get(role, 0)} {role}" for role in ("train", "val", "test"))
     if folds < settings.folds or any(counts.get(role, 0) == 0 for role in needed):
-        raise SplitError(
+        raise MsavqaError(
             what=f"Split by {settings.protocol}",
             where=f"repeat {repeat} (seed {settings.seeds[repeat]})",
             got=f"{got} rows of readable videos, {folds} of {settings.folds} folds filled",

@@ -1,7 +1,7 @@
 """The one base error: what is wrong, where, what was got and expected, and what to do next.
 
-Every module that can refuse something raises a subclass of `MsavqaError` that it defines itself, so that
-the message is written beside the check. The command line prints the message alone and exits with 2.
+Whoever refuses something raises `MsavqaError` with a sentence written beside the check. A subclass is for
+what somebody catches by its name. The command line prints the message alone and exits with 2.
 """
 
 import errno
@@ -27,15 +27,70 @@ class MsavqaError(Exception):
 
 
 class ProblemsError(MsavqaError):
-    """Everything that is wrong with one input, all at once, one line a problem."""
+    """Everything that is wrong with one input, all at once, one line a problem; see `each_once`."""
 
     def __init__(self, *, where: object, problems: Sequence[str], next_step: str) -> None:
-        self.where, self.problems, self.next_step = where, tuple(problems), next_step
-        count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
-        Exception.__init__(self, "\n  - ".join([f"{count} in {where}; {next_step}:", *problems]))
+        self.where, self.problems, self.next_step = where, tuple(each_once(problems)), next_step
+        count = f"{len(self.problems)} problem{'' if len(self.problems) == 1 else 's'}"
+        Exception.__init__(self, "\n  - ".join([f"{count} in {where}; {next_step}:", *self.problems]))
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild_problems, (type(self), self.where, self.problems, self.next_step))
+
+
+SHOWN = 10
+"""Of a mistake that repeats, as many are named."""
+# What tells one mistake of a kind from another: quoted words, as repr has them, and numbers.
+_VALUE = re.compile(
+    r"""(?<!\w)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(?<![\w.])-?\d[\w.]*(?:(?<=e)[+-]\d+)?(?<!\.)"""
+)
+_HERE = "\0"  # a value's place in a kind of sentence
+_LINE = re.compile(f"(?:\\S+ )?line {_HERE}(?=: )")
+
+
+def each_once(problems: Sequence[str]) -> list[str]:
+    """The problems; one that repeats more than `SHOWN` times is one line, with the count and the first of it.
+
+    Two sentences are one problem where they differ in quoted words and in numbers only:
+
+        9000 times "no video ...": line 2 'a.mp4', line 3 'b.mp4', (eight more) and 8990 more
+    """
+    kinds = [_VALUE.sub(_HERE, problem) for problem in problems]
+    alike: dict[str, list[str]] = {}
+    for kind, problem in zip(kinds, problems, strict=True):
+        alike.setdefault(kind, []).append(problem)
+    lines: dict[object, str] = {}
+    for place, (kind, problem) in enumerate(zip(kinds, problems, strict=True)):
+        if len(alike[kind]) <= SHOWN:
+            lines[place] = problem
+        elif kind not in lines:
+            lines[kind] = _gathered(kind, alike[kind])
+    return list(lines.values())
+
+
+def _gathered(kind: str, alike: Sequence[str]) -> str:
+    """One line for sentences of one kind; the values that they share stay in the sentence."""
+    values = [_VALUE.findall(one) for one in alike]
+    shared = [value[0] if len(set(value)) == 1 else "..." for value in zip(*values)]
+    line = match[0] if (match := _LINE.match(kind)) else ""
+    before = line.count(_HERE)
+    said = _filled(kind[len(line) :].removeprefix(": "), shared[before:])
+    named = [
+        " ".join(
+            [
+                *([_filled(line, found[:before])] if line else []),
+                *(value for value, same in zip(found[before:], shared[before:]) if same == "..."),
+            ]
+        )
+        for found in values[:SHOWN]
+    ]
+    differ = f": {', '.join(named)} and {len(alike) - SHOWN} more" if any(named) else ""
+    return f'{len(alike)} times "{said}"{differ}'
+
+
+def _filled(kind: str, values: Sequence[str]) -> str:
+    left = iter(values)
+    return re.sub(_HERE, lambda _: next(left, ""), kind)
 
 
 def full_disk(error: OSError, *, where: object) -> MsavqaError | None:

@@ -17,10 +17,6 @@ from msavqa.ground.errors import MsavqaError
 VIDEO_FROM_PARTS = "SwinTransformer3d"
 
 
-class BackboneError(MsavqaError):
-    """A network that does not exist, or that cannot be cut."""
-
-
 def image(model: str, kwargs: Mapping[str, Any]) -> Any:
     """A timm network without classifier: pictures (row, 3, height, width) -> pooled features (row, width).
 
@@ -60,7 +56,7 @@ def image_stage(
 
 
 def check_cut(network: Any, model: str, *, crop: int) -> None:
-    """Raises `BackboneError` where the parts before and behind the cut together are not the network."""
+    """Raises `MsavqaError` where the parts before and behind the cut together are not the network."""
     pixels = torch.rand((1, 3, crop, crop), generator=torch.Generator().manual_seed(0))
     try:
         with torch.inference_mode():
@@ -201,8 +197,8 @@ def _stages(network: Any, model: str) -> str:
     raise _refused(model, got=f"{type(network).__name__} without stages", expected=expected)
 
 
-def _refused(model: str, *, got: str, expected: str) -> BackboneError:
-    return BackboneError(
+def _refused(model: str, *, got: str, expected: str) -> MsavqaError:
+    return MsavqaError(
         what="Network",
         where=model,
         got=got.rstrip("."),

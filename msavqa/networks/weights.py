@@ -28,19 +28,15 @@ _NEITHER_TOWER = {
 }  # fmt: skip
 
 
-class WeightsError(MsavqaError):
-    """Weights that are missing, unreadable, or of another network."""
-
-
 def read(path: Path | str, *, keep: Callable[[str], bool] | None = None) -> "dict[str, Tensor]":
     """Tensors by name, on the CPU, of a safetensors or weights-only torch file.
 
-    `keep` chooses by name; of a safetensors file nothing else is read. Raises `WeightsError` where the file
+    `keep` chooses by name; of a safetensors file nothing else is read. Raises `MsavqaError` where the file
     is missing, damaged, or would need pickle.
     """
     path = Path(path)
     if not path.is_file():
-        raise WeightsError(
+        raise MsavqaError(
             what="Weights",
             where=path,
             got="no such file",
@@ -81,9 +77,9 @@ def sha256(path: Path | str) -> str:
 
 
 def check_same(path: Path | str, asked: str | None) -> None:
-    """Raises `WeightsError` where a file is not the one of that SHA-256; None asks for nothing."""
+    """Raises `MsavqaError` where a file is not the one of that SHA-256; None asks for nothing."""
     if asked is not None and (found := sha256(path)) != asked:
-        raise WeightsError(
+        raise MsavqaError(
             what="Other weights than those of the cached features",
             where=path,
             got=f"sha256 {found[:12]}",
@@ -101,7 +97,7 @@ def _sha256(path: str, size: int, changed: int) -> str:
 def load_strictly(module: "nn.Module", state: "Mapping[str, Tensor]", *, where: object, network: str) -> None:
     """Fills a module, in place, with tensors that fit it exactly; float16 and bfloat16 ones become float32.
 
-    The module may have been made on the `meta` device. Raises `WeightsError` naming missing and extra keys
+    The module may have been made on the `meta` device. Raises `MsavqaError` naming missing and extra keys
     and wrong shapes, all in one sentence; `where` is the file and `network` the network to name in it.
     """
     import torch
@@ -109,7 +105,7 @@ def load_strictly(module: "nn.Module", state: "Mapping[str, Tensor]", *, where: 
     wanted = module.state_dict(keep_vars=True)
     wrong = differences(wanted, state)
     if wrong:
-        raise WeightsError(
+        raise MsavqaError(
             what="Weights of another network",
             where=where,
             got="; ".join(wrong),
@@ -169,7 +165,7 @@ def _read_torch(path: Path) -> "dict[str, Tensor]":
 
     expected = "a state dict that loads with weights_only=True"
     if _is_torchscript(path):
-        raise WeightsError(
+        raise MsavqaError(
             what="Unreadable weights",
             where=path,
             got="a TorchScript archive, which holds code",
@@ -205,8 +201,8 @@ def _reasons(path: Path, expected: str) -> Iterator[None]:
         raise _unreadable(path, got=lines[0] if lines else type(error).__name__, expected=expected) from error
 
 
-def _unreadable(path: Path, *, got: str, expected: str) -> WeightsError:
-    return WeightsError(
+def _unreadable(path: Path, *, got: str, expected: str) -> MsavqaError:
+    return MsavqaError(
         what="Unreadable weights",
         where=path,
         got=got.rstrip("."),

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msavqa.datasets import rows as labels
-from msavqa.datasets.rows import LabelsError, LabelSettings, Row
-from msavqa.machine.params import ProblemsError, block
+from msavqa.datasets import text as label_text
+from msavqa.datasets.rows import LabelSettings, Row
+from msavqa.ground.errors import ProblemsError
+from msavqa.machine.params import block
 
 
 def settings(root: Path, mos_range: list[float] | None = None) -> LabelSettings:
@@ -28,7 +30,7 @@ def check(found: list[Row], root: Path, *, check_files: bool = False) -> list[Ro
 
 
 def problems_of(found: list[Row], root: Path, *, check_files: bool = False) -> tuple[str, ...]:
-    with pytest.raises(LabelsError) as refused:
+    with pytest.raises(ProblemsError) as refused:
         check(found, root, check_files=check_files)
     return refused.value.problems
 
@@ -36,7 +38,7 @@ def problems_of(found: list[Row], root: Path, *, check_files: bool = False) -> t
 def test_lines_keep_all_but_their_ends(tmp_path: Path) -> None:
     file = tmp_path / "labels.txt"
     file.write_bytes("\ufeffa \x0b b\u2028c\r\n\r\n  d  \ne".encode())
-    assert labels.read_lines(file) == ([(1, "a \x0b b\u2028c"), (3, "  d  "), (4, "e")], [])
+    assert label_text.read_lines(file) == ([(1, "a \x0b b\u2028c"), (3, "  d  "), (4, "e")], [])
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), min_size=1), max_size=5))
@@ -48,13 +50,13 @@ def test_any_text_survives_reading_with_either_line_end(
     file = tmp_path_factory.getbasetemp() / "lines.txt"
     for end in ("\n", "\r\n"):
         file.write_bytes(end.join(lines).encode("utf-8"))
-        assert [text for _, text in labels.read_lines(file)[0]] == lines or not lines[0].strip()
+        assert [text for _, text in label_text.read_lines(file)[0]] == lines or not lines[0].strip()
 
 
 def test_another_encoding_is_named_with_each_of_its_lines(tmp_path: Path) -> None:
     file = tmp_path / "labels.txt"
     file.write_bytes("a.mp4|x|1\nb.mp4|caf\u00e9|2\nc.mp4|x|3\nd.mp4|\u00fcber|4".encode("latin-1"))
-    text, problems = labels.read_text(file)
+    text, problems = label_text.read_text(file)
     assert text.split("\n")[1] == "b.mp4|caf\ufffd|2"  # read on, for what else is wrong
     assert problems == [
         "line 2: byte 0xe9 is not UTF-8, save the file as UTF-8",
@@ -66,8 +68,8 @@ def test_another_encoding_is_named_with_each_of_its_lines(tmp_path: Path) -> Non
 def test_a_file_of_utf_16_is_one_problem(tmp_path: Path, encoding: str) -> None:
     file = tmp_path / "labels.txt"
     file.write_bytes("a.mp4|a red ball rolls left|4.5\n".encode(encoding))
-    with pytest.raises(LabelsError) as refused:
-        labels.read_text(file)
+    with pytest.raises(ProblemsError) as refused:
+        label_text.read_text(file)
     assert str(refused.value) == (
         f"1 problem in {file}; mend `labels` of this dataset:\n"
         "  - the file looks like UTF-16, save it as UTF-8; nothing else of it was read"
@@ -81,8 +83,8 @@ def test_a_label_file_that_is_missing_empty_or_a_folder_is_refused(tmp_path: Pat
         (lambda file: (file.unlink(), file.mkdir()), "a folder, not a file"),
     ]:
         make(tmp_path / "labels.txt")
-        with pytest.raises(LabelsError) as refused:
-            labels.read_text(tmp_path / "labels.txt")
+        with pytest.raises(ProblemsError) as refused:
+            label_text.read_text(tmp_path / "labels.txt")
         assert str(refused.value) == (
             f"1 problem in {tmp_path / 'labels.txt'}; mend `labels` of this dataset:\n  - {sentence}"
         )
@@ -93,13 +95,13 @@ def test_a_label_file_that_is_missing_empty_or_a_folder_is_refused(tmp_path: Pat
 )
 def test_what_is_no_finite_number_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a finite number") as refused:
-        labels.number(text, name="mos")
+        label_text.number(text, name="mos")
     assert str(refused.value) == f"mos is {text.strip()!r}, not a finite number"
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_every_finite_number_is_read_to_its_last_bit(value: float) -> None:
-    assert labels.number(f" {value!r} ", name="mos") == value
+    assert label_text.number(f" {value!r} ", name="mos") == value
 
 
 def test_a_video_that_stands_twice_is_refused_under_any_spelling(tmp_path: Path) -> None:
@@ -179,28 +181,121 @@ def test_a_root_without_any_of_the_videos_is_named_before_them(tmp_path: Path) -
     assert problems_of(names, tmp_path / "no", check_files=True) == (f"root '{tmp_path}/no' is not a folder",)
 
 
-def test_a_link_out_of_the_root_is_refused_and_links_inside_it_or_of_the_root_are_not(tmp_path: Path) -> None:
-    real, outside = tmp_path / "real", tmp_path / "outside.mp4"
-    real.mkdir()
-    outside.touch()
-    (real / "a.mp4").touch()
-    (real / "inside.mp4").symlink_to("a.mp4")
-    (real / "out.mp4").symlink_to(outside)
-    (tmp_path / "root").symlink_to(real)
-    good = rows("a.mp4", "inside.mp4")
-    assert check(good, tmp_path / "root", check_files=True) == good
-    assert problems_of(rows("a.mp4", "out.mp4"), tmp_path / "root", check_files=True) == (
-        f"line 2: '{tmp_path}/root/out.mp4' is a link that leads out of root, to {outside}",
+def test_links_below_root_are_followed_wherever_they_lead(tmp_path: Path) -> None:
+    root, disk = tmp_path / "root", tmp_path / "disk"
+    (disk / "genA").mkdir(parents=True)
+    root.mkdir()
+    for name in ("genA/a.mp4", "b.mp4"):
+        (disk / name).touch()
+    (root / "genA").symlink_to(disk / "genA")
+    (root / "b.mp4").symlink_to(disk / "b.mp4")
+    (root / "c.mp4").symlink_to("b.mp4")
+    (root / "gone.mp4").symlink_to(disk / "gone.mp4")
+    (tmp_path / "link").symlink_to(root)
+    for here in (root, tmp_path / "link"):
+        good = check(rows("genA/a.mp4", "b.mp4", "c.mp4"), here, check_files=True)
+        assert [row.path for row in good] == ["genA/a.mp4", "b.mp4", "c.mp4"]
+        assert problems_of(rows("b.mp4", "gone.mp4", "genA/../x.mp4"), here, check_files=True) == (
+            "line 3: path 'genA/../x.mp4' leads out of root",
+            f"line 2: no video '{here}/gone.mp4'",
+        )
+
+
+def listed(labels_file: Path, *video_ids: str) -> list[Row]:
+    found = rows(*video_ids)
+    return [Row(where=row.where, video_id=row.video_id, labels=labels_file) for row in found]
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "path"),
+    [
+        ("my.csv", "a.mp4", "a.mp4"),  # from root
+        ("my.csv", "videos/a.mp4", "a.mp4"),  # from the csv's folder, the project's
+        ("my.csv", "./videos//in/b.mp4", "in/b.mp4"),
+        ("labels/my.csv", "../videos/a.mp4", "a.mp4"),
+        ("labels/my.csv", "videos/a.mp4", "a.mp4"),  # with root's own name
+        ("videos/in/my.csv", "b.mp4", "in/b.mp4"),
+        ("videos/in/my.csv", "../a.mp4", "a.mp4"),
+        ("videos/in/my.csv", "in/b.mp4", "in/b.mp4"),
+        ("labels/my.csv", "HERE/videos/in/b.mp4", "in/b.mp4"),  # absolute
+        ("labels/my.csv", "HERE/disk/in/b.mp4", "in/b.mp4"),  # what root is a link to
+    ],
+)
+def test_a_path_may_start_from_root_or_from_its_label_files_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, name: str, path: str
+) -> None:
+    (tmp_path / "disk" / "in").mkdir(parents=True)
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "videos").symlink_to("disk")
+    for video in ("a.mp4", "in/b.mp4"):
+        (tmp_path / "disk" / video).touch()
+    monkeypatch.chdir(tmp_path)
+    name = name.replace("HERE", str(tmp_path))
+    for root, labels_file in ((Path("videos"), Path(file)), (tmp_path / "videos", tmp_path / file)):
+        (row,) = check(listed(labels_file, name), root, check_files=True)
+        assert (row.video_id, row.path) == (name, path)
+        assert (root / row.path).is_file()
+
+
+def test_one_video_under_two_spellings_stands_twice(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "a.mp4").touch()
+    found = listed(tmp_path / "my.csv", "a.mp4", "videos/a.mp4")
+    assert problems_of(found, tmp_path / "videos", check_files=True) == (
+        "line 2: video 'videos/a.mp4' stands already in line 1 as 'a.mp4'",
     )
 
 
-def test_a_link_into_a_dvc_cache_is_a_file_that_dvc_placed(tmp_path: Path) -> None:
-    cached = tmp_path / "cache" / "files" / "md5" / "ab" / ("0" * 30)
-    cached.parent.mkdir(parents=True)
-    cached.touch()
+def test_a_path_that_can_mean_two_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "videos" / "in").mkdir(parents=True)
+    for name in ("a.mp4", "in/a.mp4", "same.mp4"):
+        (tmp_path / "videos" / name).touch()
+    (tmp_path / "videos" / "in" / "same.mp4").symlink_to("../same.mp4")
+    root, labels_file = tmp_path / "videos", tmp_path / "videos" / "in" / "my.csv"
+    assert problems_of(listed(labels_file, "a.mp4", "same.mp4"), root, check_files=True) == (
+        f"line 1: video 'a.mp4' can be '{root}/a.mp4' or '{root}/in/a.mp4'; take one of them away, or move "
+        "the label file",
+    )
+    (row,) = check(listed(labels_file, "same.mp4"), root, check_files=True)
+    assert row.path == "same.mp4"
+
+
+def test_a_video_beside_the_label_file_but_outside_root_is_named_as_that(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
-    (tmp_path / "videos" / "a.mp4").symlink_to(cached)
-    assert check(rows("a.mp4"), tmp_path / "videos", check_files=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.mp4").touch()
+    root = tmp_path / "videos"
+    found = listed(
+        tmp_path / "labels.csv", "other/a.mp4", "other/b.mp4", "../a.mp4", f"{tmp_path}/other/a.mp4"
+    )
+    assert problems_of(found, root, check_files=True) == (
+        "line 3: path '../a.mp4' leads out of root",
+        f"line 4: path '{tmp_path}/other/a.mp4' is absolute, expected one below root",
+        f"line 1: video '{tmp_path}/other/a.mp4' lies outside root '{root}'; name a root that holds it",
+        f"line 2: no video '{root}/other/b.mp4'",
+    )
+
+
+def test_steps_up_behind_a_link_are_taken_only_where_all_read_them_alike(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "far" / "labels").mkdir(parents=True)
+    (tmp_path / "far" / "videos").mkdir()
+    (tmp_path / "labels").symlink_to(tmp_path / "far" / "labels")
+    (tmp_path / "videos" / "a.mp4").touch()  # what the text says
+    (tmp_path / "far" / "videos" / "a.mp4").touch()  # what the system would open
+    found = listed(tmp_path / "labels" / "my.csv", "../videos/a.mp4")
+    assert problems_of(found, tmp_path / "videos", check_files=True) == (
+        "line 1: path '../videos/a.mp4' leads out of root",
+    )
+
+
+def test_nine_thousand_missing_videos_are_one_problem(tmp_path: Path) -> None:
+    (tmp_path / "here.mp4").touch()
+    names = [f"{n}.mp4" for n in range(9000)]
+    first = ", ".join(f"line {n + 2} '{tmp_path}/{n}.mp4'" for n in range(10))
+    assert problems_of(rows("here.mp4", *names), tmp_path, check_files=True) == (
+        f'9000 times "no video ...": {first} and 8990 more',
+    )
 
 
 def test_a_video_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from msavqa.datasets.readers import csv
-from msavqa.datasets.rows import LabelsError, Row
+from msavqa.datasets.rows import Row
 from msavqa.ground.errors import ProblemsError
 from msavqa.machine.params import block
 
@@ -26,7 +26,7 @@ def read(folder: Path, content: str | bytes, columns: dict[str, object] | None =
 
 
 def refusal(folder: Path, content: str | bytes, columns: dict[str, object] | None = None) -> str:
-    with pytest.raises(LabelsError) as refused:
+    with pytest.raises(ProblemsError) as refused:
         read(folder, content, columns)
     return str(refused.value).replace(str(folder), "HERE")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from msavqa.datasets.readers import lsvq
-from msavqa.datasets.rows import LabelsError, Row
+from msavqa.datasets.rows import Row
 from msavqa.ground.errors import ProblemsError
 from msavqa.machine.params import block
 
@@ -57,7 +57,7 @@ def test_the_real_file_that_joins_the_test_sets_is_refused_for_training_and_for_
     trap = tmp_path / "any_name.txt"
     trap.write_bytes((shared_data / "lsvq" / "LSVQ" / "labels.txt").read_bytes())
     for labels in (str(trap), {"train": str(trap)}):
-        with pytest.raises(LabelsError) as refused:
+        with pytest.raises(ProblemsError) as refused:
             read(labels)
         assert str(refused.value) == (
             f"1 problem in {trap}; mend them and run again, nothing was started:\n"
@@ -141,7 +141,7 @@ def test_a_bad_line_or_file_hides_nothing_else(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_any_known_file_says_which_are_known(tmp_path: Path) -> None:
-    with pytest.raises(LabelsError) as refused:
+    with pytest.raises(ProblemsError) as refused:
         read(str(tmp_path))
     assert str(refused.value) == (
         f"1 problem in {tmp_path}; give the files of this folder these names:\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from msavqa.datasets.readers import ntire
-from msavqa.datasets.rows import LabelsError, Row
+from msavqa.datasets.rows import Row
 from msavqa.ground.errors import ProblemsError
 from msavqa.machine.params import block
 
@@ -35,7 +35,7 @@ def test_mistakes_of_all_files_are_named_at_once(tmp_path: Path) -> None:
     train, test = tmp_path / "a.txt", tmp_path / "b.txt"
     train.write_text("1.mp4|x\n2.mp4|x|good\n3.mp4|x|500\n")
     test.write_text("3.mp4|x\n4.mp4\n5.mp4|x|1|2\n")
-    with pytest.raises(LabelsError) as refused:
+    with pytest.raises(ProblemsError) as refused:
         read({"train": str(train), "test": str(test)})
     assert str(refused.value) == (
         f"6 problems in {train}, {test}; mend them and run again, nothing was started:\n"
@@ -52,7 +52,7 @@ def test_a_bad_line_or_file_hides_nothing_else(tmp_path: Path) -> None:
     train, val, test = tmp_path / "a.txt", tmp_path / "b.txt", tmp_path / "c.txt"
     train.write_text("1.mp4|x|50\n1.mp4|x|good\n../2.mp4|x\n")
     test.write_bytes("1.mp4|caf\u00e9\n".encode("latin-1"))
-    with pytest.raises(LabelsError) as refused:
+    with pytest.raises(ProblemsError) as refused:
         read({"train": str(train), "val": str(val), "test": str(test)})
     assert refused.value.problems == (
         "a.txt line 2: mos is 'good', not a finite number",
@@ -67,14 +67,14 @@ def test_a_bad_line_or_file_hides_nothing_else(tmp_path: Path) -> None:
 
 def test_a_folder_whose_files_cannot_be_told_apart_is_refused(tmp_path: Path) -> None:
     step = "name the files of this folder so, one for each split"
-    with pytest.raises(LabelsError) as refused:
+    with pytest.raises(ProblemsError) as refused:
         read(str(tmp_path))
     assert str(refused.value) == (
         f"1 problem in {tmp_path}; {step}:\n  - no .txt file with train, val or test in its name"
     )
     for name in ("train.txt", "train_2.txt"):
         (tmp_path / name).write_text("1.mp4|x|1\n")
-    with pytest.raises(LabelsError) as refused:
+    with pytest.raises(ProblemsError) as refused:
         read(str(tmp_path))
     assert refused.value.problems == ("both train.txt and train_2.txt could be train",)
 

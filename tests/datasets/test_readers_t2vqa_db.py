@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from msavqa.datasets.readers import t2vqa_db
-from msavqa.datasets.rows import LabelsError, Row
+from msavqa.datasets.rows import Row
+from msavqa.ground.errors import ProblemsError
 from msavqa.machine.params import block
 
 
@@ -46,7 +47,7 @@ def test_lines_of_three_and_of_four_fields_have_the_mos_last(tmp_path: Path) -> 
 def test_a_line_without_a_prompt_is_named(tmp_path: Path) -> None:
     info = tmp_path / "info.txt"
     info.write_text("a_01.mp4|x|50\nb_01.mp4| |40\n")
-    with pytest.raises(LabelsError) as refused:
+    with pytest.raises(ProblemsError) as refused:
         read(info, tmp_path)
     assert refused.value.problems == ("line 2: the prompt is empty",)
 
@@ -54,7 +55,7 @@ def test_a_line_without_a_prompt_is_named(tmp_path: Path) -> None:
 def test_unreadable_lines_are_all_named_with_their_numbers(tmp_path: Path) -> None:
     info = tmp_path / "info.txt"
     info.write_text("a_01.mp4|x|50\n\nb.mp4|x|\nc.mp4\nd|e|f|g|h\na_01.mp4|y|101\ne.mp4|x|NaN\n")
-    with pytest.raises(LabelsError) as refused:
+    with pytest.raises(ProblemsError) as refused:
         read(info, tmp_path)
     assert str(refused.value) == (
         f"6 problems in {info}; mend them and run again, nothing was started:\n"
@@ -71,7 +72,7 @@ def test_a_line_whose_mos_cannot_be_read_hides_nothing_else_of_it(tmp_path: Path
     info = tmp_path / "info.txt"
     info.write_bytes("a.mp4|x|50\na.mp4|caf\u00e9|good\n../b.mp4|x|\nc.mp4|x|nan\n".encode("latin-1"))
     (tmp_path / "a.mp4").touch()
-    with pytest.raises(LabelsError) as refused:
+    with pytest.raises(ProblemsError) as refused:
         read(info, tmp_path, check_files=True)
     assert refused.value.problems == (
         "line 2: byte 0xe9 is not UTF-8, save the file as UTF-8",
@@ -88,7 +89,7 @@ def test_missing_videos_are_named_before_anything_starts(tmp_path: Path) -> None
     info = tmp_path / "info.txt"
     info.write_text("a.mp4|x|50\nb.mp4|x|50\n")
     (tmp_path / "a.mp4").touch()
-    with pytest.raises(LabelsError) as refused:
+    with pytest.raises(ProblemsError) as refused:
         read(info, tmp_path, check_files=True)
     assert str(refused.value) == (
         f"1 problem in {info}; mend them and run again, nothing was started:\n"

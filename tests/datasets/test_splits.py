@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msavqa.datasets.readers import ntire, t2vqa_db
-from msavqa.datasets.splits import PROTOCOLS, SplitError, SplitSettings, check_tested, groups_of, split
+from msavqa.datasets.splits import PROTOCOLS, SplitSettings, check_tested, groups_of, split
 from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.machine.params import block
 
@@ -207,7 +207,7 @@ def test_rows_without_a_mos_are_tested_on_in_every_repeat() -> None:
 
 
 def test_a_dataset_that_is_too_small_is_refused_with_what_it_would_give() -> None:
-    with pytest.raises(SplitError) as refused:
+    with pytest.raises(MsavqaError) as refused:
         split(manifest(["one prompt"] * 9 + ["another"]), settings("prompt_disjoint", seeds=[4]))
     assert str(refused.value) == (
         "Split by prompt_disjoint in repeat 0 (seed 4): got 0 train, 9 val, 1 test rows of readable videos, "
@@ -217,7 +217,7 @@ def test_a_dataset_that_is_too_small_is_refused_with_what_it_would_give() -> Non
 
 
 def test_a_dataset_without_any_mos_is_refused() -> None:
-    with pytest.raises(SplitError) as refused:
+    with pytest.raises(MsavqaError) as refused:
         split(manifest(["x"] * 4, mos=np.nan), settings("random_9_1"))
     assert str(refused.value) == (
         "Labels in the manifest: got 4 videos and no MOS, expected MOS to learn from; "
@@ -250,7 +250,7 @@ def test_ntires_files_with_their_own_split_are_refused_before_anything_learns(tm
         mos=[row.mos for row in rows],
         given_split=[row.given_split for row in rows],
     )
-    with pytest.raises(SplitError) as refused:
+    with pytest.raises(MsavqaError) as refused:
         check_tested(split(table, settings("given", seeds=[7])), table, settings("given", seeds=[7]))
     assert str(refused.value) == (
         "Split by given in repeat 0 (seed 7): got 5 test rows, none with a MOS, expected test rows that a "

@@ -16,7 +16,6 @@ from torchvision.models.video.swin_transformer import SwinTransformer3d
 from msavqa.learning import checkpoint, inputs, stage_tail, training
 from msavqa.learning.folds import FINAL, Job, Outcome, Work
 from msavqa.learning.gradients import Ranks
-from msavqa.networks.weights import WeightsError
 from msavqa.trunks.kinds import image, video
 from msavqa.trunks.run import network
 from tests import branch_settings, feature_world
@@ -134,7 +133,7 @@ def test_a_backbone_of_other_weights_than_the_features_is_refused(world: Path, t
     folder = extract(world, "image", "last_stage").features / "frame-last_stage.zarr"
     other = tmp_path / "other.safetensors"
     save_file({"x": torch.zeros(1)}, other)
-    with pytest.raises(WeightsError, match="Other weights than those of the cached features"):
+    with pytest.raises(MsavqaError, match="Other weights than those of the cached features"):
         stage_tail.backbone(inputs.store.open(folder), other)
 
 

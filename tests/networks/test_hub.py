@@ -8,9 +8,9 @@ from urllib.error import URLError
 import pytest
 import torch
 
+from msavqa.ground.errors import MsavqaError
 from msavqa.networks import backbones, clip_model, hub, weights
-from msavqa.networks.hub import FetchError, FetchSettings
-from msavqa.trunks.kinds import clip_image, clip_text, image, video
+from msavqa.networks.hub import FetchSettings, NetworkSettings
 from tests import clips, tiny_networks
 
 
@@ -18,10 +18,8 @@ def of(source: str, name: str) -> FetchSettings:
     return FetchSettings.model_validate({"source": source, "name": name})
 
 
-def clip_settings(model: str, kind: Any = clip_image) -> Any:
-    name = kind.__name__.rsplit(".", 1)[-1]
-    rest = {"cut": "last_block", "precision": "fp32", "dtype": "float16"}
-    return kind.TrunkSettings.model_validate({"kind": name, "model": model, "weights": "unused", **rest})
+def net(kind: str, model: str, kwargs: dict[str, Any] | None = None) -> NetworkSettings:
+    return NetworkSettings.model_validate({"kind": kind, "model": model, "kwargs": kwargs})
 
 
 def small_clip(folder: Path) -> str:
@@ -29,42 +27,39 @@ def small_clip(folder: Path) -> str:
     return str(folder / "clip.json")
 
 
-def test_random_weights_follow_from_the_seed_and_fit_their_trunk(tmp_path: Path) -> None:
+def test_random_weights_follow_from_the_seed_and_fit_their_network(tmp_path: Path) -> None:
     model = small_clip(tmp_path)
-    for settings in (
-        clip_settings(model),
-        clip_settings(model, clip_text),
-        tiny_networks.image_settings(tmp_path, tiny_networks.SWIN),
-        tiny_networks.video_settings(tmp_path),
+    whole = clip_model.empty(model, device="cpu").state_dict()
+    text, picture = weights.split_clip(whole)
+    for settings, wanted in (
+        (net("clip_image", model), picture),
+        (net("clip_text", model), text),
+        (net("image", **tiny_networks.SWIN), backbones.image(**tiny_networks.SWIN).state_dict()),
+        (net("video", **tiny_networks.VIDEO_SWIN), backbones.video(**tiny_networks.VIDEO_SWIN).state_dict()),
     ):
         one, again, other = (hub.fetch(settings, of("random", seed)) for seed in ("1", "1", "2"))
         assert all(torch.equal(one[name], again[name]) for name in one)
         assert any(not torch.equal(one[name], other[name]) for name in one)
-        path = tmp_path / "fetched.safetensors"
-        weights.save(one, path)
-        module = {"clip_image": clip_image, "clip_text": clip_text, "image": image, "video": video}[
-            settings.kind
-        ]
-        module.load(settings.model_copy(update={"weights": str(path)}), device="cpu", batch=4)
+        assert weights.differences(wanted, one) == []
 
 
 def test_both_towers_of_one_random_clip_come_from_one_seed(tmp_path: Path) -> None:
     model = small_clip(tmp_path)
     torch.manual_seed(3)
     whole = clip_model.empty(model, device="cpu").state_dict()
-    found = hub.fetch(clip_settings(model), of("random", "3")) | hub.fetch(
-        clip_settings(model, clip_text), of("random", "3")
+    found = hub.fetch(net("clip_image", model), of("random", "3")) | hub.fetch(
+        net("clip_text", model), of("random", "3")
     )
     assert found.keys() == whole.keys() - {"logit_scale"}
     assert all(torch.equal(found[name], whole[name]) for name in found)
 
 
 def test_a_seed_that_is_no_number_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FetchError) as refusal:
-        hub.fetch(tiny_networks.video_settings(tmp_path), of("random", "seven"))
+    with pytest.raises(MsavqaError) as refusal:
+        hub.fetch(net("video", **tiny_networks.VIDEO_SWIN), of("random", "seven"))
     assert str(refusal.value) == (
         "Weights in fetch of SwinTransformer3d: got seed 'seven', expected a whole number as text; mend "
-        "`fetch` or `trunks` in params.yaml."
+        "`fetch`, `texts` or `trunks` in params.yaml."
     )
 
 
@@ -72,7 +67,7 @@ def test_a_whole_clip_in_one_file_gives_each_tower_its_part(tmp_path: Path) -> N
     model = small_clip(tmp_path)
     whole = clip_model.empty(model, device="cpu").state_dict()
     torch.save({"state_dict": whole}, tmp_path / "clip.pt")
-    found = hub.fetch(clip_settings(model), of("file", str(tmp_path / "clip.pt")))
+    found = hub.fetch(net("clip_image", model), of("file", str(tmp_path / "clip.pt")))
     assert found.keys() == {name for name in whole if name.startswith("visual.")}
     assert all(torch.equal(found[name], whole[name]) for name in found)
 
@@ -80,19 +75,19 @@ def test_a_whole_clip_in_one_file_gives_each_tower_its_part(tmp_path: Path) -> N
 def test_a_classifier_in_the_file_is_left_out_and_nothing_else(tmp_path: Path) -> None:
     import timm
 
-    settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT)
+    settings = net("image", **tiny_networks.CONVNEXT)
     whole = timm.create_model(settings.model, pretrained=False, num_classes=10, **settings.kwargs)
     path = tmp_path / "whole.safetensors"
     weights.save(whole.state_dict(), path)
     found = hub.fetch(settings, of("file", str(path)))
     assert whole.state_dict().keys() - found.keys() == {"head.fc.weight", "head.fc.bias"}
     weights.save({**whole.state_dict(), "other": torch.zeros(1)}, path)
-    with pytest.raises(weights.WeightsError, match=r"got 1 extra \(other\), expected exactly the 63 tensors"):
+    with pytest.raises(MsavqaError, match=r"got 1 extra \(other\), expected exactly the 63 tensors"):
         hub.fetch(settings, of("file", str(path)))
 
 
 def test_a_file_of_an_earlier_timm_layout_is_renamed_as_timm_does(tmp_path: Path) -> None:
-    settings = tiny_networks.image_settings(tmp_path, tiny_networks.SWIN)
+    settings = net("image", **tiny_networks.SWIN)
     new = backbones.image(settings.model, settings.kwargs).state_dict()
     moved = {f"layers.{n}.downsample": f"layers.{n - 1}.downsample" for n in range(1, 4)}
     old = {}
@@ -109,25 +104,19 @@ def test_a_file_of_an_earlier_timm_layout_is_renamed_as_timm_does(tmp_path: Path
 
 OFFLINE = [
     (
-        clip_settings("ViT-B-32-quickgelu"),
+        net("clip_image", "ViT-B-32-quickgelu"),
         "openai",
         "timm--vit_base_patch32_clip_224.openai--open_clip_model.safetensors",
         "timm/vit_base_patch32_clip_224.openai/resolve/main/open_clip_model.safetensors",
     ),
     (
-        image.TrunkSettings(
-            kind="image", model="convnext_tiny", kwargs={}, weights="unused", resize=512, crop=320,
-            frames="all", interpolation="bicubic", views=1, cut="pooled", precision="fp32", dtype="float16",
-        ),
+        net("image", "convnext_tiny", {}),
         "convnext_tiny.fb_in1k",
         "timm--convnext_tiny.fb_in1k--model.safetensors",
         "timm/convnext_tiny.fb_in1k/resolve/main/model.safetensors",
     ),
     (
-        video.TrunkSettings(
-            kind="video", model="swin3d_t", kwargs={}, weights="unused", resize=336, crop=336, views=1,
-            interpolation="bilinear", sampling="resize", cut="pooled", precision="fp32", dtype="float16",
-        ),
+        net("video", "swin3d_t", {}),
         "Swin3D_T_Weights.KINETICS400_V1",
         "swin3d_t-7615ae03.pth",
         "models/swin3d_t-7615ae03.pth",
@@ -143,7 +132,7 @@ def test_without_a_network_the_sentence_says_which_file_to_put_where(
         raise URLError("[Errno -2] Name or service not known")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    with pytest.raises(FetchError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         hub.fetch(settings, of("hub", name), downloads=tmp_path)
     before, after = str(refusal.value).split(", expected the file of https://")
     assert before == (
@@ -177,7 +166,7 @@ def test_a_download_whose_hash_is_not_that_of_its_name_is_refused(tmp_path: Path
     path = tmp_path / file
     path.write_bytes(b"half a file")
     found = hashlib.sha256(b"half a file").hexdigest()
-    with pytest.raises(FetchError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         hub.fetch(settings, of("hub", name), downloads=tmp_path)
     assert str(refusal.value) == (
         f"Weights in {path}: got a file with SHA-256 {found}, expected one that begins with 7615ae03, as "
@@ -186,11 +175,11 @@ def test_a_download_whose_hash_is_not_that_of_its_name_is_refused(tmp_path: Path
 
 
 def test_openai_weights_want_the_quickgelu_model() -> None:
-    with pytest.raises(FetchError) as refusal:
-        hub.fetch(clip_settings("ViT-B-32"), of("hub", "openai"))
+    with pytest.raises(MsavqaError) as refusal:
+        hub.fetch(net("clip_image", "ViT-B-32"), of("hub", "openai"))
     assert str(refusal.value) == (
         "Weights in fetch openai: got ViT-B-32 with gelu, expected ViT-B-32-quickgelu: openai was trained "
-        "with it; mend `fetch` or `trunks` in params.yaml."
+        "with it; mend `fetch`, `texts` or `trunks` in params.yaml."
     )
 
 
@@ -204,6 +193,6 @@ def test_openai_weights_want_the_quickgelu_model() -> None:
     ids=lambda value: str(value)[:20],
 )  # fmt: skip
 def test_an_unknown_hub_name_is_refused_with_one_that_exists(settings: Any, name: str, sentence: str) -> None:
-    with pytest.raises(FetchError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         hub.fetch(settings, of("hub", name))
     assert sentence in str(refusal.value)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from msavqa.ground.errors import MsavqaError
 from msavqa.networks import weights
-from msavqa.networks.weights import WeightsError
 
 
 def state() -> dict[str, torch.Tensor]:
@@ -44,7 +44,7 @@ def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "none.safetensors"
     for refuses in (weights.read, weights.sha256):
-        with pytest.raises(WeightsError) as refusal:
+        with pytest.raises(MsavqaError) as refusal:
             refuses(path)
         assert str(refusal.value) == (
             f"Weights in {path}: got no such file, expected a .safetensors or .pt file; run `dvc repro` to "
@@ -65,7 +65,7 @@ def test_a_pickle_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     ):
         write({"weight": Evil()}, path)
         with pytest.raises(
-            WeightsError, match=r"^Unreadable weights in .\.pt: got .*weights_only=True; fetch the"
+            MsavqaError, match=r"^Unreadable weights in .\.pt: got .*weights_only=True; fetch the"
         ):
             weights.read(path)
     assert not Path("owned").exists()
@@ -76,7 +76,7 @@ def test_a_torchscript_archive_is_refused_with_what_to_take(tmp_path: Path) -> N
     with zipfile.ZipFile(path, "w") as archive:  # as torch.jit.save lays it out
         for name in ("data.pkl", "constants.pkl", "code/__torch__.py"):
             archive.writestr(f"archive/{name}", b"x")
-    with pytest.raises(WeightsError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         weights.read(path)
     assert str(refusal.value) == (
         f"Unreadable weights in {path}: got a TorchScript archive, which holds code, expected a state dict "
@@ -90,7 +90,7 @@ def test_a_damaged_safetensors_file_is_refused(tmp_path: Path, content: bytes) -
     path = tmp_path / "a.safetensors"
     path.write_bytes(content)
     with pytest.raises(
-        WeightsError, match=r"^Unreadable weights in .*expected a whole safetensors file; fetch"
+        MsavqaError, match=r"^Unreadable weights in .*expected a whole safetensors file; fetch"
     ):
         weights.read(path)
 
@@ -100,7 +100,7 @@ def test_a_truncated_safetensors_file_is_refused(tmp_path: Path) -> None:
     weights.save(state(), path)
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(
-        WeightsError, match=r"^Unreadable weights in .*expected a whole safetensors file; fetch"
+        MsavqaError, match=r"^Unreadable weights in .*expected a whole safetensors file; fetch"
     ):
         weights.read(path)
 
@@ -108,7 +108,7 @@ def test_a_truncated_safetensors_file_is_refused(tmp_path: Path) -> None:
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.ckpt"
     path.write_bytes(b"1")
-    with pytest.raises(WeightsError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         weights.read(path)
     assert str(refusal.value) == (
         f"Unreadable weights in {path}: got a name ending in '.ckpt', expected one of .safetensors .pt .pth "
@@ -120,7 +120,7 @@ def test_missing_extra_and_misshapen_tensors_are_named_in_one_sentence() -> None
     module = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
     wrong = {**module.state_dict(), "2.weight": torch.zeros(1), "1.bias": torch.zeros(3)}
     del wrong["0.bias"]
-    with pytest.raises(WeightsError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         weights.load_strictly(module, wrong, where="a.pt", network="two layers")
     assert str(refusal.value) == (
         "Weights of another network in a.pt: got 1 missing (0.bias); 1 extra (2.weight); 1.bias of shape [3] "

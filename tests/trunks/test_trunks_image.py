@@ -121,7 +121,7 @@ def test_fewer_frames_than_asked_for_are_repeated(tmp_path: Path) -> None:
 def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
     settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT)
     other = settings.model_copy(update={"kwargs": {"depths": [1, 1, 2, 1], "dims": [8, 16, 24, 40]}})
-    with pytest.raises(weights.WeightsError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         tiny_networks.load(tmp_path, other, batch=64)
     assert str(refusal.value) == (
         f"Weights of another network in {tiny_networks.file(tmp_path, settings)}: got head.norm.bias of "
@@ -141,7 +141,7 @@ def test_an_unknown_network_is_refused_with_names_near_it(tmp_path: Path) -> Non
     settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT).model_copy(
         update={"model": "convnext_nought"}
     )
-    with pytest.raises(backbones.BackboneError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         image.specs(settings, frames=2)
     assert str(refusal.value) == (
         "Network in convnext_nought: got Unknown model (convnext_nought), expected a timm model such as "
@@ -150,7 +150,7 @@ def test_an_unknown_network_is_refused_with_names_near_it(tmp_path: Path) -> Non
 
 
 def test_a_network_without_stages_cannot_be_cut(tmp_path: Path) -> None:
-    with pytest.raises(backbones.BackboneError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         backbones.image_stage("vit_tiny_patch16_224", {}, crop=224)
     assert str(refusal.value) == (
         "Network in vit_tiny_patch16_224: got VisionTransformer without stages, expected a network with "
@@ -175,7 +175,7 @@ def test_a_network_whose_last_stage_does_not_continue_what_lies_before_is_refuse
         tmp_path, {"model": "levit_128s", "kwargs": {}}, crop=224, resize=224
     )
     tiny_networks.load(tmp_path, settings, batch=4)
-    with pytest.raises(backbones.BackboneError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         tiny_networks.load(tmp_path, settings.model_copy(update={"cut": "last_stage"}), batch=4)
     assert str(refusal.value) == (
         "Network in levit_128s: got LevitDistilled, whose last stage does not continue what lies before it, "

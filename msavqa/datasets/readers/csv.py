@@ -4,7 +4,7 @@
     clips/-my video.mp4,"a ""red"" ball, rolling",3.5,A
 
 Comma-separated, UTF-8 (a byte order mark and CRLF are fine), quoted as spreadsheets do. Paths start from
-`root`.
+`root`, or from the folder of the csv where that leads below `root` too.
 """
 
 import math
@@ -13,17 +13,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from msavqa.datasets.rows import (
-    LabelsError,
-    LabelSettings,
-    PathSetting,
-    Row,
-    checked,
-    header_problems,
-    number,
-    read_text,
-    records,
-)
+from msavqa.datasets.rows import LabelSettings, PathSetting, Row, checked
+from msavqa.datasets.text import header_problems, number, read_text, records
+from msavqa.ground.errors import ProblemsError
 from msavqa.machine.params import Settings
 
 Name = Annotated[str, Field(min_length=1)]
@@ -32,7 +24,7 @@ Name = Annotated[str, Field(min_length=1)]
 class ColumnSettings(Settings):
     """Which column of the csv holds what; a key left out (or null) means the csv has no such column."""
 
-    video: Name  # path below root
+    video: Name  # path that starts from root, or from the folder of the csv
     prompt: Name | None = None  # without it no branch can use its prompt
     mos: Name | Annotated[list[Name], Field(min_length=1)] | None = None  # several: their mean, row by row
     mos_se: Name | None = None  # standard error of the mos; a cell may be empty
@@ -52,17 +44,17 @@ class ReaderSettings(LabelSettings):
 
 
 def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) -> list[Row]:
-    """Every row of the csv in file order; raises `LabelsError` with all that is wrong."""
+    """Every row of the csv in file order; raises `ProblemsError` with all that is wrong."""
     text, problems = read_text(settings.labels)
     listed = records(text)
     header = next(listed)
     if not header.cells:
         problem = f"line 1: {header.problem}" if header.problem else "line 1 is blank"
         problems.append(f"{problem}, expected the names of the columns")
-        raise LabelsError(where=settings.labels, problems=problems, next_step="mend them or `columns`")
+        raise ProblemsError(where=settings.labels, problems=problems, next_step="mend them or `columns`")
     problems += header_problems(header.cells, _names(settings.columns))
     if header.cells.count(settings.columns.video) != 1:
-        raise LabelsError(where=settings.labels, problems=problems, next_step="mend them or `columns`")
+        raise ProblemsError(where=settings.labels, problems=problems, next_step="mend them or `columns`")
     columns = _readable(settings.columns, header.cells)
     rows: list[Row] = []
     for record in listed:
@@ -73,7 +65,7 @@ def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) ->
             problems.append(f"{where}: {len(record.cells)} fields, the header has {len(header.cells)}")
         elif record.cells:
             cells = dict(zip(header.cells, record.cells, strict=True))
-            row, wrong = _row(where, cells, columns=columns, mos_range=settings.mos_range)
+            row, wrong = _row(where, cells, columns=columns, settings=settings)
             problems += [f"{where}: {sentence}" for sentence in wrong]
             rows.append(row)
     return checked(
@@ -105,10 +97,10 @@ def _readable(columns: ColumnSettings, header: list[str]) -> ColumnSettings:
 
 
 def _row(
-    where: str, cells: Mapping[str, str], *, columns: ColumnSettings, mos_range: tuple[float, float]
+    where: str, cells: Mapping[str, str], *, columns: ColumnSettings, settings: ReaderSettings
 ) -> tuple[Row, list[str]]:
     """One row and all that is wrong with its numbers (those are NaN then)."""
-    lowest, highest = mos_range
+    lowest, highest = settings.mos_range
     problems: list[str] = []
 
     def value(name: str, *, low: float = -math.inf, empty: float | None = None) -> float:
@@ -141,6 +133,7 @@ def _row(
         problems.append(f"{columns.weight} is {weight:g}, expected more than 0")
     row = Row(
         where=where,
+        labels=settings.labels,
         video_id=cells[columns.video],
         prompt=text(columns.prompt),
         mos=math.fsum(scores) / len(scores) if scores else math.nan,

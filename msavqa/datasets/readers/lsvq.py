@@ -14,19 +14,9 @@ import math
 from pathlib import Path
 from typing import Literal
 
-from msavqa.datasets.rows import (
-    LabelsError,
-    LabelSettings,
-    PathOrPaths,
-    Row,
-    checked,
-    header_problems,
-    number,
-    read_files,
-    read_lines,
-    read_text,
-    records,
-)
+from msavqa.datasets.rows import LabelSettings, PathOrPaths, Row, checked, read_files
+from msavqa.datasets.text import header_problems, number, read_lines, read_text, records
+from msavqa.ground.errors import ProblemsError
 
 Split = Literal["train", "test", "test_1080p"]
 SPLITS: tuple[Split, ...] = ("train", "test", "test_1080p")
@@ -64,7 +54,7 @@ class ReaderSettings(LabelSettings):
 
 
 def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) -> list[Row]:
-    """The rows of every split, each file's order kept; raises `LabelsError` with all that is wrong."""
+    """The rows of every split, each file's order kept; raises `ProblemsError` with all that is wrong."""
     files = _files(settings.labels)
     rows, problems = read_files(files, _parse)
     where = ", ".join(map(str, files.values()))
@@ -90,7 +80,7 @@ def _files(labels: Path | dict[Split, Path]) -> dict[Split, Path]:
     }
     if not found:
         names = ", ".join(name for split in SPLITS for name in KNOWN_FILES[split])
-        raise LabelsError(
+        raise ProblemsError(
             where=labels,
             problems=[f"none of {names}"],
             next_step="give the files of this folder these names",
@@ -113,7 +103,7 @@ def _text_rows(file: Path, split: Split) -> tuple[list[Row], list[str]]:
         except ValueError as error:
             problems.append(f"{where}: {error}")
             mos = math.nan  # the row stays: more may be wrong with it
-        rows.append(Row(where=where, video_id=fields[0], mos=mos, given_split=split))
+        rows.append(Row(where=where, labels=file, video_id=fields[0], mos=mos, given_split=split))
     return rows, problems
 
 
@@ -145,7 +135,9 @@ def _csv_rows(file: Path, split: Split) -> tuple[list[Row], list[str]]:
             mos = number(cells["mos"], name="mos")
         except ValueError as error:
             problems.append(f"{where}: {error}")
-        rows.append(Row(where=where, video_id=f"{cells['name']}.mp4", mos=mos, given_split=given))
+        rows.append(
+            Row(where=where, labels=file, video_id=f"{cells['name']}.mp4", mos=mos, given_split=given)
+        )
     return rows, problems
 
 

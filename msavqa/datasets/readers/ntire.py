@@ -10,16 +10,9 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from msavqa.datasets.rows import (
-    LabelsError,
-    LabelSettings,
-    PathOrPaths,
-    Row,
-    checked,
-    number,
-    read_files,
-    read_lines,
-)
+from msavqa.datasets.rows import LabelSettings, PathOrPaths, Row, checked, read_files
+from msavqa.datasets.text import number, read_lines
+from msavqa.ground.errors import ProblemsError
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -34,7 +27,7 @@ class ReaderSettings(LabelSettings):
 
 
 def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) -> list[Row]:
-    """The rows of every split, each file's order kept; raises `LabelsError` with all that is wrong."""
+    """The rows of every split, each file's order kept; raises `ProblemsError` with all that is wrong."""
     files = settings.labels if isinstance(settings.labels, dict) else _files(settings.labels)
     rows, problems = read_files({split: files[split] for split in SPLITS if split in files}, _parse)
     read_from = ", ".join(map(str, files.values()))
@@ -63,7 +56,9 @@ def _parse(file: Path, split: Split) -> tuple[list[Row], list[str]]:
                 mos = number(fields[2], name="mos")
             except ValueError as error:
                 problems.append(f"{where}: {error}")
-        rows.append(Row(where=where, video_id=fields[0], prompt=fields[1], given_split=split, mos=mos))
+        rows.append(
+            Row(where=where, labels=file, video_id=fields[0], prompt=fields[1], given_split=split, mos=mos)
+        )
     return rows, problems
 
 
@@ -83,5 +78,5 @@ def _files(folder: Path) -> dict[Split, Path]:
         problems.append("no .txt file with train, val or test in its name")
     if problems:
         step = "name the files of this folder so, one for each split"
-        raise LabelsError(where=folder, problems=problems, next_step=step)
+        raise ProblemsError(where=folder, problems=problems, next_step=step)
     return found

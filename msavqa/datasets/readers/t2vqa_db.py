@@ -9,7 +9,8 @@ import math
 import re
 from typing import Literal
 
-from msavqa.datasets.rows import LabelSettings, PathSetting, Row, checked, number, read_lines
+from msavqa.datasets.rows import LabelSettings, PathSetting, Row, checked
+from msavqa.datasets.text import number, read_lines
 
 
 class ReaderSettings(LabelSettings):
@@ -20,7 +21,7 @@ class ReaderSettings(LabelSettings):
 
 
 def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) -> list[Row]:
-    """Every line of info.txt in file order; raises `LabelsError` with all that is wrong."""
+    """Every line of info.txt in file order; raises `ProblemsError` with all that is wrong."""
     rows = []
     lines, problems = read_lines(settings.labels)
     for line_number, line in lines:
@@ -40,7 +41,14 @@ def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) ->
             problems.append(f"{where}: {error}")
             mos = math.nan  # the row stays: more may be wrong with it
         rows.append(
-            Row(where=where, video_id=video_id, prompt=prompt, mos=mos, generator=_generator(video_id))
+            Row(
+                where=where,
+                labels=settings.labels,
+                video_id=video_id,
+                prompt=prompt,
+                mos=mos,
+                generator=_generator(video_id),
+            )
         )
     return checked(
         rows,

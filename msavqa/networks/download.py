@@ -1,0 +1,131 @@
+"""A file of weights on a hub -> that file here, by the hubs' own libraries, each in the cache that it has.
+
+Hugging Face's files lie under HF_HOME; HF_ENDPOINT names a mirror, HF_HUB_OFFLINE asks no network, and a
+download that breaks off goes on where it was. All others are torch.hub's: they lie under TORCH_HOME. A file
+put by hand into weights/downloads is taken before either is asked.
+"""
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+
+from msavqa.ground.errors import MsavqaError
+from msavqa.networks import weights
+
+DOWNLOADS = Path("weights/downloads")
+NETWORK_SECONDS = 30.0
+"""Without an answer for that long there is no network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuggingFaceFile:
+    """A file of a repository on Hugging Face."""
+
+    repository: str
+    file: str
+
+    @property
+    def url(self) -> str:
+        """Its address on the hub, or on the mirror that HF_ENDPOINT names."""
+        from huggingface_hub import hf_hub_url
+
+        return hf_hub_url(self.repository, self.file)
+
+    @property
+    def local_name(self) -> str:
+        """What it is called in weights/downloads."""
+        return f"{self.repository.replace('/', '--')}--{self.file}"
+
+    def cached(self, by_hand: Path) -> Path:
+        """The file in Hugging Face's own cache, fetched where it is not there."""
+        from huggingface_hub import errors, hf_hub_download
+
+        # What goes wrong on the way is of the library below, which has changed once.
+        on_the_way = (getattr(errors, "XetDownloadError", OSError), *errors.HfHubHTTPError.__bases__)
+        with _refusals(self.url, by_hand, on_the_way):
+            path = Path(hf_hub_download(self.repository, self.file))
+        told = re.fullmatch("[0-9a-f]{64}", path.resolve().name)  # a large file's is its SHA-256
+        return _whole(path, told[0] if told else "", says=self.url)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddressedFile:
+    """A file at an address, which may tell its SHA-256: `swin3d_t-7615ae03.pth`, `<sha256>/ViT.pt`."""
+
+    url: str
+
+    @property
+    def local_name(self) -> str:
+        """What it is called in weights/downloads."""
+        return self.url.rsplit("/", 1)[-1]
+
+    @property
+    def sha256(self) -> str:
+        """How its SHA-256 begins; empty where the address does not say."""
+        told = re.search(r"-([0-9a-f]{8,64})\.\w+$|/([0-9a-f]{64})/", self.url)
+        return next(filter(None, told.groups())) if told else ""
+
+    def cached(self, by_hand: Path) -> Path:
+        """The file in torch.hub's own cache, fetched where it is not there."""
+        import torch
+
+        path = Path(torch.hub.get_dir()) / "checkpoints" / self.local_name
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _refusals(self.url, by_hand, (HTTPException, RuntimeError)):  # of another hash
+                torch.hub.download_url_to_file(self.url, str(path), hash_prefix=self.sha256 or None)
+        return _whole(path, self.sha256, says=self.url)
+
+
+Remote = HuggingFaceFile | AddressedFile
+
+
+def local(remote: Remote, downloads: Path) -> Path:
+    """The file: the one in `downloads`, else its library's own, which fetches what it does not have.
+
+    Raises `MsavqaError` where it cannot be had, with what to put where, and where its SHA-256 is another's.
+    """
+    by_hand = downloads / remote.local_name
+    if by_hand.is_file():
+        return _whole(by_hand, getattr(remote, "sha256", ""), says=remote.url)
+    return remote.cached(by_hand)
+
+
+@contextmanager
+def _refusals(url: str, by_hand: Path, others: tuple[type[Exception], ...]) -> Iterator[None]:
+    """What went wrong on the network, as a sentence with the file to put by hand."""
+    expected: tuple[type[Exception], ...] = (OSError, *others)
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(NETWORK_SECONDS)
+    try:
+        yield
+    except expected as error:
+        cause = error.__cause__ or error
+        reason = " ".join(str(getattr(cause, "reason", cause)).split()).rstrip(".")
+        raise MsavqaError(
+            what="Weights",
+            where=by_hand,
+            got=f"no such file, and it could not be fetched ({reason or type(cause).__name__})",
+            expected=f"the file of {url}",
+            next_step="fetch it on a machine that has a network, put it there and run `dvc repro` again",
+        ) from error
+    finally:
+        socket.setdefaulttimeout(patience)
+
+
+def _whole(path: Path, begins: str, *, says: str) -> Path:
+    """The file, once its SHA-256 begins as it should."""
+    found = weights.sha256(path) if begins else ""
+    if found.startswith(begins):
+        return path
+    raise MsavqaError(
+        what="Weights",
+        where=path,
+        got=f"a file with SHA-256 {found}",
+        expected=f"one that begins with {begins}, as {says} says",
+        next_step="delete it and run again",
+    )

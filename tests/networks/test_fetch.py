@@ -1,0 +1,68 @@
+"""The stage `fetch`: a name under texts or trunks, whichever has it, and every mistake in a sentence."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from msavqa.ground.errors import ProblemsError
+from msavqa.networks import clip_model, weights
+from pipeline import fetch
+from tests import clips, tiny_networks
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    clips.build("small", tmp_path)
+    model = str(tmp_path / "clip.json")
+    data = {
+        "fetch": {
+            name: {"source": "random", "name": "3"} for name in ("words", "looks", "segment", "nobody", "odd")
+        },
+        "texts": {"words": {"model": model, "cut": "cls", "precision": "fp32", "dtype": "float16"}},
+        "trunks": {
+            "looks": {"kind": "clip_image", "model": model, "cut": "cls"},
+            "segment": {"kind": "image", **tiny_networks.SWIN, "resize": 64},
+            "odd": {"kind": "statistics", "model": 3},
+        },
+    }
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(data))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_name_is_looked_up_under_texts_and_trunks(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(3)
+    text, picture = weights.split_clip(clip_model.empty(str(world / "clip.json"), device="cpu").state_dict())
+    for name, wanted in (("words", text), ("looks", picture)):
+        fetch.main([name])
+        found = weights.read(Path("weights") / f"{name}.safetensors")
+        assert found.keys() == wanted.keys()
+        assert all(torch.equal(found[one], wanted[one]) for one in wanted)
+    fetch.main(["segment"])
+    assert [line.split(", sha256")[0] for line in capsys.readouterr().out.splitlines()] == [
+        f"weights/{name}.safetensors: random 3" for name in ("words", "looks", "segment")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "problems"),
+    [
+        ("nobody", ("fetch.nobody: no such name under texts or trunks",)),
+        ("word", ("fetch.word: missing",)),
+        (
+            "odd",
+            (
+                "trunks.odd.kind: got 'statistics', "
+                "input should be 'clip_text', 'clip_image', 'image' or 'video'",
+                "trunks.odd.model: got 3, input should be a valid string",
+            ),
+        ),
+    ],
+)
+def test_a_name_that_is_no_network_is_refused(world: Path, name: str, problems: tuple[str, ...]) -> None:
+    with pytest.raises(ProblemsError) as refused:
+        fetch.main([name])
+    assert refused.value.problems == problems
+    assert not Path("weights").exists()
