@@ -1,4 +1,4 @@
-"""What a power cut or a kill leaves: what is renamed into its place is on the disk, and no store is missing."""
+"""What a power cut or a kill leaves: whatever is renamed into its place is whole and on the disk."""
 
 import os
 import shutil
