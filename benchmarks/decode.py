@@ -1,11 +1,12 @@
 """What decoding costs: decord against PyAV on the same videos, and the decode stage against bare decoding.
 
     python -m benchmarks.decode [--videos 60] [--size 512] [--frames 16] [--sampled 16] [--rounds 5]
+        [--backend pyav]
 
 Videos are made here: H.264, `--frames` pictures with moving stripes and a little noise, of which `--sampled`
 are wanted (all where it is not given). Every video is read by both backends in every round, which must give
 the same pixels; figures are medians of CPU seconds a video. `video_s` is bare decoding of one video as the
-pipeline does it, probing and shrinking included. `overhead` is CPU seconds of the whole stage (workers,
+pipeline does it by `--backend`, probing and shrinking included. `overhead` is CPU seconds of the whole stage (workers,
 transport, compression, writing) over those of bare decoding in one process, medians of `--rounds` runs.
 `peak_rss_mb` is the stage's parent process.
 """
@@ -24,10 +25,11 @@ import av
 import numpy as np
 import pandas as pd
 
-from msavqa.frames import decord
-from msavqa.frames.decode import Pixels, decode, read_by_pyav, sample_indices
+from msavqa.frames import decord, pyav
+from msavqa.frames.decode import Backend, decode
 from msavqa.frames.probe import probe_with_times
 from msavqa.frames.read import DecodeSettings
+from msavqa.frames.sampling import Pixels, sample_indices
 from msavqa.frames.write import decode_all
 
 DIFFERENT = 6
@@ -42,13 +44,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--sampled", type=int)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--backend", default="pyav", choices=("pyav", "decord"), help="of the stage")
     given = parser.parse_args(argv)
     sampled = given.sampled or given.frames
     with tempfile.TemporaryDirectory(prefix="decode-") as folder:
         root = Path(folder)
         rows = make(root, videos=given.videos, size=given.size, frames=given.frames)
         found = backends(root, frames=sampled, rounds=given.rounds)
-        found |= stage(root, rows, size=given.size, frames=sampled, rounds=given.rounds)
+        found |= stage(
+            root, rows, size=given.size, frames=sampled, rounds=given.rounds, backend=given.backend
+        )
     print(json.dumps({key: round(value, 4) for key, value in found.items()}))
     return 0
 
@@ -90,23 +95,26 @@ def backends(root: Path, *, frames: int, rounds: int) -> dict[str, float]:
             first = decord.read(path, facts, wanted=wanted, finish=_as_it_is)
             spent["decord_s"].append(time.process_time() - started)
             started = time.process_time()
-            second = read_by_pyav(path, facts, times, frames=frames, box=None)[2]
+            second = pyav.read(path, facts, times, frames=frames, finish=_as_it_is)[2]
             spent["pyav_s"].append(time.process_time() - started)
             equal &= all(bool((first[index] == second[index]).all()) for index in wanted)
     medians = {name: statistics.median(seconds) for name, seconds in spent.items()}
     return medians | {"decord_over_pyav": medians["decord_s"] / medians["pyav_s"], "equal": float(equal)}
 
 
-def stage(root: Path, rows: pd.DataFrame, *, size: int, frames: int, rounds: int) -> dict[str, float]:
+def stage(
+    root: Path, rows: pd.DataFrame, *, size: int, frames: int, rounds: int, backend: Backend
+) -> dict[str, float]:
     """CPU and wall seconds of the decode stage and of bare decoding of the same videos."""
     settings = DecodeSettings(
-        frames=frames, box=size, store="frames", workers=2, timeout_seconds=60.0, max_quarantined_fraction=0.0
-    )
+        backend=backend, frames=frames, box=size, store="frames", workers=2, timeout_seconds=60.0,
+        max_quarantined_fraction=0.0,
+    )  # fmt: skip
     bare, whole, wall = [], [], []
     for turn in range(rounds):
         started = _cpu_seconds()
         for name in rows["path"]:
-            decode(root / name, frames=frames, box=size)
+            decode(root / name, frames=frames, box=size, backend=backend)
         bare.append(_cpu_seconds() - started)
         place = root / f"turn{turn}"
         started, clock = _cpu_seconds(), time.perf_counter()
