@@ -22,10 +22,12 @@ class LossSettings(Settings):
     """Where smooth-L1 turns from square to straight, in standard deviations of MOS."""
 
 
-class BranchSettings(branch.BranchSettings[TechnicalSettings, LossSettings]):
+class BranchSettings(branch.BranchSettings):
     """`branches.<branch>` of kind frame."""
 
     kind: Literal["frame"]
+    technical: TechnicalSettings
+    loss: LossSettings
 
 
 def reads_motion(settings: TechnicalSettings) -> bool:

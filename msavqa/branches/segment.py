@@ -30,10 +30,12 @@ class LossSettings(Settings):
     """Factor on the gap in MOS that two scores must keep: 1 as in Eq. 6, 0 asks for the order alone."""
 
 
-class BranchSettings(branch.BranchSettings[TechnicalSettings, LossSettings]):
+class BranchSettings(branch.BranchSettings):
     """`branches.<branch>` of kind segment."""
 
     kind: Literal["segment"]
+    technical: TechnicalSettings
+    loss: LossSettings
 
     @field_validator("technical")
     @classmethod

@@ -26,10 +26,12 @@ class LossSettings(Settings):
     """Added to the variances in 1 - PLCC, so that a constant score has a gradient."""
 
 
-class BranchSettings(branch.BranchSettings[TechnicalSettings, LossSettings]):
+class BranchSettings(branch.BranchSettings):
     """`branches.<branch>` of kind video."""
 
     kind: Literal["video"]
+    technical: TechnicalSettings
+    loss: LossSettings
 
 
 def reads_motion(settings: TechnicalSettings) -> bool:

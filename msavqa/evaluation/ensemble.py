@@ -118,8 +118,8 @@ def join(
 ) -> tuple[Ensemble, pd.DataFrame]:
     """One repeat: the ensemble fitted on its out-of-fold rows, and its scores of all rows as predictions.
 
-    `predictions` maps every branch there is to its table; `known` is `tables.learning_labels` of the repeat, so no test
-    label can reach the weights. A row counts where every branch has scored it.
+    `predictions` maps every branch there is to its table; `known` is `tables.learning_labels` of the repeat,
+    so no test label can reach the weights. A row counts where every branch has scored it.
     """
     names = settings.of(predictions)
     table = _side_by_side(predictions, names, repeat)

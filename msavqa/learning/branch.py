@@ -8,7 +8,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, Protocol, TypeVar, cast
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -28,8 +28,6 @@ Statistics = Literal["spatial", "temporal", "change"]
 """A group of handcrafted measures: of single frames, of how steady time is, of content that changes."""
 Standardised = list[tuple[Standardise, Callable[[Batch], Tensor]]]
 """Constants to be frozen, and what of a batch they standardise."""
-Technical = TypeVar("Technical", bound=Settings)
-Loss = TypeVar("Loss", bound=Settings)
 
 
 class Reads(Settings):
@@ -52,20 +50,20 @@ class HeadSettings(Settings):
     dropout: float = Field(ge=0, lt=1)
 
 
-class BranchSettings(Settings, Generic[Technical, Loss]):
-    """`branches.<branch>`; a kind fills in what its `technical` and `loss` hold, and its own name."""
+class BranchSettings(Settings):
+    """`branches.<branch>`; a kind fills in its name and what its `technical` and `loss` hold."""
 
     kind: str
     reads: Reads
     start: str | None
     """The branch under `pretrain` whose weights it continues from."""
-    technical: Technical
+    technical: Settings
     pss: PssSettings
     sma: SmaSettings
     statistics: list[Statistics]
     """Handcrafted measures of the video beside what the technical half sees."""
     head: HeadSettings
-    loss: Loss
+    loss: Settings
     optimiser: OptimiserSettings
 
     @field_validator("sma")
@@ -79,10 +77,11 @@ class BranchSettings(Settings, Generic[Technical, Loss]):
         return sma
 
 
+@runtime_checkable
 class Kind(Protocol):
     """What every module of `msavqa.branches` offers."""
 
-    BranchSettings: type[BranchSettings[Any, Any]]
+    BranchSettings: type[BranchSettings]
 
     def reads_motion(self, settings: Any) -> bool:
         """Whether it reads the features of `reads.motion`."""
@@ -140,7 +139,7 @@ class Branch(nn.Module):
 
     def __init__(
         self,
-        settings: BranchSettings[Any, Any],
+        settings: BranchSettings,
         *,
         shapes: Shapes,
         backbone: nn.Module,
@@ -223,19 +222,19 @@ def branch(kind: str) -> Kind:
         ) from None
 
 
-def settings_of(kind: str) -> type[BranchSettings[Any, Any]]:
+def settings_of(kind: str) -> type[BranchSettings]:
     """What a block of that kind holds; raises `MsavqaError` where there is no such kind."""
     return branch(kind).BranchSettings
 
 
-def of_params(data: Mapping[str, Any], name: str) -> BranchSettings[Any, Any]:
+def of_params(data: Mapping[str, Any], name: str) -> BranchSettings:
     """The block `branches.<name>` of a whole params.yaml; raises `ProblemsError` with every mistake in it."""
     block = (data.get("branches") or {}).get(name)
     kind = block.get("kind") if isinstance(block, Mapping) else None
     return params.block(data, f"branches.{name}", BranchSettings if kind is None else settings_of(str(kind)))
 
 
-def inputs(settings: BranchSettings[Any, Any]) -> dict[str, tuple[str, ...]]:
+def inputs(settings: BranchSettings) -> dict[str, tuple[str, ...]]:
     """What a branch reads: batch key -> (store, arrays of which it holds one).
 
     `pixels` stands for frames instead of features, where the trunk's cut is `pixels`.
@@ -248,14 +247,12 @@ def inputs(settings: BranchSettings[Any, Any]) -> dict[str, tuple[str, ...]]:
     return found | Plan.of(pss=settings.pss, sma=settings.sma).reads(text=reads.text, image=reads.image)
 
 
-def loss(
-    settings: BranchSettings[Any, Any], *, output: Output, mos: Tensor, weight: Tensor
-) -> Float[Tensor, ""]:
+def loss(settings: BranchSettings, *, output: Output, mos: Tensor, weight: Tensor) -> Float[Tensor, ""]:
     """Loss of one batch, mos standardised."""
     return branch(settings.kind).loss(settings.loss, output=output, mos=mos, weight=weight)
 
 
-def without_prompts(settings: BranchSettings[Any, Any]) -> BranchSettings[Any, Any]:
+def without_prompts(settings: BranchSettings) -> BranchSettings:
     """The same branch for pre-training on a data set that has no prompts: PSS and SMA off, from scratch."""
     off = {"enabled": False}
     pss, sma = settings.pss.model_copy(update=off), settings.sma.model_copy(update=off)
@@ -263,7 +260,7 @@ def without_prompts(settings: BranchSettings[Any, Any]) -> BranchSettings[Any, A
 
 
 def assemble(
-    settings: BranchSettings[Any, Any],
+    settings: BranchSettings,
     *,
     shapes: Shapes,
     backbone: nn.Module | None = None,

@@ -16,7 +16,6 @@ import safetensors.numpy
 import torch
 
 from msavqa.datasets import tables
-from msavqa.ground import sources
 from msavqa.learning import folds
 from msavqa.learning.fit import WITHOUT_EFFECT
 from msavqa.learning.folds import FINAL, Job, Opened, Outcome
@@ -76,7 +75,7 @@ def digest(opened: Opened, job: Job) -> str:
         tables.learning_labels(work.manifest, work.splits, repeat=job.repeat).to_csv(index=False),
         opened.asked(job).to_csv(index=False),
         None if work.start is None else hashlib.sha256(work.start.read_bytes()).hexdigest(),
-        sources.digest("msavqa.learning.training", f"msavqa.branches.{work.settings.kind}"),
+        opened.code,
         torch.__version__,
     ]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]

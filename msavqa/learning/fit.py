@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -87,7 +87,7 @@ class Prepared:
     labels: Labels
     validation: Labels | None
     """For the history alone; None: no such scores."""
-    branch: BranchSettings[Any, Any]
+    branch: BranchSettings
     settings: TrainSettings
     seed: int
     """Of the order of videos, their views, dropout."""

@@ -20,6 +20,7 @@ from pydantic import Field
 from torch import nn
 
 from msavqa.datasets import tables
+from msavqa.ground import sources
 from msavqa.learning import asked_features, branch, fit, inputs, stage_tail, tail
 from msavqa.learning.branch import Branch, BranchSettings, Shapes
 from msavqa.learning.checkpoint import Record
@@ -52,7 +53,7 @@ class Work:
 
     branch: str
     """Its name under `branches`."""
-    settings: BranchSettings[Any, Any]
+    settings: BranchSettings
     train: TrainSettings
     manifest: pd.DataFrame
     splits: pd.DataFrame
@@ -103,6 +104,11 @@ class Opened:
     def content(self) -> dict[str, str]:
         """By batch key: a digest of what the features were made by, and of which files or prompts."""
         return {key: _content(source.store) for key, source in sorted(self.inputs.sources.items())}
+
+    @cached_property
+    def code(self) -> str:
+        """A digest of what this kind's training does; no other kind's file and no control is part of it."""
+        return sources.digest("msavqa.learning.training", f"msavqa.branches.{self.work.settings.kind}")
 
     @cached_property
     def tails(self) -> dict[str, nn.Module]:

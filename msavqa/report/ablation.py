@@ -56,8 +56,8 @@ class Line(Settings):
     model: str = Field(min_length=1)
     run: str
     branches: Literal["best"] | Annotated[list[str], Field(min_length=1)] | None = None
-    """Of params.yaml; joined again by weights fitted out of fold; `best` is the single one with the highest SRCC on the test
-    videos, which nobody could have chosen beforehand."""
+    """Of params.yaml; joined again by weights fitted out of fold; `best` is the single one with the highest
+    SRCC on the test videos, which nobody could have chosen beforehand."""
     control: str | None = None
     against: str | None = None
     """The `model` of the line that this one is compared with."""

@@ -47,8 +47,8 @@ def table(
 ) -> tuple[pd.DataFrame, str]:
     """Ours and the published results, our dataset first, best SRCC first, and a sentence on which compare.
 
-    `found` is reports/<dataset>/metrics.json, `data` the whole params file. The column `same` is true where dataset and
-    protocol, of qmme_8_2 its seeds too, are ours.
+    `found` is reports/<dataset>/metrics.json, `data` the whole params file. The column `same` is true where
+    dataset and protocol, of qmme_8_2 its seeds too, are ours.
     """
     reader, protocol = str(data["datasets"][dataset]["reader"]), str(data["split"]["protocol"])
     name = dataset if reader == "csv" else reader
@@ -56,7 +56,8 @@ def table(
     spread = f", SRCC ± {found['srcc_sd']:.3f}" if "srcc_sd" in found else ""
     ours = {
         "model": OURS, "dataset": name, "srcc": found["srcc"], "plcc": found["plcc"], "protocol": protocol,
-        "source": f"reports/{dataset}/metrics.json", "note": f"{repeats} repeat{'s' if repeats > 1 else ''}{spread}",
+        "source": f"reports/{dataset}/metrics.json",
+        "note": f"{repeats} repeat{'s' if repeats > 1 else ''}{spread}",
     }  # fmt: skip
     joined = pd.concat([pd.DataFrame([ours]), published], ignore_index=True)
     joined["same"] = (joined["dataset"] == name) & (joined["protocol"] == protocol)

@@ -21,12 +21,9 @@ from msavqa.score import scorer as score
 from msavqa.score.result import Score
 from msavqa.score.scorer import Asked
 
-COLUMNS = (
-    "video", "prompt", "score", "low", "high", "frame", "segment", "video_branch", "alignment", "consistency",
-    "mutation_seconds", "warnings", "error", "model", "sha256",
-)  # fmt: skip
+FIRST = ("video", "prompt", "score", "low", "high")
+LAST = ("alignment", "consistency", "mutation_seconds", "warnings", "error", "model", "sha256")
 Row = dict[str, str]
-HEADER: Row = dict(zip(COLUMNS, COLUMNS, strict=True))
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ def run(
     decode_seconds: float,
     device: Device = "auto",
 ) -> tuple[int, int]:
-    """Scores all rows of a csv into `out` (UTF-8, one row each, in the csv's order).
+    """Scores all rows of a csv into `out` (UTF-8, one row each, in the csv's order; `columns_of`).
 
     Gives how many rows were scored and how many failed. Rows that `out` or an interrupted run holds a score
     of, by the same model and of a file with the same content, are not computed again. Raises `ProblemsError`
@@ -63,14 +60,14 @@ def run(
     other rows, before anything starts.
     """
     lines = read(path, video_column=video_column, prompt_column=prompt_column)
-    _check_out(out, path)
-    out = out.resolve() if out.is_symlink() else out
-    folder = path.parent if root is None else root
-    partial = out.with_name(f"{out.name}.partial")
-    known = _known(out, partial)
-    _check_kept(known, lines, out)
     with score.load(model, workers=workers, decode_seconds=decode_seconds, device=device) as scorer:
-        digest = scorer.bundle.digest[:12]
+        columns, digest = columns_of(scorer.bundle.ensemble.branches), scorer.bundle.digest[:12]
+        _check_out(out, path, columns)
+        out = out.resolve() if out.is_symlink() else out
+        folder = path.parent if root is None else root
+        partial = out.with_name(f"{out.name}.partial")
+        known = _known(out, partial)
+        _check_kept(known, lines, out)
         found = {
             key: row
             for key, row in known.items()
@@ -78,7 +75,7 @@ def run(
         }
         asked = dict.fromkeys(line.key for line in lines if line.error is None)
         todo = [key for key in asked if key not in found]
-        _write(partial, [*found.values()], out=out)
+        _write(partial, [*found.values()], columns, out=out)
         failed = 0
         with (
             partial.open("a", encoding="utf-8", newline="") as file,
@@ -88,17 +85,26 @@ def run(
             for key, verdict in zip(todo, verdicts, strict=True):
                 found[key] = _row(key, verdict, model=digest, sha256=_sha256(folder / key[0]))
                 failed += isinstance(verdict, MsavqaError)
-                file.write(_line(found[key]))
+                file.write(_line(found[key], columns))
                 file.flush()
                 bar.advance(1, failed=failed)
     rows = [
         found[line.key] if line.error is None else _row(line.key, line.error, model=digest, sha256="")
         for line in lines
     ]
-    _write(partial, rows, out=out)
+    _write(partial, rows, columns, out=out)
     os.replace(partial, out)
     bad = sum(bool(row["error"]) for row in rows)
     return len(rows) - bad, bad
+
+
+def columns_of(branches: Sequence[str]) -> list[str]:
+    """Columns of a model's table of scores; each branch has one of its name."""
+    return [*FIRST, *(_column(name) for name in branches), *LAST]
+
+
+def _column(branch: str) -> str:
+    return f"{branch}_branch" if branch in (*FIRST, *LAST) else branch
 
 
 def read(path: Path, *, video_column: str, prompt_column: str) -> list[Line]:
@@ -160,7 +166,7 @@ def _whole(text: str) -> str:
     return text.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace")
 
 
-def _check_out(out: Path, path: Path) -> None:
+def _check_out(out: Path, path: Path, columns: Sequence[str]) -> None:
     """Raises `ProblemsError` where `out` is the csv itself or anything else than a table of scores."""
     problem = ""
     if not out.parent.is_dir():
@@ -172,9 +178,10 @@ def _check_out(out: Path, path: Path) -> None:
     elif out.exists() and not out.is_file():
         problem = "it is no regular file"
     elif out.is_file() and out.stat().st_size > 0:
-        with out.open("rb") as file:
-            if file.readline() != _line(HEADER).encode():
-                problem = f"it holds something else than scores: its first line is not {','.join(COLUMNS)!r}"
+        with out.open(encoding="utf-8", errors="replace") as file:
+            header = file.readline().rstrip("\n").split(",")
+        if not _is_of_scores(header):
+            problem = f"it holds something else than scores: its first line is not {','.join(columns)!r}"
     if problem:
         raise ProblemsError(where=out, problems=[problem], next_step="choose another --out")
 
@@ -201,15 +208,17 @@ def _sha256(video: Path) -> str:
         return ""
 
 
+def _is_of_scores(header: Sequence[str]) -> bool:
+    """Whether a table with these columns is one of scores, by whatever model."""
+    return tuple(header[: len(FIRST)]) == FIRST and tuple(header[-len(LAST) :]) == LAST
+
+
 def _row(key: tuple[str, str], verdict: Score | MsavqaError, *, model: str, sha256: str) -> Row:
     video, prompt = key
     facts = {"video": video, "prompt": prompt, "model": model, "sha256": sha256}
-    row = dict.fromkeys(COLUMNS, "") | facts
+    row = dict.fromkeys((*FIRST, *LAST), "") | facts
     if isinstance(verdict, MsavqaError):
         return row | {"error": str(verdict)}
-    branches = {
-        ("video_branch" if name == "video" else name): one.value for name, one in verdict.branches.items()
-    }
     numbers = {
         "score": verdict.score,
         "low": verdict.low,
@@ -217,7 +226,7 @@ def _row(key: tuple[str, str], verdict: Score | MsavqaError, *, model: str, sha2
         "alignment": None if verdict.alignment is None else verdict.alignment.value,
         "consistency": None if verdict.consistency is None else verdict.consistency.value,
         "mutation_seconds": verdict.mutation_seconds,
-    } | branches
+    } | {_column(name): one.value for name, one in verdict.branches.items()}
     row |= {name: repr(value) for name, value in numbers.items() if value is not None}
     return row | {
         "warnings": json.dumps(list(verdict.warnings), ensure_ascii=False) if verdict.warnings else ""
@@ -231,16 +240,19 @@ def _known(*files: Path) -> dict[tuple[str, str], Row]:
         if not file.is_file():
             continue
         text = file.read_text(encoding="utf-8", errors="replace")
-        whole = text[: text.rfind("\n") + 1]
-        for row in csv.DictReader(io.StringIO(whole, newline="")):
-            if set(row) == set(COLUMNS) and row["score"] and not row["error"]:
+        whole = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
+        if not _is_of_scores(whole.fieldnames or ()):
+            continue
+        for row in whole:
+            complete = None not in row and None not in row.values()
+            if complete and row["score"] and not row["error"]:
                 found[row["video"], row["prompt"]] = row
     return found
 
 
-def _write(file: Path, rows: Sequence[Row], *, out: Path) -> None:
+def _write(file: Path, rows: Sequence[Row], columns: Sequence[str], *, out: Path) -> None:
     new = file.with_name(f"{file.name}.new")
-    text = _line(HEADER) + "".join(_line(row) for row in rows)
+    text = "".join(_line(row, columns) for row in (dict(zip(columns, columns, strict=True)), *rows))
     try:
         new.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
@@ -250,9 +262,9 @@ def _write(file: Path, rows: Sequence[Row], *, out: Path) -> None:
     os.replace(new, file)
 
 
-def _line(row: Row) -> str:
+def _line(row: Row, columns: Sequence[str]) -> str:
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow([row[name] for name in COLUMNS])
+    csv.writer(buffer, lineterminator="\n").writerow([row.get(name, "") for name in columns])
     return buffer.getvalue()
 
 

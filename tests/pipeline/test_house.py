@@ -12,24 +12,43 @@ from tests import tiny
 
 pytestmark = pytest.mark.pipeline
 
-TOY = '''"""Toy branch: the mean over frames of what the trunk saw, trained to the absolute error."""
+TOY = '''"""Toy branch: the loudest frame is the video, trained to the absolute error."""
 
-from jaxtyping import Float
+from typing import Literal
+
 from torch import Tensor
 
-from msavqa.learning.branch import Kind, Output, per_frame
+from msavqa.learning import branch
+from msavqa.learning.branch import Output
 from msavqa.machine.params import Settings
 
 
-class TechnicalSettings(Settings):
-    """Nothing to set."""
+class Nothing(Settings):
+    """There is nothing to choose."""
 
 
-class LossSettings(Settings):
-    """Nothing to set."""
+class BranchSettings(branch.BranchSettings[Nothing, Nothing]):
+    """`branches.<branch>` of kind toy."""
+
+    kind: Literal["toy"]
 
 
-def loss(settings: LossSettings, *, output: Output, mos: Tensor, weight: Tensor) -> Float[Tensor, ""]:
+def reads_motion(settings: Nothing) -> bool:
+    """Single frames do not move."""
+    return False
+
+
+def technical(settings: Nothing, *, features: Tensor, motion: Tensor | None) -> Tensor:
+    """What the frames look like."""
+    return features
+
+
+def of_video(scores: Tensor) -> Tensor:
+    """The highest of its frames."""
+    return scores.amax(dim=1)
+
+
+def loss(settings: Nothing, *, output: Output, mos: Tensor, weight: Tensor) -> Tensor:
     """Mean absolute error, each video by its weight."""
     return ((output.score - mos).abs() * weight).sum() / weight.sum()
 '''

@@ -71,9 +71,9 @@ def test_an_edited_branch_trains_that_branch_alone(repo: Path) -> None:
             "export@sample",
         ]
     )
-    assert "0 of 3 models trained before" in said_of("train@sample-frame", output)
+    assert "3 models, 0 of them trained before" in said_of("train@sample-frame", output)
     for stage in TRAINED[1:]:
-        assert "3 of 3 models trained before" in said_of(stage, output)
+        assert "3 models, 3 of them trained before" in said_of(stage, output)
 
 
 def test_a_comment_trains_and_extracts_nothing(repo: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_comment_trains_and_extracts_nothing(repo: Path) -> None:
         if stage.startswith(("extract", "prompts", "measure")):
             assert " 0 computed now" in said_of(stage, output), stage
         elif stage.startswith("train"):
-            assert "3 of 3 models trained before" in said_of(stage, output), stage
+            assert "3 models, 3 of them trained before" in said_of(stage, output), stage
 
 
 def test_a_changed_parameter_of_one_trunk_extracts_that_trunk_and_trains_who_reads_it(repo: Path) -> None:
@@ -98,9 +98,9 @@ def test_a_changed_parameter_of_one_trunk_extracts_that_trunk_and_trains_who_rea
         name for name in ran if name.startswith(("extract", "prompts", "measure", "decode", "index", "data/"))
     ]
     assert extracted == ["extract@sample-frame"]
-    assert "0 of 3 models trained before" in said_of("train@sample-frame", output)
+    assert "3 models, 0 of them trained before" in said_of("train@sample-frame", output)
     for stage in TRAINED[1:]:
-        assert "3 of 3 models trained before" in said_of(stage, output)
+        assert "3 models, 3 of them trained before" in said_of(stage, output)
 
 
 def test_more_epochs_leave_the_pre_training_alone(repo: Path) -> None:

@@ -121,7 +121,7 @@ def test_variants_live_side_by_side_and_a_branch_reads_the_one_it_names(first: P
     assert [name for name in ran if name.startswith("extract")] == ["extract@sample-clip_image_l14"]
     assert "train@sample-frame_l14" in ran
     trained = said.split("Running stage 'train@sample-frame':")[1].split("Running stage")[0]
-    assert "3 of 3 models trained before" in trained
+    assert "3 models, 3 of them trained before" in trained
     metrics = json.loads((first / "reports/sample/metrics.json").read_text(encoding="utf-8"))
     assert "frame_l14_srcc" in metrics
     variant = STORE.replace("clip_image", "clip_image_l14")

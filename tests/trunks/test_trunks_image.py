@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from msavqa.ground.errors import MsavqaError
 from msavqa.learning import stage_tail
 from msavqa.machine.params import problems_in
 from msavqa.networks import backbones, preprocess, weights
@@ -125,10 +124,10 @@ def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(MsavqaError) as refusal:
         tiny_networks.load(tmp_path, other, batch=64)
     assert str(refusal.value) == (
-        f"Weights of another network in {tiny_networks.file(tmp_path, settings)}: got head.norm.bias of shape [32] for [40], "
-        "head.norm.weight of shape [32] for [40], stages.3.blocks.0.conv_dw.bias of shape [32] for [40], "
-        "..., expected exactly the 63 tensors of convnext_atto; name the model the weights were trained as "
-        "in params.yaml, or fetch its weights."
+        f"Weights of another network in {tiny_networks.file(tmp_path, settings)}: got head.norm.bias of "
+        "shape [32] for [40], head.norm.weight of shape [32] for [40], stages.3.blocks.0.conv_dw.bias of "
+        "shape [32] for [40], ..., expected exactly the 63 tensors of convnext_atto; name the model the "
+        "weights were trained as in params.yaml, or fetch its weights."
     )
 
 

@@ -61,7 +61,7 @@ def renewed(found: Mapping[str, Any]) -> dict[str, Any]:
     `source_sha256` and has no version, so that it matches none.
     """
     sources = found.get("source_sha256")
-    if not isinstance(sources, Mapping) or not {*sources.values()} <= _SOURCES_OF_VERSION_1:
+    if not isinstance(sources, Mapping) or not sources or not {*sources.values()} <= _SOURCES_OF_VERSION_1:
         return dict(found)
     return {key: value for key, value in found.items() if key != "source_sha256"} | {"measures_version": 1}
 
