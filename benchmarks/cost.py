@@ -3,9 +3,10 @@
     python -m benchmarks.cost paper [--videos t2vqa_db=10000 lsvq=38815] [--prompts 1000]
 
 The argument is a preset's name, or a params file. For data sets that are trained on: frames, handcrafted
-measures, every network of `trunks`, prompts; for the one that pre-trains: frames, measures and `pretrain.trunks`. Bytes are of full rows, `row_mb` of one video (or prompt); `frames`
-is what `decode.store: frames` would take before its lossless compression, and counts in the sum only where
-the preset stores them. All views of a trunk are counted. Prompts are taken as long as the context.
+measures, every network of `trunks`, prompts; for the one that pre-trains: frames, measures,
+`pretrain.trunks`. Bytes are of full rows, `row_mb` of one video (or prompt); `frames` is what `decode.store:
+frames` would take before its lossless compression, and counts in the sum only where the preset stores them.
+All views of a trunk are counted. Prompts are taken as long as the context.
 """
 
 import argparse

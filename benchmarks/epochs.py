@@ -4,19 +4,19 @@
         [--videos 16] [--rounds 2] [--accumulate N] [--precision bf16] [--device cpu]
         [--preset paper]
 
-Every branch of the preset with random weights over stores of random features in the shapes of its trunks,
-by the code of the stage `train` (`training.train` of a final model): reading, forward, backward, clipping,
+Every branch of the preset with random weights over stores of random features in the shapes of its trunks, by
+the code of the stage `train` (`training.train` of a final model): reading, forward, backward, clipping,
 optimiser, and the validation that ends an epoch, of one video for nine trained on, at least three. `pretrain`
-is the first of `pretrain.branches` without prompts, as the stage `pretrain` has it. `cut` is that of the branch's own trunk
-and of its motion; CLIP's tail is in both. `--videos` are trained on: fewer than a batch of the preset make a
-smaller batch, which takes less memory. `--accumulate` is `train.accumulate`: a forward pass more where it is
-not 1. An epoch that is not measured goes first; seconds are medians of `--rounds` more, and `epoch_s`
-extrapolates them to the training rows (T2VQA-DB's 10,000 or LSVQ's 28,056 for training, less the test tenth
-of the former, less a tenth of the rest for validation). `stage_h` is the whole stage by the clock: all
-repeats, folds and epochs. Features reside where `train.resident` would put those of the whole set; streamed
-ones come from the page cache here, so `read_mb_per_video` says what a disk has to give. `peak_gb` is memory
-of the process's own, sampled: without the mapped features, on a GPU what its allocator held. Each measurement
-is a process of its own.
+is the first of `pretrain.branches` without prompts, as the stage `pretrain` has it. `cut` is that of the
+branch's own trunk and of its motion; CLIP's tail is in both. `--videos` are trained on: fewer than a batch of
+the preset make a smaller batch, which takes less memory. `--accumulate` is `train.accumulate`: a forward pass
+more where it is not 1. An epoch that is not measured goes first; seconds are medians of `--rounds` more, and
+`epoch_s` extrapolates them to the training rows (T2VQA-DB's 10,000 or LSVQ's 28,056 for training, less the
+test tenth of the former, less a tenth of the rest for validation). `stage_h` is the whole stage by the clock:
+all repeats, folds and epochs. Features reside where `train.resident` would put those of the whole set;
+streamed ones come from the page cache here, so `read_mb_per_video` says what a disk has to give. `peak_gb` is
+memory of the process's own, sampled: without the mapped features, on a GPU what its allocator held. Each
+measurement is a process of its own.
 """
 
 import argparse

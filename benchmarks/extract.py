@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 import torch
@@ -74,7 +74,9 @@ def measure(root: Path, given: argparse.Namespace) -> dict[str, float]:
 
     def bare_decode(some: pd.DataFrame) -> None:
         paths = [root / "videos" / path for path in some["path"]]
-        decoded[:] = [decode(path, frames=given.frames, box=given.size, backend="pyav").frames for path in paths]
+        decoded[:] = [
+            decode(path, frames=given.frames, box=given.size, backend="pyav").frames for path in paths
+        ]
 
     def bare_forward(some: pd.DataFrame) -> None:
         together = max(1, BATCH_FRAMES // given.frames)
@@ -113,8 +115,8 @@ def pipeline(
 ) -> None:
     """What the stages decode and extract do, from videos to a finished store, nothing kept from earlier."""
     how = DecodeSettings(
-        backend="pyav", frames=given.frames, box=given.size, store=kept, workers=given.workers, timeout_seconds=60.0,
-        max_quarantined_fraction=0.0,
+        backend="pyav", frames=given.frames, box=given.size, store=kept, workers=given.workers,
+        timeout_seconds=60.0, max_quarantined_fraction=0.0,
     )  # fmt: skip
     extraction = ExtractSettings(
         batch_frames=BATCH_FRAMES, ahead_videos=4 * given.threads, threads=given.threads, device=given.device

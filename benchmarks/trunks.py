@@ -3,16 +3,16 @@
     python -m benchmarks.trunks [--preset paper] [--size 512] [--frames 16] [--prompts 32]
                                [--device cpu]
 
-The networks of the preset with random weights, one view of one video of `--frames` frames of `--size` pixels at
-a time: resize, crop, forward, and the way back to the host; `prepare_s` is resize and crop alone, which the
-stage does ahead in `extract.threads` threads, on the CPU wherever the network runs. Seconds are medians of
-`--rounds` in turns; more views cost that many times as much. `*_cpu_s` are CPU seconds of all threads: beside
-other work on the machine they hold, wall-clock seconds do not. The text tower's are of a prompt of 12 to 20
-tokens, `--prompts` of them at once; no sum has them, for T2VQA-DB has 1,000 prompts for its 10,000 videos.
-`stage_s` is a training step (forward, backward) of the last stage over one video's cached input in float32,
-where the trunk's cut is `last_stage`. `deviation` is the largest difference of the bfloat16 features,
-relative to the root mean square of float32 ones. `decode_s` is decoding such a video (`benchmarks.decode`),
-`video_*_s` one video through decoding and all networks.
+The networks of the preset with random weights, one view of one video of `--frames` frames of `--size` pixels
+at a time: resize, crop, forward, and the way back to the host; `prepare_s` is resize and crop alone, which
+the stage does ahead in `extract.threads` threads, on the CPU wherever the network runs. Seconds are medians
+of `--rounds` in turns; more views cost that many times as much. `*_cpu_s` are CPU seconds of all threads:
+beside other work on the machine they hold, wall-clock seconds do not. The text tower's are of a prompt of 12
+to 20 tokens, `--prompts` of them at once; no sum has them, for T2VQA-DB has 1,000 prompts for its 10,000
+videos. `stage_s` is a training step (forward, backward) of the last stage over one video's cached input in
+float32, where the trunk's cut is `last_stage`. `deviation` is the largest difference of the bfloat16
+features, relative to the root mean square of float32 ones. `decode_s` is decoding such a video
+(`benchmarks.decode`), `video_*_s` one video through decoding and all networks.
 """
 
 import argparse
@@ -42,6 +42,7 @@ from msavqa.trunks.run import named
 from msavqa.trunks.run.network import Video
 
 PRECISIONS = ("fp32", "bf16")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints one JSON object."""
@@ -159,8 +160,8 @@ def made_video(given: argparse.Namespace) -> Video:
 
 def last_stage(module: Any, settings: Any, place: Path, stage: Any, *, device: str) -> Callable[[], None]:
     """A training step of what lies behind the cut, over one view of cached inputs."""
-    made_by = {**module.fingerprint(settings), **module.attributes(settings)}
-    network = stage_tail.backbone_of(made_by, Path(settings.weights)).to(device).train()
+    made_by = {**module.fingerprint(settings, weights=place), **module.attributes(settings, weights=place)}
+    network = stage_tail.backbone_of(made_by, place).to(device).train()
     cached = torch.from_numpy(stage[:, 0]).to(device)
 
     def step() -> None:
