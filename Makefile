@@ -16,10 +16,10 @@ TEST_PROCESSES ?= 2
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro ui ablation table2 exp-show paper-smoke docs test check lint site pytest unit clean
+.PHONY: help install repro ui sample-networks ablation table2 exp-show paper-smoke docs test check lint site pytest unit clean
 
 help: ## list the commands
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 17
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=python3.11 ...")'
@@ -46,6 +46,13 @@ repro: $(BIN)/.installed ## run the pipeline of params.yaml (the sample world, u
 	@python -m pipeline.check --only
 	dvc repro
 	@python -m pipeline.report --show
+
+sample-networks: $(BIN)/.installed ## train the sample world's small networks anew, into data/sample/networks with what they reach (minutes)
+	python -m data.sample.videos practice
+	python -m data.sample.clip
+	python -m data.sample.backbones frame
+	python -m data.sample.backbones segment
+	python -m data.sample.backbones video
 
 ablation: repro ## Tables III and IV: a DVC experiment a variant over eight splits, reports/ablation.csv (SWEEP=file for another)
 	python -m pipeline.ablation $(if $(SWEEP),--sweep $(SWEEP))
