@@ -49,14 +49,17 @@ def warm(scorer: Scorer, videos: Sequence[Path], *, rounds: int) -> dict[str, fl
     """Figures of one scorer that has scored before."""
     count = len(videos)
     frames, box = scorer.bundle.frames, scorer.bundle.box
-    decoded = [decode.decode(video, frames=frames, box=box) for video in videos]
+    decoded = [decode.decode(video, frames=frames, box=box, backend="pyav") for video in videos]
     scorer.score(videos[0], PROMPT)
     listed, alone, decoding, forward, ratios = [], [], [], [], []
     for _ in range(rounds):  # all ways in every round, so that a busy machine is busy for all
         listed.append(seconds(lambda: check(scorer, videos)) / count)
         alone.append(seconds(lambda: [scorer.score(video, PROMPT) for video in videos]) / count)
         decoding.append(
-            seconds(lambda: [decode.decode(video, frames=frames, box=box) for video in videos]) / count
+            seconds(
+                lambda: [decode.decode(video, frames=frames, box=box, backend="pyav") for video in videos]
+            )
+            / count
         )
         forward.append(
             seconds(lambda: [scorer.forward(one.frames, prompt=PROMPT) for one in decoded]) / count
