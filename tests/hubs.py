@@ -10,7 +10,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 
 def switch_off(monkeypatch: pytest.MonkeyPatch, empty: Path, *, reason: str = "offline") -> None:
-    """Lets both hubs' libraries fail as they do without a network; `empty` is a folder without their caches."""
+    """Lets both hubs' libraries fail as they do without a network; `empty` holds no caches of theirs."""
 
     def torch_hub(url: str, *rest: object, **more: object) -> None:
         raise URLError(reason)
