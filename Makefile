@@ -16,10 +16,10 @@ TEST_PROCESSES ?= 2
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro ablation table2 exp-show paper-smoke test check lint pytest unit clean
+.PHONY: help install repro ui sample-networks ablation table2 exp-show paper-smoke docs test check lint site pytest unit clean
 
 help: ## list the commands
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 17
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=python3.11 ...")'
@@ -37,10 +37,22 @@ $(BIN)/.installed-dev: $(BIN)/.installed
 
 install: $(BIN)/.installed ## make .venv and install msavqa with the versions that were tested
 
+# Editable, as the rest: `pip install '.[ui]'` would put a copy in its place.
+$(BIN)/.installed-ui $(BIN)/.installed-docs: $(BIN)/.installed-%: $(BIN)/.installed
+	$(PIP_INSTALL) --editable '.[$*]'
+	touch $@
+
 repro: $(BIN)/.installed ## run the pipeline of params.yaml (the sample world, until you change it)
 	@python -m pipeline.check --only
 	dvc repro
 	@python -m pipeline.report --show
+
+sample-networks: $(BIN)/.installed ## train the sample world's small networks anew, into data/sample/networks with what they reach (minutes)
+	python -m data.sample.videos practice
+	python -m data.sample.clip
+	python -m data.sample.backbones frame
+	python -m data.sample.backbones segment
+	python -m data.sample.backbones video
 
 ablation: repro ## Tables III and IV: a DVC experiment a variant over eight splits, reports/ablation.csv (SWEEP=file for another)
 	python -m pipeline.ablation $(if $(SWEEP),--sweep $(SWEEP))
@@ -54,12 +66,18 @@ paper-smoke: $(BIN)/.installed-dev ## the paper at full size with random weights
 exp-show: $(BIN)/.installed ## the experiments: swept parameters, SRCC and PLCC with intervals, seconds of training; 120 columns
 	@python -m pipeline.experiments
 
+ui: $(BIN)/.installed-ui ## a page on this machine: drop a video, type a prompt, get the score
+	@msavqa ui
+
+docs: $(BIN)/.installed-docs ## build the site from docs/ into site/ (index.html opens it)
+	@$(MAKE) --no-print-directory site
+
 # The linters run beside the pipeline: most stages leave a core free, the tests do not.
 test: $(BIN)/.installed-dev ## the fast gate beside every test, on the sample world's own results
 	$(MAKE) --no-print-directory --jobs 2 repro lint
 	$(MAKE) --no-print-directory pytest
 
-check: $(BIN)/.installed-dev ## the fast gate: ruff, mypy, import contracts, unit tests
+check: $(BIN)/.installed-dev ## the fast gate: ruff, mypy, import contracts, the site, unit tests
 	$(MAKE) --no-print-directory lint unit
 
 lint:
@@ -67,6 +85,11 @@ lint:
 	ruff format --check .
 	mypy
 	lint-imports
+	$(MAKE) --no-print-directory site
+
+# Strict: a link that leads nowhere fails. The theme's makers advertise another tool in every build.
+site:
+	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
 
 pytest:
 	$(PYTEST)
@@ -75,4 +98,4 @@ unit:
 	$(PYTEST) -m "not pipeline and not sample and not slow"
 
 clean: ## remove features, runs, reports and unfinished work of this checkout; keep environment, data and DVC's cache
-	rm -rf .msavqa features/*/ runs reports/report.html reports/metrics.json reports/plots .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .msavqa features/*/ runs reports/*/ .pytest_cache .mypy_cache .ruff_cache

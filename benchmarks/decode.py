@@ -1,13 +1,14 @@
-"""What decoding costs: decord against PyAV on the same videos, and the decode stage against bare decoding.
+"""What decoding costs: PyAV against decord on the same videos, and the decode stage against bare decoding.
 
-    python -m benchmarks.decode [--videos 60] [--size 512] [--frames 16] [--sampled 16] [--rounds 5]
+    python -m benchmarks.decode [--folder data/sample/videos/t2v] [--videos 60] [--size 512] [--frames 16]
+                                [--sampled 16] [--rounds 5]
 
-Videos are made here: H.264, `--frames` pictures with moving stripes and a little noise, of which `--sampled`
-are wanted (all where it is not given). Every video is read by both backends in every round, which must give
-the same pixels; figures are medians of CPU seconds a video. `video_s` is bare decoding of one video as the
-pipeline does it, probing and shrinking included. `overhead` is CPU seconds of the whole stage (workers,
-transport, compression, writing) over those of bare decoding in one process, medians of `--rounds` runs.
-`peak_rss_mb` is the stage's parent process.
+Videos are those of a folder, or made here: H.264, `--frames` pictures with moving stripes and a little noise;
+`--sampled` frames of each are wanted (`--frames` where it is not given). Every video is read by both backends
+in every round, one right after the other, as the pipeline does it, probing and shrinking included; they must
+give the same pixels (`equal`). `decord_over_pyav` is the median over pairs of CPU seconds. `overhead` is CPU
+seconds of the whole stage (workers, transport, compression, writing; made videos, PyAV) over those of bare
+decoding in one process, medians of `--rounds` runs. `peak_rss_mb` is the stage's parent process.
 """
 
 import argparse
@@ -24,9 +25,7 @@ import av
 import numpy as np
 import pandas as pd
 
-from msavqa.frames import decord
-from msavqa.frames.decode import Pixels, decode, read_by_pyav, sample_indices
-from msavqa.frames.probe import probe_with_times
+from msavqa.frames.decode import Backend, decode
 from msavqa.frames.read import DecodeSettings
 from msavqa.frames.write import decode_all
 
@@ -37,6 +36,7 @@ DIFFERENT = 6
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--folder", type=Path)
     parser.add_argument("--videos", type=int, default=60)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--frames", type=int, default=16)
@@ -47,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="decode-") as folder:
         root = Path(folder)
         rows = make(root, videos=given.videos, size=given.size, frames=given.frames)
-        found = backends(root, frames=sampled, rounds=given.rounds)
+        films = sorted((given.folder or root).glob("*.mp4"))
+        some = films[: given.videos] if given.folder else films[:DIFFERENT]
+        found = backends(some, frames=sampled, box=given.size, rounds=given.rounds)
         found |= stage(root, rows, size=given.size, frames=sampled, rounds=given.rounds)
     print(json.dumps({key: round(value, 4) for key, value in found.items()}))
     return 0
@@ -76,37 +78,42 @@ def make(root: Path, *, videos: int, size: int, frames: int) -> pd.DataFrame:
     return pd.DataFrame({"video_id": names, "path": names, "sha256": hashes})
 
 
-def backends(root: Path, *, frames: int, rounds: int) -> dict[str, float]:
-    """CPU seconds a video of probing and of each backend, and whether pixels are the same (1 or 0)."""
-    spent: dict[str, list[float]] = {"probe_s": [], "decord_s": [], "pyav_s": []}
+def backends(paths: Sequence[Path], *, frames: int, box: int, rounds: int) -> dict[str, float]:
+    """CPU seconds a video by each backend, in pairs, and whether pixels and times are the same (1 or 0)."""
+    spent: dict[Backend, list[float]] = {"pyav": [], "decord": []}
     equal = True
-    for _ in range(rounds):
-        for path in sorted(root.glob("*.mp4"))[:DIFFERENT]:
-            started = time.process_time()
-            facts, times = probe_with_times(path)
-            spent["probe_s"].append(time.process_time() - started)
-            wanted = sample_indices(frame_count=facts.frame_count, frames=frames).tolist()
-            started = time.process_time()
-            first = decord.read(path, facts, wanted=wanted, finish=_as_it_is)
-            spent["decord_s"].append(time.process_time() - started)
-            started = time.process_time()
-            second = read_by_pyav(path, facts, times, frames=frames, box=None)[2]
-            spent["pyav_s"].append(time.process_time() - started)
-            equal &= all(bool((first[index] == second[index]).all()) for index in wanted)
-    medians = {name: statistics.median(seconds) for name, seconds in spent.items()}
-    return medians | {"decord_over_pyav": medians["decord_s"] / medians["pyav_s"], "equal": float(equal)}
+    for turn in range(rounds):
+        order: list[Backend] = ["pyav", "decord"] if turn % 2 else ["decord", "pyav"]
+        for path in paths:
+            found = {}
+            for backend in order:
+                started = time.process_time()
+                found[backend] = decode(path, frames=frames, box=box, backend=backend)
+                spent[backend].append(time.process_time() - started)
+            pyav, decord = found["pyav"], found["decord"]
+            equal &= np.array_equal(pyav.frames, decord.frames)
+            equal &= np.array_equal(pyav.times_seconds, decord.times_seconds)
+    ratios = [b / a for a, b in zip(spent["pyav"], spent["decord"], strict=True)]
+    return {
+        "pairs": float(len(ratios)),
+        "pyav_s": statistics.median(spent["pyav"]),
+        "decord_s": statistics.median(spent["decord"]),
+        "decord_over_pyav": statistics.median(ratios),
+        "equal": float(equal),
+    }
 
 
 def stage(root: Path, rows: pd.DataFrame, *, size: int, frames: int, rounds: int) -> dict[str, float]:
     """CPU and wall seconds of the decode stage and of bare decoding of the same videos."""
     settings = DecodeSettings(
-        frames=frames, box=size, store="frames", workers=2, timeout_seconds=60.0, max_quarantined_fraction=0.0
-    )
+        backend="pyav", frames=frames, box=size, store="frames", workers=2, timeout_seconds=60.0,
+        max_quarantined_fraction=0.0,
+    )  # fmt: skip
     bare, whole, wall = [], [], []
     for turn in range(rounds):
         started = _cpu_seconds()
         for name in rows["path"]:
-            decode(root / name, frames=frames, box=size)
+            decode(root / name, frames=frames, box=size, backend="pyav")
         bare.append(_cpu_seconds() - started)
         place = root / f"turn{turn}"
         started, clock = _cpu_seconds(), time.perf_counter()
@@ -131,10 +138,6 @@ def stage(root: Path, rows: pd.DataFrame, *, size: int, frames: int, rounds: int
 def _cpu_seconds() -> float:
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
-
-
-def _as_it_is(frame: Pixels) -> Pixels:
-    return frame
 
 
 if __name__ == "__main__":

@@ -17,27 +17,22 @@ from msavqa.datasets import tables
 from msavqa.evaluation.ensemble import EnsembleSettings
 from msavqa.ground.errors import MsavqaError
 from msavqa.machine import params
-from msavqa.report import ablation, ablation_file, page
-from msavqa.report.ablation import Run, Sweep
-from msavqa.report.ablation_file import ABLATION_FILE
+from msavqa.report import ablation, page
+from msavqa.report.ablation import ABLATION_FILE, Run, Sweep
 from pipeline import stage
 
 SWEEP = Path("presets/sweeps/ablation.yaml")
 PREFIX = "ablation-"
 
 
-class SweepError(MsavqaError):
-    """An experiment that did not come to its end."""
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the sweep, writes the table and draws the report again with it."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.ablation", description=__doc__)
     parser.add_argument("--sweep", type=Path, default=SWEEP, help=f"the sweep file (default {SWEEP})")
-    sweep = ablation.read(parser.parse_args(argv).sweep)
-    data = params.read()
-    dataset = str(data["dataset"])
-    runs = experiments(sweep, dataset)
+    parser.add_argument("--dataset", help="on which (default: the first of train_on)")
+    given = parser.parse_args(argv)
+    sweep, dataset, data = ablation.read(given.sweep), params.dataset_of(given.dataset), params.read()
+    runs = experiments(sweep, dataset, branches=list(data["branches"]))
     dvc("repro", quiet=True)
     found = ablation.table(
         sweep,
@@ -46,12 +41,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         manifest=tables.read_manifest(Path("data") / dataset / "manifest.parquet"),
         settings=params.block(data, "ensemble", EnsembleSettings),
     )
-    ablation_file.write(found, ABLATION_FILE, data=data, revision=page.revision(Path()))
-    dvc("repro", "--force", "--single-item", "report", quiet=True)
+    ablation.write_table(found, ABLATION_FILE, data=data, revision=page.revision(Path()))
+    dvc("repro", "--force", "--single-item", f"report@{dataset}", quiet=True)
     show(found)
 
 
-def experiments(sweep: Sweep, dataset: str) -> dict[str, Run]:
+def experiments(sweep: Sweep, dataset: str, *, branches: Sequence[str]) -> dict[str, Run]:
     """Runs every experiment and keeps what it predicted; params.yaml is put back whatever happens."""
     before, found = params.PARAMS_FILE.read_bytes(), dict[str, Run]()
     known = dvc("exp", "list", "--name-only", quiet=True).split()
@@ -61,9 +56,10 @@ def experiments(sweep: Sweep, dataset: str) -> dict[str, Run]:
             if name in known:
                 dvc("exp", "remove", name, quiet=True)
             params.PARAMS_FILE.write_bytes(before)
-            settings = [part for one in ablation.overrides(sweep, run) for part in ("--set-param", one)]
-            dvc("exp", "run", "--name", name, *settings, "report")
-            found[run] = ablation.read_run(Path(), dataset)
+            changes = ablation.overrides(sweep, run, branches=branches)
+            settings = [part for one in changes for part in ("--set-param", one)]
+            dvc("exp", "run", "--name", name, *settings, f"report@{dataset}")
+            found[run] = ablation.read_run(Path(), dataset, branches=branches)
             seconds = time.monotonic() - started
             print(f"[{number}/{len(sweep.runs)}] {name}: {seconds:.0f} s", flush=True)
     finally:
@@ -72,10 +68,10 @@ def experiments(sweep: Sweep, dataset: str) -> dict[str, Run]:
 
 
 def dvc(*words: str, quiet: bool = False) -> str:
-    """One command of DVC; raises `SweepError` where it fails. `quiet` keeps its output for the caller."""
+    """One command of DVC; raises `MsavqaError` where it fails. `quiet` keeps its output for the caller."""
     done = subprocess.run(["dvc", *words], text=True, stdout=subprocess.PIPE if quiet else None, check=False)
     if done.returncode:
-        raise SweepError(
+        raise MsavqaError(
             what="Command",
             where=f"dvc {' '.join(words)}",
             got=f"exit code {done.returncode}",

@@ -1,4 +1,4 @@
-"""Stage `check`: every mistake in params.yaml, then in what it points to, at once -> runs/params.checked."""
+"""Stage `check`: every mistake in params.yaml, then in what it points to, at once -> runs/start."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,16 +9,19 @@ from msavqa.ground.errors import ProblemsError
 from msavqa.machine import files, params
 from pipeline import stage
 
-OUT = "runs/params.checked"
+OUTS = {
+    "runs/start/params.checked": "params.yaml has no mistakes",
+    "runs/start_seconds/about.txt": "How long the pre-training of each branch took, in seconds",
+}
+"""Always the same: what follows runs again when its own settings change, not when this stage has run. Stages
+depend on both folders, also where nothing is pre-trained."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Refuses a params.yaml with any mistake, or with labels, videos or weights that are not in order.
 
-    The file that it writes is always the same.
-
     `make` asks with --only before DVC starts: DVC itself needs some of the keys to read dvc.yaml, and names
-    one that is missing, and no other mistake. The stage follows at once: networks, slow to ask of, are its.
+    one that is missing, and no other mistake. Networks take seconds: the stage, which follows at once, asks.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="store_true", help="write nothing, leave networks to the stage")
@@ -33,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             next_step="mend them and run again, nothing was started",
         )
     if not only:
-        files.fresh(OUT).write_text("params.yaml has no mistakes\n", encoding="utf-8")
+        for path, text in OUTS.items():
+            files.fresh(path).write_text(f"{text}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

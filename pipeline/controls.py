@@ -25,7 +25,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = params.block(params.read(), "controls", ControlSettings)
     manifest = tables.read_manifest(Path("data") / dataset / "manifest.parquet")
     splits = tables.read_splits(Path("data") / dataset / "splits.parquet")
-    rows, features, sharpness = usable(manifest, Path("features") / dataset)
+    rows, features, sharpness = usable(
+        manifest, Path("features") / dataset, text=settings.text, image=settings.image
+    )
     place = {video: number for number, video in enumerate(rows["video_id"])}
 
     def no_pixel(learned: pd.DataFrame, asked: pd.DataFrame) -> Floats:
@@ -58,16 +60,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"{dataset}: {scores['control'].nunique()} controls on {len(rows)} videos")
 
 
-def usable(manifest: pd.DataFrame, stores: Path) -> tuple[pd.DataFrame, Floats, Floats]:
-    """Videos that all three stores hold, their features (video, feature), CLIP scalars first, and how sharp
-    they look (video,), which is none of these features."""
-    text, image, measured = (
-        store.open(stores / f"{trunk}.zarr") for trunk in ("clip_text", "clip_image", "statistics")
-    )
-    held = {row for one in (image, measured) for row in np.array(one.ids)[~one.valid]}
-    rows = manifest[manifest["video_id"].isin(set(image.ids) & set(measured.ids) - held)]
-    prompts = text.read("cls", text.index([prompt_id(prompt) for prompt in rows["prompt"]]))
-    frames = image.read("cls", image.index(list(rows["video_id"])))
+def usable(
+    manifest: pd.DataFrame, stores: Path, *, text: str, image: str
+) -> tuple[pd.DataFrame, Floats, Floats]:
+    """Videos of which the stores `image` and `statistics` hold a row, their features (video, feature), CLIP
+    scalars first, and how sharp they look (video,), which is none of these features."""
+    prompted, seen, measured = (store.open(stores / f"{name}.zarr") for name in (text, image, "statistics"))
+    held = {row for one in (seen, measured) for row in np.array(one.ids)[~one.valid]}
+    rows = manifest[manifest["video_id"].isin(set(seen.ids) & set(measured.ids) - held)]
+    prompts = prompted.read("cls", prompted.index([prompt_id(prompt) for prompt in rows["prompt"]]))
+    frames = seen.read("cls", seen.index(list(rows["video_id"])))
     scalars = controls.clip_scalars(text=prompts, frames=frames)
     places = measured.index(list(rows["video_id"]))
     statistics = [measured.read(group, places) for group in ("spatial", "temporal", "change")]

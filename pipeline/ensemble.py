@@ -17,16 +17,16 @@ from pipeline import stage
 def main(argv: Sequence[str] | None = None) -> None:
     """Fits constants and weights in every repeat and joins scores of all its rows; prompts shuffled too."""
     (dataset,) = stage.coordinates(argv, "dataset", description=__doc__)
-    settings = params.block(params.read(), "ensemble", EnsembleSettings)
+    data = params.read()
+    settings = params.block(data, "ensemble", EnsembleSettings)
+    names = settings.of(data["branches"])
     labels, runs = Path("data") / dataset, Path("runs") / dataset
     manifest = tables.read_manifest(labels / "manifest.parquet")
     splits = tables.read_splits(labels / "splits.parquet")
-    predictions = {
-        branch: tables.read_predictions(runs / branch / "predictions.parquet") for branch in settings.branches
-    }
-    shuffled = {
-        branch: tables.read_predictions(runs / branch / "shuffled.parquet") for branch in settings.branches
-    }
+    predictions, shuffled = (
+        {name: tables.read_predictions(runs / folder / name / file) for name in names}
+        for folder, file in (("branches", "predictions.parquet"), ("examined", "shuffled.parquet"))
+    )
     joined, controls, fitted = [], [], {}
     repeats = sorted(int(one) for one in splits["repeat"].unique())
     for repeat in track(repeats, description="ensemble", total=len(repeats), unit="repeats"):

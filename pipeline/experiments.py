@@ -1,30 +1,32 @@
-"""`make exp-show`: what `dvc exp show` knows, in 120 columns: what was swept, SRCC, PLCC, intervals, seconds.
+"""`make exp-show`: what `dvc exp show --only-changed` knows, in 120 columns, each figure beside its interval.
 
-The choice of columns: a parameter is shown where two rows differ in it, as `branches.*` where all branches
-agree; more than `MOST_COLUMNS` of them become one column `changed`: what a row sets otherwise than its
-commit; a figure with its 95% interval beside it; `seconds` is the training of all branches. Everything else
-is in `dvc exp show --only-changed`.
+DVC finds the experiments, what differs between them, and their figures. What its own table cannot do in 120
+columns is done here: a parameter on which all branches agree is one column, `branches.*`; more than
+`MOST_COLUMNS` of them become the one column `changed`: what a row sets otherwise than its commit. `seconds`
+is the training of all branches. Figures are those of the first data set of train_on.
 """
 
-import json
+import csv
+import dataclasses
+import io
+import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from msavqa.ground.errors import MsavqaError
+from msavqa.machine import params
 from pipeline import stage
 
 COLUMNS = 120
 MOST_COLUMNS = 3
-PARAMS, METRICS = "params.yaml", "reports/metrics.json"
 FIGURES = ("srcc", "plcc")
 SECONDS = "seconds"
-
-
-class ShowError(MsavqaError):
-    """A table of experiments that DVC does not give."""
+WORKSPACE = "workspace"
+KEPT = r".*(srcc|plcc)(_ci95_(low|high))?$|.*seconds$"
+"""Columns that DVC leaves out only where no row has them."""
+COMMAND = ("dvc", "exp", "show", "--csv", "--only-changed", "--keep", KEPT, "--precision", "12")
 
 
 @dataclass(frozen=True)
@@ -32,52 +34,57 @@ class Row:
     """One experiment, or the commit it started from."""
 
     name: str
-    state: str
-    """"" where it has its results; else "queued", "running" or "failed"."""
-    params: Mapping[str, object]
-    """Values by dotted path; of a queued one those it will run with."""
-    metrics: Mapping[str, int | float]
-    base: Mapping[str, object]
-    """Values of the commit that it started from; its own where it is one."""
+    """Of an experiment two spaces further in."""
+    params: Mapping[str, str]
+    """Values by dotted path, of those in which two rows differ; of a queued one those it will run with."""
+    metrics: Mapping[str, float]
+    base: Mapping[str, str]
+    """Values of the commit that it started from."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints the table."""
     stage.coordinates(argv, description=__doc__)
-    done = subprocess.run(["dvc", "exp", "show", "--json"], text=True, capture_output=True, check=False)
+    done = subprocess.run(COMMAND, text=True, capture_output=True, check=False)
     if done.returncode:
-        raise ShowError(
+        raise MsavqaError(
             what="Experiments",
-            where="dvc exp show --json",
+            where="dvc exp show",
             got=f"exit code {done.returncode}: {done.stderr.strip()}",
             expected="0",
             next_step="run it in a git repository with a DVC project and a commit",
         )
-    show(rows(json.loads(done.stdout)))
+    show(rows(done.stdout, blocks=list(params.read()), dataset=params.dataset_of(None)))
 
 
-def rows(shown: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """Workspace, commits and their experiments, in DVC's order, from `dvc exp show --json`."""
-    found, last_commit = [], _params(shown[1] if len(shown) > 1 else shown[0])
-    for base in shown:
-        rev = str(base["rev"])
-        began = last_commit if rev == "workspace" else _params(base)
-        name = str(base.get("name") or (rev if rev == "workspace" else rev[:7]))
-        found.append(_row(name, base, "", began))
-        for one in base.get("experiments") or []:
-            state = str((one.get("executor") or {}).get("state") or "")
-            last = one["revs"][0]
-            name = f"  {one.get('name') or last['rev'][:7]}"
-            found.append(_row(name, last, "" if state == "success" else state, began))
+def rows(text: str, *, blocks: Sequence[str], dataset: str) -> list[Row]:
+    """Workspace, commits and their experiments, in DVC's order, from DVC's csv.
+
+    `blocks` are the first level of params.yaml: what stands under them is a parameter, the rest are figures,
+    of which those of `dataset` count where several data sets have theirs, and files.
+    """
+    found: list[Row] = []
+    base: Mapping[str, str] = {}
+    for line in csv.DictReader(io.StringIO(text)):
+        values = {_unprefixed(name, dataset): value for name, value in line.items()}
+        settings = {name: value for name, value in values.items() if name.split(".")[0] in blocks}
+        figures = {name: float(value) for name, value in values.items() if value and re.match(KEPT, name)}
+        if line["typ"] == "baseline":
+            base, name = settings, line["rev"]
+        else:
+            name = f"  {line['Experiment'] or line['rev']}"
+        state = line.get("State", "").lower()
+        name += f" ({state})" if state not in ("", "success") else ""
+        found.append(Row(name, settings, figures, base))
+    if len(found) > 1 and found[0].name == WORKSPACE:  # DVC's first row: compared with the commit below it
+        found[0] = dataclasses.replace(found[0], base=found[1].base)
     return found
 
 
-def swept(found: Sequence[Row]) -> list[str]:
-    """Dotted paths of the parameters in which two rows differ, `branches.*` where all branches agree."""
-    known = [row.params for row in found if row.params]
-    names = dict.fromkeys(name for params in known for name in params)
-    differ = [name for name in names if len({json.dumps(params.get(name)) for params in known}) > 1]
-    return list(dict.fromkeys(_folded(name, known) for name in differ))
+def columns(found: Sequence[Row]) -> list[str]:
+    """Dotted paths of the parameters in which rows differ, `branches.*` where all branches agree."""
+    known = [row.params for row in found]
+    return list(dict.fromkeys(_folded(name, known) for name in (known[0] if known else ())))
 
 
 def changed(row: Row) -> list[str]:
@@ -92,7 +99,7 @@ def show(found: Sequence[Row]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    named = swept(found)
+    named = columns(found)
     many = len(named) > MOST_COLUMNS
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("experiment", overflow="fold")
@@ -103,7 +110,7 @@ def show(found: Sequence[Row]) -> None:
         table.add_column("95%", no_wrap=True)
     table.add_column(SECONDS, justify="right", no_wrap=True)
     for row in found:
-        cells = [f"{row.name} ({row.state})" if row.state else row.name]
+        cells = [row.name]
         cells += ["\n".join(changed(row))] if many else [_value(row, name) for name in named]
         for name in FIGURES:
             cells += [_number(row, name), _interval(row, name)]
@@ -111,13 +118,18 @@ def show(found: Sequence[Row]) -> None:
     Console(width=COLUMNS, file=sys.stdout).print(table)
 
 
-def _folded(name: str, known: Sequence[Mapping[str, object]]) -> str:
+def _unprefixed(name: str, dataset: str) -> str:
+    """A name without the file, which DVC puts before it where two files have one of that name."""
+    return name.removeprefix("params.yaml:").removeprefix(f"reports/{dataset}/metrics.json:")
+
+
+def _folded(name: str, known: Sequence[Mapping[str, str]]) -> str:
     """`branches.frame.x` as `branches.*.x` where several branches have x, in every row all the same."""
     block, *_, key = name.split(".", 2)
     if block != "branches":
         return name
     each = [[one for path, one in params.items() if _is_of_a_branch(path, key)] for params in known]
-    agree = all(len(values) > 1 and all(one == values[0] for one in values) for values in each)
+    agree = all(len(values) > 1 and len(set(values)) == 1 for values in each)
     return f"branches.*.{key}" if agree else name
 
 
@@ -125,39 +137,16 @@ def _is_of_a_branch(path: str, key: str) -> bool:
     return path.startswith("branches.") and path.split(".", 2)[-1] == key
 
 
-def _row(name: str, shown: Mapping[str, Any], state: str, base: Mapping[str, object]) -> Row:
-    metrics = _read(shown, "metrics", METRICS)
-    return Row(name, state or ("failed" if shown.get("error") else ""), _params(shown), metrics, base)
-
-
-def _params(shown: Mapping[str, Any]) -> dict[str, object]:
-    return dict(_flat(_read(shown, "params", PARAMS)))
-
-
-def _read(shown: Mapping[str, Any], kind: str, path: str) -> dict[str, Any]:
-    found: dict[str, Any] = (((shown.get("data") or {}).get(kind) or {}).get(path) or {}).get("data") or {}
-    return found
-
-
-def _flat(block: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in block.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
 def _value(row: Row, name: str) -> str:
     """One parameter of a row; of `branches.*` any branch's."""
     key = name.removeprefix("branches.*.")
-    for path, value in row.params.items():
-        if path == name or (key != name and _is_of_a_branch(path, key)):
-            return _plain(value)
-    return ""
+    of_branches = (value for path, value in row.params.items() if key != name and _is_of_a_branch(path, key))
+    return _plain(row.params.get(name) or next(of_branches, ""))
 
 
-def _plain(value: object) -> str:
-    return json.dumps(value).strip('"')
+def _plain(value: str) -> str:
+    """A value as YAML writes it, of which DVC's csv writes Python's."""
+    return {"True": "true", "False": "false"}.get(value, value.replace("'", ""))
 
 
 def _number(row: Row, name: str, *, digits: int = 3) -> str:

@@ -1,4 +1,4 @@
-"""Stage `report DATASET`: predictions + labels -> reports/metrics.json, report.html and plots/."""
+"""Stage `report DATASET`: predictions + labels -> reports/<dataset>/{metrics.json, report.html, plots/}."""
 
 import json
 import sys
@@ -16,25 +16,27 @@ SHOWN = (
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Makes the report; `--show` prints the table of the one that stands."""
+    """Makes the report; `--show` prints the table of those that stand, of every data set of train_on."""
     given = list(sys.argv[1:] if argv is None else argv)
     if given == ["--show"]:
-        show(json.loads((REPORTS / "metrics.json").read_text(encoding="utf-8")))
+        for dataset in params.read()["train_on"]:
+            file = REPORTS / str(dataset) / "metrics.json"
+            show(json.loads(file.read_text(encoding="utf-8")), dataset=str(dataset))
         return
     from msavqa.report import build  # slow to import: who only shows the table needs it not
 
     (dataset,) = stage.coordinates(given, "dataset", description=__doc__)
     content = build.build(Path(), dataset, params.read())
-    build.write(content, REPORTS)
-    show(content.metrics)
+    build.write(content, REPORTS / dataset)
+    show(content.metrics, dataset=dataset)
 
 
-def show(found: Mapping[str, int | float]) -> None:
+def show(found: Mapping[str, int | float], *, dataset: str) -> None:
     """Prints the headline as a table, each branch and control below it, and where the page is."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="on test videos", title_justify="left", show_header=False)
+    table = Table(title=f"{dataset}: on test videos", title_justify="left", show_header=False)
     each = (name for name in found if name.endswith("_srcc") and "_within_" not in name)
     for name in dict.fromkeys([*SHOWN, *each]):
         if name in found:
@@ -42,7 +44,7 @@ def show(found: Mapping[str, int | float]) -> None:
             table.add_row(name, f"{value:.3f}" if isinstance(value, float) else str(value))
     console = Console()
     console.print(table)
-    console.print(f"report: {REPORTS / 'report.html'}", highlight=False)
+    console.print(f"report: {REPORTS / dataset / 'report.html'}", highlight=False)
 
 
 if __name__ == "__main__":

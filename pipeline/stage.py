@@ -43,6 +43,11 @@ def live_folder(name: str) -> Path | None:
     )
 
 
+def kept_folder() -> Path:
+    """Where interrupted trainings and finished models are found again: in the project, ignored by git."""
+    return Path(os.environ.get("DVC_ROOT", ".")) / ".msavqa" / "train"
+
+
 def run(main: Callable[[], None]) -> None:
     """Runs a stage; a refusal, a full disk or a full memory is printed as its sentence and ends it with 2."""
     try:

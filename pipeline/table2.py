@@ -10,25 +10,26 @@ from msavqa.machine import params
 from msavqa.report import published
 from pipeline import stage
 
-METRICS = Path("reports/metrics.json")
-
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints the table; what was made on our dataset under our protocol stands in bold."""
     from rich.console import Console
     from rich.table import Table
 
-    argparse.ArgumentParser(prog="python -m pipeline.table2", description=__doc__).parse_args(argv)
-    if not METRICS.is_file():
+    parser = argparse.ArgumentParser(prog="python -m pipeline.table2", description=__doc__)
+    parser.add_argument("--dataset", help="whose result (default: the first of train_on)")
+    dataset = params.dataset_of(parser.parse_args(argv).dataset)
+    metrics = Path("reports") / dataset / "metrics.json"
+    if not metrics.is_file():
         raise MsavqaError(
             what="Metrics",
-            where=METRICS,
+            where=metrics,
             got="no such file",
             expected="a report",
             next_step="run `make repro`",
         )
-    found = json.loads(METRICS.read_text(encoding="utf-8"))
-    rows, sentence = published.table(published.read(), found, params.read())
+    found = json.loads(metrics.read_text(encoding="utf-8"))
+    rows, sentence = published.table(published.read(), found, params.read(), dataset=dataset)
     table = Table("model", "SRCC", "PLCC", "dataset", "protocol", "source", "note")
     for row in rows.to_dict("records"):
         figures = (f"{row['srcc']:.3f}", f"{row['plcc']:.3f}")

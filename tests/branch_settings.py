@@ -7,9 +7,11 @@ from msavqa.learning.fit import TrainSettings
 
 
 def branch(name: str, **changes: Any) -> Any:
-    """Settings of one branch; `pss__enabled=False` changes a key of a part."""
+    """Settings of one branch of that kind; `pss__enabled=False` changes a key of a part."""
     data: dict[str, Any] = {
-        "trunk": name,
+        "kind": name,
+        "reads": {"trunk": name, "motion": "video", "text": "clip_text", "image": "clip_image"},
+        "start": None,
         "pss": {
             "enabled": True,
             "fusion": ["text", "product", "cosine"],
@@ -40,15 +42,14 @@ def branch(name: str, **changes: Any) -> Any:
         },
     }
     data |= {
-        "frame": {"loss": {"beta": 1.0}},
+        "frame": {"loss": {"beta": 1.0}, "technical": {}},
         "segment": {
             "loss": {"rank_weight": 1.0, "rank_margin": 1.0},
-            "motion": "trunk",
-            "motion_trunk": "video",
+            "technical": {"motion": "trunk"},
         },
-        "video": {"loss": {"epsilon": 1e-4}, "pooling": ["mean", "sd"]},
+        "video": {"loss": {"epsilon": 1e-4}, "technical": {"pooling": ["mean", "sd"]}},
     }[name]
-    return model.branch(name).BranchSettings.model_validate(_changed(data, changes))
+    return model.settings_of(name).model_validate(_changed(data, changes))
 
 
 def train(**changes: Any) -> TrainSettings:

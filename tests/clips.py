@@ -1,6 +1,7 @@
 """Random CLIPs for tests: open_clip's own model beside the two weight files that our trunks read."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from open_clip.model import CLIP
 
 from msavqa.networks import weights
 from msavqa.trunks.kinds import clip_image, clip_text
-from msavqa.trunks.run.network import Video
+from msavqa.trunks.run.network import Trunk, Video
 
 # Shapes of the real models; the deep and large ones have two layers, so that a test takes seconds.
 SHRINK: dict[str, dict[str, Any]] = {
@@ -38,11 +39,23 @@ PROMPTS = [
 
 @dataclass(frozen=True)
 class World:
-    """One architecture: open_clip's model and settings of both trunks on files with its weights."""
+    """One architecture: open_clip's model, settings of both towers and the files with their weights."""
 
     clip: Any
-    text: clip_text.TrunkSettings
+    text: clip_text.TextSettings
     image: clip_image.TrunkSettings
+    text_weights: Path
+    image_weights: Path
+
+    def text_trunk(self, prompts: Sequence[str]) -> Trunk:
+        """The text tower over these prompts."""
+        tokens = clip_text.room(self.text, prompts)
+        return Trunk.of(clip_text, self.text, weights=self.text_weights, tokens=tokens)
+
+    def image_trunk(self, *, frames: int = 4, **changes: Any) -> Trunk:
+        """The image tower over videos of so many frames, its settings changed."""
+        settings = self.image.model_copy(update=changes)
+        return Trunk.of(clip_image, settings, weights=self.image_weights, frames=frames)
 
 
 @cache
@@ -69,8 +82,9 @@ def build(name: str, folder: Path) -> World:
     clip.requires_grad_(False)
     (folder / "clip.json").write_text(json.dumps(config_of(name)))
     text, image = weights.split_clip(clip.state_dict())
-    weights.save(text, folder / "clip_text.safetensors")
-    weights.save(image, folder / "clip_image.safetensors")
+    files = folder / "clip_text.safetensors", folder / "clip_image.safetensors"
+    weights.save(text, files[0])
+    weights.save(image, files[1])
     common = {
         "model": str(folder / "clip.json"),
         "cut": "last_block",
@@ -79,8 +93,9 @@ def build(name: str, folder: Path) -> World:
     }
     return World(
         clip,
-        clip_text.TrunkSettings(kind="clip_text", weights=str(folder / "clip_text.safetensors"), **common),
-        clip_image.TrunkSettings(kind="clip_image", weights=str(folder / "clip_image.safetensors"), **common),
+        clip_text.TextSettings.model_validate(common),
+        clip_image.TrunkSettings.model_validate({"kind": "clip_image", **common}),
+        *files,
     )
 
 

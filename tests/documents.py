@@ -11,7 +11,7 @@ PAGES = (
     "features/README.md",
     *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
 )
-PROGRAMS = ("cp", "dvc", "git", "make", "msavqa", "pip", "python", "source")
+PROGRAMS = ("cp", "dvc", "git", "make", "msavqa", "pip", "python", "rm", "source")
 """A line of code that begins with one of these is a command."""
 
 
@@ -51,8 +51,7 @@ def commands(text: str) -> list[str]:
 
 
 def mentioned(text: str) -> list[str]:
-    """Commands between backticks in text and tables, save the generated map: a program and a word or more."""
-    text = re.sub(r"<!-- map -->\n.*\n<!-- /map -->", "", text, flags=re.DOTALL)
+    """Commands between backticks in text and tables: a program and a word or more."""
     prose = "\n".join(line for code, line in _lines(text) if not code)
     spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
     return [span for span in spans if span.split(" ")[0] in PROGRAMS and " " in span]

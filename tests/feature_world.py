@@ -29,7 +29,8 @@ class World:
     """Where everything is, and its tables."""
 
     features: Path
-    weights: dict[str, Path]
+    weights: Path
+    """The folder of CLIP's weights."""
     manifest: pd.DataFrame
     splits: pd.DataFrame
 
@@ -108,14 +109,18 @@ def make(
     )
     manifest = pd.DataFrame({"video_id": ids, "prompt": prompts, "mos": quality, "weight": 1.0})
     manifest["generator"] = [f"g{number % 3}" for number in range(videos)]
-    files = clip | dict.fromkeys(("frame", "segment", "video", "statistics"), Path("unused"))
-    return World(features, files, manifest, _splits(ids, repeats))
+    return World(features, root, manifest, _splits(ids, repeats))
 
 
-def trunks(world: World) -> dict[str, dict[str, str]]:
-    """The block `trunks` of the params.yaml that the stores follow."""
+def networks(world: World) -> dict[str, object]:
+    """The blocks of the params.yaml that the stores follow."""
     return {
-        name: {"kind": KINDS.get(name, name), "weights": str(path)} for name, path in world.weights.items()
+        "weights": str(world.weights),
+        "decode": DECODE,
+        "texts": {"clip_text": {}},
+        "trunks": {
+            name: {"kind": KINDS.get(name, name)} for name in ("clip_image", "frame", "segment", "video")
+        },
     }
 
 

@@ -9,20 +9,28 @@ from typing import Any
 import numpy as np
 import torch
 
-from msavqa.bundle import bundle
+from msavqa.bundle import bundle, contents
 from msavqa.bundle.bundle import Bundle
-from msavqa.bundle.reference import Reference
+from msavqa.bundle.reference import Reference, of_branch
 from msavqa.evaluation.calibration import Calibration
 from msavqa.evaluation.ensemble import Ensemble
-from msavqa.learning import branch, tail
+from msavqa.learning import branch, saved, tail
 from msavqa.learning.branch import Shapes
 from msavqa.learning.semantics import ClipShapes
 from msavqa.networks import backbones, clip_model, weights
+from msavqa.trunks.measures import statistics
 from msavqa.trunks.measures.frame_statistics import GROUPS
-from msavqa.trunks.run import feature_rows
+from msavqa.trunks.run import named
 from tests.conftest import ROOT
 
 FRAMES, BOX = 4, 48
+SOURCES = {
+    "frame_statistics": "f59924399d577edfa14ab74ee2c1dbbd443635d661db5916e94071f42c50ffdc",
+    "motion_statistics": "09e11fdc725bda84757390f015f264c954c94e9b9085dfbab703313adbe3fc53",
+    "perceptual_blur": "f30f7ea74f4b96cbc84cfe8e52b4e01d1336719a6c08b1a514bd5867c2ea0047",
+    "texture_statistics": "7f9364163a22a6ef2e90e0be3f5d544b9bfd928e6cdc9a59d5286f50e2f09ff8",
+}
+"""SHA-256 of the measures' sources, as bundles named them before the measures had a version."""
 CLIP = {
     "model": str(ROOT / "data" / "sample" / "clip.json"),
     "cut": "last_block",
@@ -38,8 +46,8 @@ IMAGE = {
     "precision": "fp32",
     "dtype": "float16",
 }
+TEXTS: dict[str, dict[str, Any]] = {"clip_text": CLIP}
 TRUNKS: dict[str, dict[str, Any]] = {
-    "clip_text": {"kind": "clip_text", **CLIP},
     "clip_image": {"kind": "clip_image", **CLIP},
     "frame": {
         "kind": "image", "model": "convnext_atto", "frames": "all", **IMAGE,
@@ -52,7 +60,6 @@ TRUNKS: dict[str, dict[str, Any]] = {
             "window_size": [2, 4, 4], "stochastic_depth_prob": 0.0,
         },
     },
-    "statistics": {"kind": "statistics", "weights": "msavqa/trunks/measures/frame_statistics.py"},
 }  # fmt: skip
 PSS = {
     "enabled": True, "fusion": ["text", "product", "cosine"], "adapters": "tail", "last_adapter": "embedding",
@@ -63,16 +70,21 @@ SMA = {
     "width": 16, "heads": 2, "queries": 1,
 }  # fmt: skip
 COMMON = {
-    "pss": PSS, "sma": SMA, "statistics": ["spatial", "temporal"], "head": {"width": 8, "dropout": 0.0},
+    "start": None, "pss": PSS, "sma": SMA, "statistics": ["spatial", "temporal"],
+    "head": {"width": 8, "dropout": 0.0},
     "optimiser": {"name": "adamw", "rate": 1e-3, "weight_decay": 0.0, "backbone_rate": 0.0, "batch": 2},
 }  # fmt: skip
+READS = {"motion": None, "text": "clip_text", "image": "clip_image"}
 BRANCHES: dict[str, dict[str, Any]] = {
-    "frame": {"trunk": "frame", "loss": {"beta": 1.0}, **COMMON},
+    "frame": {"kind": "frame", "reads": {**READS, "trunk": "frame"}, "technical": {}, "loss": {"beta": 1.0}},
     "segment": {
-        "trunk": "frame", "motion": "difference", "motion_trunk": "video",
-        "loss": {"rank_weight": 1.0, "rank_margin": 1.0}, **COMMON,
+        "kind": "segment", "reads": {**READS, "trunk": "frame", "motion": "video"},
+        "technical": {"motion": "difference"}, "loss": {"rank_weight": 1.0, "rank_margin": 1.0},
     },
-    "video": {"trunk": "video", "pooling": ["mean", "sd"], "loss": {"epsilon": 1e-3}, **COMMON},
+    "video": {
+        "kind": "video", "reads": {**READS, "trunk": "video"}, "technical": {"pooling": ["mean", "sd"]},
+        "loss": {"epsilon": 1e-3},
+    },
 }  # fmt: skip
 
 
@@ -86,74 +98,118 @@ def _clip_shapes() -> ClipShapes:
     )
 
 
-def make(folder: Path, *, seed: int = 0, torch_files: Collection[str] = ()) -> Bundle:
-    """Writes random weights and a bundle of them under `folder`; `torch_files` are trunks with a .pt file."""
+def make(
+    folder: Path, *, seed: int = 0, branches: Mapping[str, Mapping[str, Any]] = BRANCHES, former: bool = False
+) -> Bundle:
+    """Writes random weights and a bundle of them under `folder`; `former`: in the form of before `reads`.
+
+    `branches` maps their names to their blocks without what all have in common.
+    """
     torch.manual_seed(seed)
-    trunks = {name: {**settings, **_weights(folder, name, settings)} for name, settings in TRUNKS.items()}
-    for name in torch_files:
-        source = Path(trunks[name]["weights"])
-        trunks[name]["weights"] = str(source.with_suffix(".pt"))
-        torch.save({"state_dict": weights.read(source)}, source.with_suffix(".pt"))
+    networks = {**TEXTS, **TRUNKS}
+    files = {name: _weights(folder, name, settings) for name, settings in networks.items()}
     architectures = {
         f"clip_{tower}": clip_model.architecture(CLIP["model"], tower)  # type: ignore[arg-type]
-        | {"weights_sha256": weights.sha256(trunks[f"clip_{tower}"]["weights"])}
+        | {"weights_sha256": weights.sha256(files[f"clip_{tower}"])}
         for tower in ("text", "image")
     }
-    facts, files = {}, {}
-    for name, settings in BRANCHES.items():
-        parsed = branch.branch(name).BranchSettings.model_validate(settings)
+    facts, branch_weights = {}, {}
+    for name, block in branches.items():
+        settings = {**block, **COMMON}
+        parsed = branch.settings_of(settings["kind"]).model_validate(settings)
         shapes = Shapes(
-            features=16 if settings["trunk"] == "video" else 8, motion=0,
+            features=16 if parsed.reads.trunk == "video" else 8, motion=0,
             statistics=len(GROUPS["spatial"]) + len(GROUPS["temporal"]), changes=len(GROUPS["change"]),
             clip=_clip_shapes(),
         )  # fmt: skip
         net = branch.assemble(
-            name, parsed, shapes=shapes,
-            text_tail=tail.clip_text_tail(trunks["clip_text"]["weights"], architectures["clip_text"]),
-            image_tail=tail.clip_image_tail(trunks["clip_image"]["weights"], architectures["clip_image"]),
+            parsed, shapes=shapes,
+            text_tail=tail.clip_text_tail(files["clip_text"], architectures["clip_text"]),
+            image_tail=tail.clip_image_tail(files["clip_image"], architectures["clip_image"]),
         )  # fmt: skip
         with torch.no_grad():
             for parameter in net.parameters():  # adapters start at zero: the prompt must matter here
                 parameter.add_(0.05 * torch.randn(parameter.shape))
-        files[name] = folder / "weights" / f"branch_{name}.safetensors"
-        branch.save({key: tensor.numpy() for key, tensor in net.state_dict().items()}, files[name])
+        branch_weights[name] = folder / "weights" / f"branch_{name}.safetensors"
+        saved.save({key: tensor.numpy() for key, tensor in net.state_dict().items()}, branch_weights[name])
         facts[name] = {"settings": settings, "shapes": asdict(shapes), "architectures": architectures}
-    names = list(BRANCHES)
-    return bundle.write(
+    names = list(branches)
+    shares = [0.2, 0.3, 0.5] if len(names) == 3 else [1 / len(names)] * len(names)
+    made = bundle.write(
         folder / "bundle",
         dataset="random",
         frames=FRAMES,
         box=BOX,
-        trunks=trunks,
+        texts=TEXTS,
+        trunks=TRUNKS,
+        weights=files,
+        clip=("clip_text", "clip_image"),
         branches=facts,
-        branch_weights=files,
-        fingerprints={name: _fingerprint(settings) for name, settings in trunks.items()},
-        ensemble=Ensemble(names, [0.0] * 3, [1.0] * 3, [0.2, 0.3, 0.5], [0.2, 0.3, 0.5]),
+        branch_weights=branch_weights,
+        fingerprints={
+            "statistics": statistics.fingerprint(),
+            **{name: _fingerprint(name, settings, files[name]) for name, settings in networks.items()},
+        },
+        ensemble=Ensemble(names, [0.0] * len(names), [1.0] * len(names), shares, shares),
         calibration=Calibration((100.0, 0.0, 0.5, 0.1), 12.5, 0.9, (0.0, 100.0), (0.0, 1.0), 100, 50),
-        reference=reference(),
+        reference=reference(names),
         card="# a random model\n",
     )
+    if former:
+        as_formerly(made.path)
+    return made
 
 
-def reference() -> Reference:
+def as_formerly(folder: Path) -> None:
+    """Gives a bundle the form that it had before a branch named its kind and what it reads."""
+    (folder / "networks").rename(folder / "trunks")
+    file = folder / "bundle.json"
+    data = json.loads(file.read_text(encoding="utf-8").replace("networks/", "trunks/"))
+    del data["digest"], data["weights"], data["clip"]
+    texts = data.pop("texts")
+    trunks = {**{name: {"kind": "clip_text", **one} for name, one in texts.items()}, **data["trunks"]}
+    trunks = {name: one | {"weights": f"trunks/{name}.safetensors"} for name, one in trunks.items()}
+    trunks["statistics"] = {"kind": "statistics", "weights": "msavqa/extraction/frame_statistics.py"}
+    measures = data["fingerprints"]["statistics"]
+    assert measures.pop("measures_version") == 1
+    measures["source_sha256"] = {f"msavqa/extraction/{name}.py": sha256 for name, sha256 in SOURCES.items()}
+    for facts in data["branches"].values():
+        settings = facts["settings"]
+        reads, technical = settings.pop("reads"), settings.pop("technical")
+        kind = settings.pop("kind")
+        del settings["start"]
+        motion = {"motion_trunk": reads["motion"]} if kind == "segment" else {}
+        facts["settings"] = {"trunk": reads["trunk"], **motion, **technical, **settings}
+        facts |= {"branch": kind, "quarantined": [], "fingerprints": {}, "train": {}}
+    quantiles = data["reference"]["quantiles"]
+    quantiles = {name.removeprefix("branches/"): points for name, points in quantiles.items()}
+    data |= {
+        "format": "msavqa-bundle/1",
+        "trunks": trunks,
+        "converted": {},
+        "reference": {"quantiles": quantiles},
+    }
+    text = json.dumps({"digest": contents.digest(data), **data}, indent=2, ensure_ascii=False)
+    file.write_text(text + "\n", encoding="utf-8")
+
+
+def reference(names: Collection[str]) -> Reference:
     """Ranges that the tests' own videos lie in."""
     spread = np.linspace(-100, 100, 401)
-    measures: Mapping[str, Any] = dict.fromkeys(
-        ("frame", "segment", "video", "alignment", "consistency"), spread
-    )
+    measures: Mapping[str, Any] = dict.fromkeys((*map(of_branch, names), "alignment", "consistency"), spread)
     return Reference.of(
         {**measures, "short_side": np.linspace(32, 64), "duration_seconds": np.linspace(0.4, 3)}
     )
 
 
-def _fingerprint(settings: Mapping[str, Any]) -> dict[str, Any]:
-    module = feature_rows.trunk(settings["kind"])
-    return module.fingerprint(module.TrunkSettings.model_validate(settings))
+def _fingerprint(name: str, settings: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    kind: Any = named.module(settings.get("kind", named.TEXT))
+    parsed = (kind.TextSettings if name in TEXTS else kind.TrunkSettings).model_validate(settings)
+    found: dict[str, Any] = kind.fingerprint(parsed, weights=file)
+    return found
 
 
-def _weights(folder: Path, name: str, settings: Mapping[str, Any]) -> dict[str, str]:
-    if settings["kind"] == "statistics":
-        return {}
+def _weights(folder: Path, name: str, settings: Mapping[str, Any]) -> Path:
     if name.startswith("clip"):
         state = clip_model.empty(str(settings["model"]), device="cpu").state_dict()
         text, image = weights.split_clip(
@@ -166,7 +222,7 @@ def _weights(folder: Path, name: str, settings: Mapping[str, Any]) -> dict[str, 
         state = backbones.video(settings["model"], settings["kwargs"]).state_dict()
     path = folder / "weights" / f"{name}.safetensors"
     weights.save({key: _random(tensor) for key, tensor in state.items()}, path)
-    return {"weights": str(path)}
+    return path
 
 
 def _random(tensor: torch.Tensor) -> torch.Tensor:

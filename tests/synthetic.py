@@ -1,15 +1,18 @@
 """A finished project made of synthetic predictions: all that the report reads, without a network."""
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
 
 from msavqa.datasets import tables
+from msavqa.machine import files
 from msavqa.store import shards
 from msavqa.store.format import prompt_id
 from msavqa.store.read import ArraySpec
@@ -19,26 +22,43 @@ DATASET = "made"
 GENERATORS = ("alpha", "beta", "gamma")
 HOSTILE = "<script>alert(1)</script> & \"two\" 'quotes' {{ 7 * 7 }}"
 FRAMES, SIDE = 8, 24
+MEASURES = ("spatial", "temporal", "change", "no_reference")
 WEIGHTS = {"frame": 0.5, "segment": 0.3, "video": 0.2}
-PARAMS = {
-    "dataset": DATASET,
+PARAMS: dict[str, Any] = {
+    "train_on": [DATASET],
+    "pretrain_on": [],
     "datasets": {DATASET: {"reader": "csv", "mos_range": [0, 100]}},
+    "branches": {name: {} for name in WEIGHTS},
+    "controls": {
+        "text": "clip_text", "image": "clip_image", "trees": 10, "min_leaf": 2, "features": 0.5, "seed": 0,
+        "shrinkage": 0.0,
+    },
+    "ensemble": {"branches": "all", "shrinkage": 0.25, "seed": 0},
     "calibration": {"coverage": 0.9, "interval_roles": ["val"]},
     "report": {"bootstrap": {"resamples": 200, "seed": 0}, "films": 2, "frames": 6},
-}
+}  # fmt: skip
 
 
-def project(root: Path, *, videos: int = 240, repeats: int = 2, seed: int = 0) -> Path:
+def params_of(branches: Mapping[str, float]) -> dict[str, Any]:
+    """params.yaml, as far as it is read here, of a run with these branches."""
+    return {**PARAMS, "branches": {name: {} for name in branches}}
+
+
+def project(
+    root: Path, *, videos: int = 240, repeats: int = 2, seed: int = 0, branches: Mapping[str, float] = WEIGHTS
+) -> Path:
     """Writes params.yaml, data/, runs/ and features/ of one dataset under `root` and returns it.
 
-    Videos come three to a prompt, one a generator; two more cannot be read or decoded. The first prompt is
-    hostile. Frames are plain colours that jump in the middle.
+    `branches` maps their names to their weights in the ensemble. Videos come three to a prompt, one a
+    generator; two more cannot be read or decoded. The first prompt is hostile. Frames are plain colours that
+    jump in the middle.
     """
     random = np.random.default_rng(seed)
     manifest = manifest_of(videos, random)
     usable = manifest[manifest["status"] == "ok"].head(videos)
     quality = usable["quality_true"].to_numpy()
-    (root / "params.yaml").write_text(yaml.safe_dump(PARAMS, sort_keys=False), encoding="utf-8")
+    data = params_of(branches)
+    (root / "params.yaml").write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     tables.write_manifest(manifest, root / "data" / DATASET / "manifest.parquet")
     splits, predicted = [], dict[str, list[pd.DataFrame]]()
     for repeat in range(repeats):
@@ -46,26 +66,32 @@ def project(root: Path, *, videos: int = 240, repeats: int = 2, seed: int = 0) -
         folds = np.where(roles == "train", np.arange(len(roles)) // 3 % 3, -1)
         ids = usable["video_id"].to_numpy()
         splits.append(pd.DataFrame({"repeat": repeat, "video_id": ids, "role": roles, "fold": folds}))
-        for name, noise in {"frame": 14, "segment": 18, "video": 22, "trees": 20, "no_pixel": 60}.items():
+        noises = {name: 14 + 4 * place for place, name in enumerate(branches)}
+        for name, noise in {**noises, "trees": 20, "no_pixel": 60}.items():
             score = quality + random.normal(0, noise, len(quality))
             rows = {"repeat": repeat, "video_id": ids, "role": np.where(roles == "train", "oof", roles)}
             predicted.setdefault(name, []).append(pd.DataFrame(rows | {"score": score}))
     tables.write_splits(pd.concat(splits, ignore_index=True), root / "data" / DATASET / "splits.parquet")
     runs = root / "runs" / DATASET
     joined = {name: pd.concat(parts, ignore_index=True) for name, parts in predicted.items()}
-    for name in WEIGHTS:
-        tables.write_predictions(joined[name], runs / name / "predictions.parquet")
+    for name in branches:
+        tables.write_predictions(joined[name], runs / "branches" / name / "predictions.parquet")
         facts = json.dumps({"fingerprints": {name: {"made": name, "<b>": {"nested": 1}}}, "quarantined": []})
-        (runs / name / "settings.json").write_text(facts, encoding="utf-8")
-        tested = joined[name].loc[joined[name]["role"] == "test", ["repeat", "video_id"]]
+        (runs / "branches" / name / "settings.json").write_text(facts, encoding="utf-8")
+        tested = joined[name][joined[name]["role"] == "test"].reset_index(drop=True)
+        other = tested.assign(score=tested["score"].to_numpy()[::-1])
+        tables.write_predictions(other, runs / "examined" / name / "shuffled.parquet")
         looks = pd.Series([_look(FRAMES // 2)] * len(tested), index=tested.index)
-        tested.assign(attention=looks).to_parquet(runs / name / "attention.parquet", index=False)
+        looked = files.fresh(runs / "examined" / name / "attention.parquet")
+        tested[["repeat", "video_id"]].assign(attention=looks).to_parquet(looked, index=False)
     controls = pd.concat([joined[name].assign(control=name) for name in ("no_pixel", "trees")])
     tables.write_controls(controls.reset_index(drop=True), runs / "controls" / "predictions.parquet")
     tables.write_controls(controls.head(0), runs / "ensemble" / "controls.parquet")
-    total = sum(weight / (1 + np.exp(-(joined[name]["score"] - 50) / 25)) for name, weight in WEIGHTS.items())
-    tables.write_predictions(joined["frame"].assign(score=total), runs / "ensemble" / "predictions.parquet")
-    weights = {"branches": list(WEIGHTS), "weights": list(WEIGHTS.values())}
+    total = sum(
+        weight / (1 + np.exp(-(joined[name]["score"] - 50) / 25)) for name, weight in branches.items()
+    )
+    tables.write_predictions(joined["trees"].assign(score=total), runs / "ensemble" / "predictions.parquet")
+    weights = {"branches": list(branches), "weights": list(branches.values())}
     text = json.dumps({f"repeat{number}": weights for number in range(repeats)})
     (runs / "ensemble" / "ensemble.json").write_text(text, encoding="utf-8")
     write_stores(root / "features" / DATASET, manifest, random)
@@ -107,7 +133,8 @@ def manifest_of(videos: int, random: np.random.Generator) -> pd.DataFrame:
 
 
 def write_stores(folder: Path, manifest: pd.DataFrame, random: np.random.Generator) -> None:
-    """frames.zarr, clip_image.zarr and clip_text.zarr; the last row fails to decode."""
+    """frames.zarr, statistics.zarr, clip_image.zarr and clip_text.zarr, and `other_` of CLIP's two; the last
+    row fails to decode."""
     ids, sha256s = manifest["video_id"].tolist(), manifest["sha256"].tolist()
     colours = random.integers(40, 215, size=(len(ids), 2, 3), dtype=np.uint8)
 
@@ -135,25 +162,46 @@ def write_stores(folder: Path, manifest: pd.DataFrame, random: np.random.Generat
         results = [RowResult(extra={"prompt": prompts[row], "truncated": row == 0}) for row in rows]
         return ShardResult(arrays={"cls": np.ones((len(rows), 3), np.float32)}, rows=results)
 
+    def measure(rows: Sequence[int]) -> ShardResult:
+        near = manifest["quality_true"].to_numpy()[list(rows), None]
+        noise = np.random.default_rng(rows[0]).normal(0, 20, (len(rows), 4))
+        arrays = {name: (near + noise[:, [place]]).astype(np.float32) for place, name in enumerate(MEASURES)}
+        return ShardResult(arrays=arrays, rows=[RowResult(frames=FRAMES, decoder="made") for _ in rows])
+
     prompts = sorted(set(manifest["prompt"]))
     keys = [prompt_id(prompt) for prompt in prompts]
-    text_specs = [ArraySpec("cls", ("prompt", "dim"), (3,), "float32", False)]
-    shards.write(
-        folder / "clip_text.zarr", ids=keys, sha256s=keys, specs=text_specs,
-        fingerprint={"made": "clip_text"},
-        attributes={}, compute=read, shard_mb=8, staging_root=folder.parent / ".staging",
-    )  # fmt: skip
     axes = ("video", "frame")
     frame_specs = [
         ArraySpec("frames", (*axes, "height", "width", "channel"), (FRAMES, SIDE, SIDE, 3), "uint8", True),
         ArraySpec("times_seconds", axes, (FRAMES,), "float64", False),
     ]
+    text_specs = [ArraySpec("cls", ("prompt", "dim"), (3,), "float32", False)]
     clip_specs = [ArraySpec("cls", (*axes, "dim"), (FRAMES, 3), "float32", False)]
-    for name, specs, compute in (("frames", frame_specs, decode), ("clip_image", clip_specs, embed)):
+    measure_specs = [ArraySpec(name, ("video", "statistic"), (1,), "float32", False) for name in MEASURES]
+    stores: list[tuple[str, list[ArraySpec], Any]] = [
+        ("frames", frame_specs, decode),
+        ("clip_image", clip_specs, embed),
+        ("other_image", clip_specs, lambda rows: _turned(embed(rows))),
+        ("clip_text", text_specs, read),
+        ("other_text", text_specs, lambda rows: _turned(read(rows))),
+        ("statistics", measure_specs, measure),
+    ]
+    for name, specs, compute in stores:
+        of_prompts = name.endswith("text")
         shards.write(
-            folder / f"{name}.zarr", ids=ids, sha256s=sha256s, specs=specs, fingerprint={"made": name},
-            attributes={}, compute=compute, shard_mb=8, staging_root=folder.parent / ".staging",
+            folder / f"{name}.zarr", ids=keys if of_prompts else ids, sha256s=keys if of_prompts else sha256s,
+            specs=specs, fingerprint={"made": name}, attributes={}, compute=compute, shard_mb=8,
+            staging_root=folder.parent / ".staging",
         )  # fmt: skip
+
+
+def _turned(found: ShardResult) -> ShardResult:
+    """As another CLIP would say it, that weighs the first number otherwise and reads longer prompts."""
+    rows = [
+        dataclasses.replace(row, extra={**row.extra, "truncated": False}) if "truncated" in row.extra else row
+        for row in found.rows
+    ]
+    return ShardResult(arrays={"cls": found.arrays["cls"] * np.float32([0.25, 1, 1])}, rows=rows)
 
 
 def _look(place: int) -> list[float]:

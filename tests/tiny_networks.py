@@ -13,7 +13,8 @@ from msavqa.store import read as store
 from msavqa.store import shards
 from msavqa.store.shards import RowResult, ShardResult
 from msavqa.trunks.kinds import image, video
-from msavqa.trunks.run.network import Video
+from msavqa.trunks.run import named
+from msavqa.trunks.run.network import Network, Trunk, Video
 
 CONVNEXT = {"model": "convnext_atto", "kwargs": {"depths": [1, 1, 2, 1], "dims": [8, 16, 24, 32]}}
 SWIN = {
@@ -49,7 +50,7 @@ def image_settings(folder: Path, network: dict[str, Any], **changes: Any) -> ima
     path = folder / f"{network['model']}.safetensors"
     weights.save(shaken(backbones.image(network["model"], network["kwargs"])).state_dict(), path)
     usual = {
-        "kind": "image", "weights": str(path), "resize": 64, "crop": 64, "interpolation": "bicubic",
+        "kind": "image", "resize": 64, "crop": 64, "interpolation": "bicubic",
         "frames": "all", "views": 1, "cut": "pooled", "precision": "fp32", "dtype": "float32",
     }  # fmt: skip
     return image.TrunkSettings.model_validate({**usual, **network, **changes})
@@ -57,14 +58,30 @@ def image_settings(folder: Path, network: dict[str, Any], **changes: Any) -> ima
 
 def video_settings(folder: Path, **changes: Any) -> video.TrunkSettings:
     """Settings of a video trunk whose weights are written to the folder."""
-    path = folder / "video.safetensors"
+    path = folder / f"{VIDEO_SWIN['model']}.safetensors"
     network = shaken(backbones.video(VIDEO_SWIN["model"], VIDEO_SWIN["kwargs"]))
     weights.save(network.state_dict(), path)
     usual = {
-        "kind": "video", "weights": str(path), "resize": 64, "crop": 64, "interpolation": "bilinear",
+        "kind": "video", "resize": 64, "crop": 64, "interpolation": "bilinear",
         "sampling": "resize", "views": 1, "cut": "pooled", "precision": "fp32", "dtype": "float32",
     }  # fmt: skip
     return video.TrunkSettings.model_validate({**usual, **VIDEO_SWIN, **changes})
+
+
+def file(folder: Path, settings: Any) -> Path:
+    """Where the weights of such settings were written to."""
+    return folder / f"{settings.model}.safetensors"
+
+
+def trunk(folder: Path, settings: Any, *, frames: int = 4) -> Trunk:
+    """The network of such settings over videos of so many frames."""
+    return Trunk.of(named.module(settings.kind), settings, weights=file(folder, settings), frames=frames)
+
+
+def load(folder: Path, settings: Any, *, batch: int) -> Network[Video]:
+    """The network of such settings on the CPU."""
+    kind = named.module(settings.kind)
+    return kind.load(settings, weights=file(folder, settings), device="cpu", batch=batch)
 
 
 def frames_store(path: Path, videos: Sequence[Video], *, broken: Sequence[int] = ()) -> store.Store:
@@ -72,7 +89,13 @@ def frames_store(path: Path, videos: Sequence[Video], *, broken: Sequence[int] =
     box = max(max(video.frames.shape[1:3]) for video in videos)
     count = len(videos[0].frames)
     settings = DecodeSettings(
-        frames=count, box=box, store="frames", workers=1, timeout_seconds=10.0, max_quarantined_fraction=1.0
+        backend="pyav",
+        frames=count,
+        box=box,
+        store="frames",
+        workers=1,
+        timeout_seconds=10.0,
+        max_quarantined_fraction=1.0,
     )
 
     def compute(rows: Sequence[int]) -> ShardResult:

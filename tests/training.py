@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from msavqa.learning import checkpoint, folds
-from msavqa.learning.folds import FINAL, Job, Outcome, Work
+from msavqa.learning import checkpoint, folds, training
+from msavqa.learning.folds import FINAL, Job, Opened, Outcome, Work
 from msavqa.learning.gradients import Ranks
 from tests import branch_settings
 from tests.feature_world import World
@@ -28,13 +28,17 @@ def work(
         features=world.features,
         weights=world.weights,
         start=None,
-        checkpoints=None,
+        kept=None,
         live=None,
     )
 
 
+def opened(todo: Work) -> Opened:
+    return folds.loaded(folds.open_work(todo))
+
+
 def final(todo: Work) -> Outcome:
-    return folds.run_job(folds.open_work(todo), Job(repeat=0, fold=FINAL), ranks=ALONE)
+    return training.train(opened(todo), Job(repeat=0, fold=FINAL), ranks=ALONE)
 
 
 def same(first: Outcome, second: Outcome) -> bool:

@@ -12,6 +12,7 @@ from msavqa.frames.read import DecodeSettings
 from msavqa.frames.write import decode_all
 
 SETTINGS: dict[str, Any] = {
+    "backend": "pyav",
     "frames": 4,
     "box": 32,
     "store": "frames",

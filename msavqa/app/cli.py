@@ -1,13 +1,15 @@
-"""The command `msavqa`: score videos, export a model, compare runs, look after data and features."""
+"""The command `msavqa`: begin, score videos, export a model, compare runs, look after data and features."""
 
 import io
 import os
 import sys
 from collections.abc import Sequence
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
-from msavqa.app import compare, data, export, score, submission, ui
+from msavqa.app import compare, data, export, init, score, submission, ui
 from msavqa.app.features import command
 from msavqa.ground.errors import MsavqaError, full_disk
 
@@ -20,6 +22,26 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _say_version(asked: bool) -> bool:
+    if asked:
+        print(f"msavqa {metadata.version('msavqa')}")
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Say which msavqa this is."),
+    ] = False,
+) -> None:
+    """Options that stand before any command; `_say_version` does all that there is to do."""
+
+
+app.command("init", help=init.HELP, epilog=init.EXAMPLES)(init.command)
 app.command("score", help=score.HELP, epilog=score.EXAMPLES)(score.command)
 app.command("export", help=export.HELP, epilog=export.EXAMPLES)(export.command)
 app.command("compare", help=compare.HELP, epilog=compare.EXAMPLES)(compare.command)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from msavqa.ground.errors import MsavqaError
+
 HELP = "Make a model bundle: a folder that scores without data, DVC or git."
 EXAMPLES = """\b
 Examples:
@@ -25,7 +27,7 @@ def command(
     from msavqa.machine import params
 
     if out.exists():
-        raise export.ExportError(
+        raise MsavqaError(
             what="Folder of a new bundle",
             where=out,
             got="something that exists",

@@ -14,7 +14,7 @@ Examples:
   msavqa ui
   msavqa ui --port 9000 --max-mb 200 --model my-model
 
-Needs the extra `ui`: pip install 'msavqa[ui]'. Only this machine can reach the page."""
+`make ui` in the checkout installs what it needs and starts it. Only this machine can reach the page."""
 
 
 def command(
@@ -43,7 +43,7 @@ def command(
             where="msavqa ui",
             got=f"no module {error.name!r}",
             expected="the packages of the extra `ui`",
-            next_step="run `pip install 'msavqa[ui]'`",
+            next_step="run `make ui` in the checkout, or `pip install python-multipart starlette uvicorn`",
         ) from None
     from msavqa.score import scorer as score
 

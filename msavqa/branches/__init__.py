@@ -1,19 +1,19 @@
-"""One file an idea of quality: cached features of a batch -> score.
+"""One file an idea of quality, a kind of branch: cached features of a batch -> score.
 
-Every branch has the same surface, so that one training loop serves all:
+A new kind is one file here and a block under `branches` of params.yaml. It offers, see `branch.Kind`:
 
-    BranchSettings                            the block `branches.<name>` of params.yaml
-    inputs(settings)                          batch key -> (trunk, arrays of which its store holds one)
-    Branch(settings, shapes=, backbone=, text_tail=, image_tail=)    the module: a batch -> `Output`
-    loss(settings, output=, mos=, weight=)    of one batch, mos standardised
+    BranchSettings                            the block, with its own `technical` and `loss`
+    reads_motion(technical)                   whether it reads the features of `reads.motion`
+    technical(technical, features=, motion=)  what the technical half sees, a time or a video
+    of_video(scores)                          the video's score of those of its times
+    loss(loss, output=, mos=, weight=)        of one batch, mos standardised
 
-`backbone` maps the batch's `features` to (video, time, width): identity for a pooled cut, a trainable last
-stage or network below it otherwise. The tails are CLIP's frozen last blocks.
+PSS, SMA, measures, head and training are those of all branches.
 
 A batch is a dict of tensors with the videos first:
 
     features      (video, frame or time, width)    the branch's own trunk, one view
-    motion        (video, time, width)             the segment branch's motion features
+    motion        (video, time, width)             features of `reads.motion`
     spatial, temporal, change  (video, statistic)  handcrafted measures, see `frame_statistics.GROUPS`
     frames_cls    (video, frame, dim)              CLIP's class token of each frame
     image_tokens  (video, frame, token, width)     input of CLIP's last vision block

@@ -1,7 +1,7 @@
 """A model bundle: one folder that scores videos without the training data, DVC or git.
 
     bundle.json             settings, ensemble, calibration, fingerprints, sha256 of every file
-    trunks/<trunk>.*        the frozen networks' weights (safetensors), and CLIP's own configuration
+    networks/<name>.*       weights of the frozen networks, and CLIP's own configuration
     branches/<branch>.safetensors
     README.md               the model card
 
@@ -21,16 +21,15 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from msavqa.bundle import contents as bundle_contents
-from msavqa.bundle.contents import CONTENTS, FORMAT, BundleError, inside, refused
+from msavqa.bundle.contents import CONTENTS, FORMAT, inside, refused
 from msavqa.bundle.reference import Reference
 from msavqa.evaluation.calibration import Calibration
 from msavqa.evaluation.ensemble import Ensemble
+from msavqa.ground.errors import MsavqaError
 from msavqa.machine.params import Settings
-from msavqa.networks import weights
 
 CARD = "README.md"
-COPIED = (*weights.SAFETENSORS, ".json")
-"""What `trunks.<trunk>` may name that is copied as it is; the rest is names and our own sources."""
+NETWORKS = "networks"
 
 S = TypeVar("S", bound=Settings)
 
@@ -45,21 +44,32 @@ class Bundle:
     """Frames sampled of each video."""
     box: int | None
     """Pixels that a larger frame is shrunk to fit, both ways."""
+    texts: Mapping[str, Mapping[str, Any]]
+    """Settings of each network that reads prompts, as in params.yaml, with paths of the bundle's files."""
     trunks: Mapping[str, Mapping[str, Any]]
-    """Settings of each frozen network, as in params.yaml, with paths of the bundle's own files."""
+    """The same of each network that looks at frames."""
+    clip_text: str
+    clip_image: str
+    """Whose vectors alignment, consistency and change are measured by."""
     branches: Mapping[str, Mapping[str, Any]]
-    """What each branch is built from: its settings, the sizes of its inputs, CLIP's architecture."""
+    """What each branch is built from: its `settings`, the `shapes` of its inputs, CLIP's `architectures`."""
     fingerprints: Mapping[str, Mapping[str, Any]]
-    """What made each trunk's features in training."""
+    """What made each store's features in training."""
     ensemble: Ensemble
     calibration: Calibration
     reference: Reference
     digest: str
     """SHA-256 of everything in it: the model's name in results."""
+    folder: str = NETWORKS
+    """Of the networks' weights."""
 
-    def weights(self, branch: str) -> Path:
-        """The branch's weights file."""
-        return self.path / "branches" / f"{branch}.safetensors"
+    def of_network(self, name: str) -> Path:
+        """The weights file of a text or a trunk."""
+        return self.path / self.folder / f"{name}.safetensors"
+
+    def of_branch(self, name: str) -> Path:
+        """The weights file of a branch."""
+        return self.path / "branches" / f"{name}.safetensors"
 
 
 def write(
@@ -68,7 +78,10 @@ def write(
     dataset: str,
     frames: int,
     box: int | None,
+    texts: Mapping[str, Mapping[str, Any]],
     trunks: Mapping[str, Mapping[str, Any]],
+    weights: Mapping[str, Path],
+    clip: tuple[str, str],
     branches: Mapping[str, Mapping[str, Any]],
     branch_weights: Mapping[str, Path],
     fingerprints: Mapping[str, Mapping[str, Any]],
@@ -79,16 +92,15 @@ def write(
 ) -> Bundle:
     """Makes the folder, whole or not at all; what stood at `path` is replaced. Same input, same bytes.
 
-    `trunks` are settings whose `weights` (and `model`, where it is a JSON file) are copied from where they
-    say. Weights in a torch file become safetensors: the same tensors under another SHA-256, which takes the
-    old one's place wherever the bundle names it (`converted` tells both).
+    `weights` are the files of all texts and trunks by name; a `model` that is a JSON file is copied from
+    where it says. `clip` names the text and the trunk that alignment, consistency and change are measured by.
     """
     partial = path.with_name(f"{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        (partial / "trunks").mkdir(parents=True)
+        (partial / NETWORKS).mkdir(parents=True)
     except OSError as error:
-        raise BundleError(
+        raise MsavqaError(
             what="Folder of a new bundle",
             where=path,
             got=error.strerror,
@@ -96,29 +108,27 @@ def write(
             next_step="choose another --out",
         ) from None
     (partial / "branches").mkdir()
-    moved = {name: _copied(partial, name, settings) for name, settings in trunks.items()}
-    converted = {
-        weights.sha256(old): _sha256(partial / str(moved[name]["weights"]))
-        for name, settings in trunks.items()
-        if (old := Path(str(settings.get("weights", "")))).suffix in weights.TORCH
-    }
+    for name in (*texts, *trunks):
+        shutil.copyfile(weights[name], partial / NETWORKS / f"{name}.safetensors")
     for name, source in branch_weights.items():
         shutil.copyfile(source, partial / "branches" / f"{name}.safetensors")
     (partial / CARD).write_text(card, encoding="utf-8")
-    files = sorted(file for file in partial.rglob("*") if file.is_file())
     contents = {
         "format": FORMAT,
         "dataset": dataset,
         "decode": {"frames": frames, "box": box},
-        "trunks": moved,
-        "branches": {name: _renamed(facts, converted) for name, facts in branches.items()},
-        "fingerprints": {name: _renamed(facts, converted) for name, facts in fingerprints.items()},
-        "converted": converted,
+        "weights": NETWORKS,
+        "texts": {name: _copied(partial, name, settings) for name, settings in texts.items()},
+        "trunks": {name: _copied(partial, name, settings) for name, settings in trunks.items()},
+        "clip": {"text": clip[0], "image": clip[1]},
+        "branches": branches,
+        "fingerprints": fingerprints,
         "ensemble": ensemble.to_dict(),
         "calibration": calibration.as_dict(),
         "reference": asdict(reference),
-        "files": {file.relative_to(partial).as_posix(): _sha256(file) for file in files},
     }
+    files = sorted(file for file in partial.rglob("*") if file.is_file())
+    contents["files"] = {file.relative_to(partial).as_posix(): _sha256(file) for file in files}
     text = json.dumps(
         {"digest": bundle_contents.digest(contents), **contents},
         indent=2,
@@ -132,7 +142,7 @@ def write(
 
 
 def load(path: Path | str) -> Bundle:
-    """Reads a bundle and checks every file of it; raises `BundleError` with the first thing that is wrong."""
+    """Reads a bundle and checks every file of it; raises `MsavqaError` with the first thing that is wrong."""
     folder = Path(path)
     contents, digest = bundle_contents.read(folder)
     for name, sha256 in contents.files.items():
@@ -146,19 +156,23 @@ def load(path: Path | str) -> Bundle:
         dataset=contents.dataset,
         frames=contents.decode.frames,
         box=contents.decode.box,
-        trunks={name: _placed(folder, trunk, contents.files) for name, trunk in contents.trunks.items()},
+        texts={name: _placed(folder, text) for name, text in contents.texts.items()},
+        trunks={name: _placed(folder, trunk) for name, trunk in contents.trunks.items()},
+        clip_text=contents.clip.text,
+        clip_image=contents.clip.image,
         branches=contents.branches,
         fingerprints=contents.fingerprints,
         ensemble=contents.ensemble,
         calibration=contents.calibration,
         reference=contents.reference,
         digest=digest,
+        folder=contents.weights,
     )
 
 
 @contextmanager
 def understood(where: Path) -> Iterator[None]:
-    """Raises `BundleError` where building the networks meets settings of another shape than it wrote."""
+    """Raises `MsavqaError` where building the networks meets settings of another shape than it wrote."""
     try:
         yield
     except (KeyError, TypeError, AttributeError, ImportError) as error:
@@ -167,12 +181,12 @@ def understood(where: Path) -> Iterator[None]:
 
 
 def parsed(kind: type[S], settings: Mapping[str, Any], *, where: str) -> S:
-    """A block of a bundle's settings; raises `BundleError` where this msavqa knows others."""
+    """A block of a bundle's settings; raises `MsavqaError` where this msavqa knows others."""
     try:
         return kind.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
-        raise BundleError(
+        raise MsavqaError(
             what="Model bundle",
             where=f"the settings of {where}",
             got=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
@@ -182,34 +196,19 @@ def parsed(kind: type[S], settings: Mapping[str, Any], *, where: str) -> S:
 
 
 def _copied(folder: Path, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Copies a trunk's files into the bundle and gives its settings with their names in it."""
-    moved = dict(settings)
-    for key in ("weights", "model"):
-        source = Path(str(settings.get(key, "")))
-        if source.suffix in weights.TORCH:
-            moved[key] = f"trunks/{name}.safetensors"
-            # Clones: tensors of a torch file may share memory, which safetensors does not know.
-            state = {tensor: values.clone() for tensor, values in weights.read(source).items()}
-            weights.save(state, folder / moved[key])
-        elif source.suffix in COPIED:
-            moved[key] = f"trunks/{name}{source.suffix}"
-            shutil.copyfile(source, folder / moved[key])
-    return moved
+    """A network's settings; a file that they name is copied into the bundle and named as it lies there."""
+    if not str(settings.get("model")).endswith(".json"):
+        return dict(settings)
+    model = f"{NETWORKS}/{name}.json"
+    shutil.copyfile(str(settings["model"]), folder / model)
+    return {**settings, "model": model}
 
 
-def _renamed(facts: Any, names: Mapping[str, str]) -> Any:
-    """The same facts with some of their texts under other names."""
-    if isinstance(facts, Mapping):
-        return {key: _renamed(value, names) for key, value in facts.items()}
-    if isinstance(facts, list):
-        return [_renamed(value, names) for value in facts]
-    return names.get(facts, facts) if isinstance(facts, str) else facts
-
-
-def _placed(folder: Path, settings: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
-    """A trunk's settings with paths that exist."""
-    named = {key: str(settings[key]) for key in ("weights", "model") if settings.get(key) in files}
-    return {**settings, **{key: str(inside(folder, name)) for key, name in named.items()}}
+def _placed(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A network's settings with paths that exist."""
+    if not str(settings.get("model")).endswith(".json"):
+        return dict(settings)
+    return {**settings, "model": str(inside(folder, settings["model"]))}
 
 
 def _sha256(file: Path) -> str:

@@ -33,7 +33,7 @@ def render(
     calibration: Calibration,
     figures: Mapping[str, float],
 ) -> str:
-    """The card as Markdown; `figures` are those of reports/metrics.json, means over repeats; may be empty."""
+    """The card as Markdown; `figures` are those of metrics.json, means over repeats; may be empty."""
     rows = splits[splits["repeat"] == repeat]["role"].value_counts()
     used = manifest[manifest["status"] == "ok"]
     low, high = calibration.mos_range

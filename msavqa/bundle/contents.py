@@ -12,20 +12,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from msavqa.bundle import former
 from msavqa.bundle.reference import Reference
 from msavqa.evaluation.calibration import Calibration
 from msavqa.evaluation.ensemble import Ensemble
 from msavqa.ground.errors import MsavqaError
 
-FORMAT = "msavqa-bundle/1"
+FORMAT = "msavqa-bundle/2"
 CONTENTS = "bundle.json"
-NO_FILE = ("statistics",)
-"""Kinds of trunk whose `weights` are our own sources, in no bundle."""
 EXPORT_AGAIN = "export the bundle again with `msavqa export`"
-
-
-class BundleError(MsavqaError):
-    """A folder that is no bundle, or not the one that was exported."""
 
 
 class _Part(BaseModel):
@@ -37,29 +32,42 @@ class _Decode(_Part):
     box: int | None = Field(ge=1)
 
 
+class _Clip(_Part):
+    text: str
+    image: str
+
+
 class Contents(_Part):
-    """bundle.json, its digest checked and left out."""
+    """bundle.json, its digest checked and left out; blocks that params.yaml has too are as there."""
 
     format: str
     dataset: str
     decode: _Decode
+    weights: str
+    """The folder of the networks' weights inside the bundle, `<weights>/<name>.safetensors`."""
+    texts: dict[str, dict[str, Any]]
     trunks: dict[str, dict[str, Any]]
+    clip: _Clip
+    """By whose vectors alignment, consistency and change are measured: names under `texts` and `trunks`."""
     branches: dict[str, dict[str, Any]]
+    """Of each its `settings`, the block of params.yaml; the `shapes` of its inputs; `architectures` of CLIP's
+    towers whose last blocks it holds."""
     fingerprints: dict[str, dict[str, Any]]
-    converted: dict[str, str]
+    """By store: what made the features in training."""
     ensemble: Ensemble
     calibration: Calibration
     reference: Reference
     files: dict[str, str]
+    """SHA-256 by name."""
 
 
 def read(folder: Path) -> tuple[Contents, str]:
-    """The contents of a bundle's folder and their digest; raises `BundleError` with the first thing wrong."""
+    """The contents of a bundle's folder and their digest; raises `MsavqaError` with the first thing wrong."""
     file = folder / CONTENTS
     if not file.is_file():
         next_step = "run `dvc repro` to train a model and export it, or give a bundle's folder with --model"
         got = f"no {CONTENTS}" if folder.is_dir() else "no such folder"
-        raise BundleError(
+        raise MsavqaError(
             what="Model bundle", where=folder, got=got, expected="a folder with one", next_step=next_step
         )
     try:
@@ -68,11 +76,17 @@ def read(folder: Path) -> tuple[Contents, str]:
         raise refused(file, got=f"broken JSON ({error})", expected="a bundle's contents") from error
     if not isinstance(data, dict):
         raise refused(file, got=type(data).__name__, expected="a bundle's contents")
-    if data.get("format") != FORMAT:
+    if data.get("format") not in (FORMAT, former.FORMAT):
         raise refused(file, got=f"format {data.get('format')!r}", expected=f"format {FORMAT!r}")
     said = data.pop("digest", None)
     if said != digest(data):
         raise refused(file, got="contents that were changed", expected=f"those of digest {said}")
+    if data["format"] == former.FORMAT:
+        try:
+            data = former.renewed(data)
+        except (KeyError, TypeError, AttributeError) as error:
+            got = f"contents of another shape ({type(error).__name__}: {error})"
+            raise refused(file, got=got, expected="a bundle's contents") from None
     try:
         contents = Contents.model_validate(data)
     except ValidationError as error:
@@ -98,24 +112,26 @@ def inside(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def refused(where: Path, *, got: str, expected: str) -> BundleError:
+def refused(where: Path, *, got: str, expected: str) -> MsavqaError:
     """The sentence for a bundle that is not as it was exported."""
-    return BundleError(what="Model bundle", where=where, got=got, expected=expected, next_step=EXPORT_AGAIN)
+    return MsavqaError(what="Model bundle", where=where, got=got, expected=expected, next_step=EXPORT_AGAIN)
 
 
 def _apart(contents: Contents) -> Iterator[str]:
     """What one part names and another lacks."""
-    for name, trunk in contents.trunks.items():
-        if name not in contents.fingerprints:
-            yield f"trunk {name!r} without a fingerprint"
-        model = str(trunk.get("model", ""))
-        files = [model] if model.endswith(".json") else []
-        files += [] if trunk.get("kind") in NO_FILE else [str(trunk.get("weights"))]
-        yield from (
-            f"trunk {name!r} of file {file!r}, which `files` does not list"
-            for file in files
-            if file not in contents.files
-        )
+    for block, networks in (("text", contents.texts), ("trunk", contents.trunks)):
+        for name, settings in networks.items():
+            if name not in contents.fingerprints:
+                yield f"{block} {name!r} without a fingerprint"
+            model = str(settings.get("model", ""))
+            files = [f"{contents.weights}/{name}.safetensors", *([model] if model.endswith(".json") else [])]
+            yield from (
+                f"{block} {name!r} of file {file!r}, which `files` does not list"
+                for file in files
+                if file not in contents.files
+            )
+    if contents.clip.text not in contents.texts or contents.clip.image not in contents.trunks:
+        yield f"a CLIP of {contents.clip.text!r} and {contents.clip.image!r}, which are not both there"
     joined = contents.ensemble
     for name in joined.branches:
         if name not in contents.branches or f"branches/{name}.safetensors" not in contents.files:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from msavqa.bundle import bundle, card
 from msavqa.bundle.bundle import Bundle
-from msavqa.bundle.reference import Reference
+from msavqa.bundle.reference import Reference, of_branch
 from msavqa.datasets import tables
 from msavqa.evaluation import calibration
 from msavqa.evaluation.calibration import CalibrationSettings
+from msavqa.evaluation.controls import ControlSettings
 from msavqa.evaluation.ensemble import Ensemble
 from msavqa.ground.errors import MsavqaError
 from msavqa.machine import params
@@ -26,22 +27,19 @@ from msavqa.networks import weights
 from msavqa.store import read as store
 from msavqa.store.format import prompt_id
 
-CLIP = ("clip_image", "clip_text")
-
-
-class ExportError(MsavqaError):
-    """A run that no bundle can be made of."""
+OF_A_BRANCH = ("settings", "shapes", "architectures")
+"""What of a branch's settings.json scoring needs; fingerprints stand in the bundle once."""
 
 
 def export(root: Path, dataset: str, data: Mapping[str, Any], *, repeat: int, out: Path) -> Bundle:
     """Makes the bundle of one repeat at `out`, from the folders under the project's root.
 
-    `data` is the whole params file. Raises `ExportError` where the run is not there or has no such repeat.
+    `data` is the whole params file. Raises `MsavqaError` where the run is not there or has no such repeat.
     """
-    runs, tabled = root / "runs" / dataset, root / "data" / dataset
+    runs, tabled, features = (root / folder / dataset for folder in ("runs", "data", "features"))
     fitted = _json(runs / "ensemble" / "ensemble.json")
     if f"repeat{repeat}" not in fitted:
-        raise ExportError(
+        raise MsavqaError(
             what="Repeat",
             where=runs / "ensemble" / "ensemble.json",
             got=repeat,
@@ -49,7 +47,8 @@ def export(root: Path, dataset: str, data: Mapping[str, Any], *, repeat: int, ou
             next_step="choose one of these with --repeat",
         )
     ensemble = Ensemble(**fitted[f"repeat{repeat}"])
-    facts = {name: _json(runs / name / "settings.json") for name in ensemble.branches}
+    trained = {name: runs / "branches" / name for name in ensemble.branches}
+    facts = {name: _json(folder / "settings.json") for name, folder in trained.items()}
     manifest = tables.read_manifest(tabled / "manifest.parquet")
     predictions = tables.read_predictions(runs / "ensemble" / "predictions.parquet")
     low, high = (float(end) for end in _block(data, "datasets", dataset)["mos_range"])
@@ -60,49 +59,50 @@ def export(root: Path, dataset: str, data: Mapping[str, Any], *, repeat: int, ou
         mos_range=(low, high),
     )
     splits = tables.read_splits(tabled / "splits.parquet")
-    # CLIP's stores are read for the reference anyway; what else a branch reads is in its own facts.
-    made_by: dict[str, Any] = {
-        name: dict(store.open(root / "features" / dataset / f"{name}.zarr").fingerprint) for name in CLIP
-    }
+    controls = params.block(data, "controls", ControlSettings)
+    clip = controls.text, controls.image
+    made_by: dict[str, Any] = {name: dict(store.open(features / f"{name}.zarr").fingerprint) for name in clip}
     for one in facts.values():
         made_by |= one["fingerprints"]
-    used = sorted(made_by)
-    trunks = {name: _placed(root, _block(data, "trunks", name)) for name in used}
-    for name, settings in trunks.items():
-        _refuse_another(name, settings, data["decode"], made_by=made_by[name])
+    texts, trunks = _networks(data, made_by)
+    files = {name: root / data["weights"] / f"{name}.safetensors" for name in (*texts, *trunks)}
+    _refuse_another(data["decode"], texts, trunks, files, made_by=made_by)
+    figures = figures_of(root / "reports" / dataset / "metrics.json", manifest=manifest, splits=splits)
     return bundle.write(
         out,
         dataset=dataset,
         frames=data["decode"]["frames"],
         box=data["decode"]["box"],
-        trunks=trunks,
-        branches=facts,
-        fingerprints={name: made_by[name] for name in used},
-        branch_weights={name: runs / name / "weights" / f"repeat{repeat}.safetensors" for name in facts},
+        texts={name: _placed(root, settings) for name, settings in texts.items()},
+        trunks={name: _placed(root, settings) for name, settings in trunks.items()},
+        weights=files,
+        clip=clip,
+        branches={name: {key: one[key] for key in OF_A_BRANCH} for name, one in facts.items()},
+        branch_weights={
+            name: folder / "weights" / f"repeat{repeat}.safetensors" for name, folder in trained.items()
+        },
+        fingerprints=made_by,
         ensemble=ensemble,
         calibration=fitted_calibration,
         reference=reference(
-            manifest, splits, repeat=repeat, features=root / "features" / dataset,
-            branches={name: tables.read_predictions(runs / name / "predictions.parquet") for name in facts},
+            manifest, splits, repeat=repeat, features=features, clip=clip,
+            branches={
+                name: tables.read_predictions(folder / "predictions.parquet")
+                for name, folder in trained.items()
+            },
         ),
         card=card.render(
             dataset=dataset, data=data, repeat=repeat, manifest=manifest, splits=splits, ensemble=ensemble,
-            calibration=fitted_calibration,
-            figures=figures_of(root, dataset, reported=data["dataset"], manifest=manifest, splits=splits),
+            calibration=fitted_calibration, figures=figures,
         ),
     )  # fmt: skip
 
 
-def figures_of(
-    root: Path, dataset: str, *, reported: str, manifest: pd.DataFrame, splits: pd.DataFrame
-) -> dict[str, float]:
-    """reports/metrics.json where it is of this dataset, else nothing; it is of params.yaml's `dataset`."""
-    file = root / "reports" / "metrics.json"
-    if reported != dataset or not file.is_file():
-        return {}
-    found = _json(file)
+def figures_of(file: Path, *, manifest: pd.DataFrame, splits: pd.DataFrame) -> dict[str, float]:
+    """What a data set's metrics.json says, where it is of these videos and splits, else nothing."""
+    found = _json(file) if file.is_file() else {}
     counts = {"videos": len(manifest), "repeats": splits["repeat"].nunique()}
-    return found if counts.items() <= found.items() else {}  # else of what params.yaml named before
+    return found if counts.items() <= found.items() else {}
 
 
 def reference(
@@ -111,23 +111,26 @@ def reference(
     *,
     repeat: int,
     features: Path,
+    clip: tuple[str, str],
     branches: Mapping[str, pd.DataFrame],
 ) -> Reference:
-    """What a repeat's training videos were like: branch scores, alignment, consistency, length and size."""
+    """What a repeat's training videos were like: branch scores, alignment, consistency, length and size.
+
+    `features` holds the stores of the data set, `clip` names those of its prompts' and frames' vectors.
+    """
+    text, image = (store.open(features / f"{name}.zarr") for name in clip)
     train = splits[(splits["repeat"] == repeat) & (splits["role"] == "train")]
     rows = manifest[manifest["video_id"].isin(train["video_id"])]
     measures: dict[str, NDArray[np.float64]] = {}
     for name, table in branches.items():
         held_out = table[(table["repeat"] == repeat) & (table["role"] == "oof")]
-        measures[name] = held_out["score"].to_numpy(dtype=np.float64)
-    image = store.open(features / "clip_image.zarr")
+        measures[of_branch(name)] = held_out["score"].to_numpy(dtype=np.float64)
     seen = rows[rows["video_id"].isin(np.array(image.ids)[image.valid])]
     frames = image.read("cls", image.index(list(seen["video_id"]))).astype(np.float64)
     if frames.shape[1] > 1:
         measures["consistency"] = np.sum(frames[:, 1:] * frames[:, :-1], axis=-1).mean(axis=1)
     prompted = (seen["prompt"] != "").to_numpy()
     if prompted.any():
-        text = store.open(features / "clip_text.zarr")
         prompts = text.read(
             "cls", text.index([prompt_id(str(prompt)) for prompt in seen.loc[prompted, "prompt"]])
         )
@@ -138,10 +141,52 @@ def reference(
     return Reference.of(measures)
 
 
+def _networks(
+    data: Mapping[str, Any], made_by: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Mapping[str, Any]], dict[str, Mapping[str, Any]]]:
+    """Blocks under `texts` and under `trunks` of all stores that were read, but the handcrafted measures'."""
+    kinds = {name: made["kind"] for name, made in sorted(made_by.items()) if made["kind"] != "statistics"}
+    texts = [name for name, kind in kinds.items() if kind == "clip_text"]
+    return (
+        {name: _block(data, "texts", name) for name in texts},
+        {name: _block(data, "trunks", name) for name in kinds if name not in texts},
+    )
+
+
+def _refuse_another(
+    decode: Mapping[str, Any],
+    texts: Mapping[str, Mapping[str, Any]],
+    trunks: Mapping[str, Mapping[str, Any]],
+    files: Mapping[str, Path],
+    *,
+    made_by: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Raises `MsavqaError` where params.yaml has changed since the run: such a bundle could not score."""
+    pairs = []
+    for block, networks in (("texts", texts), ("trunks", trunks)):
+        for name, settings in networks.items():
+            now = {**settings, "weights_sha256": weights.sha256(files[name])}
+            made = {**made_by[name], **made_by[name]["architecture"]}
+            keys = sorted(now.keys() & made.keys())
+            pairs += [(f"{block}.{name}.{key}", now[key], made[key]) for key in keys]
+    for facts in made_by.values():
+        decoded = facts.get("decoded", {})
+        pairs += [(f"decode.{key}", decode[key], decoded[key]) for key in ("box", "frames") if key in decoded]
+    for key, current, then in pairs:
+        if current != then:
+            raise MsavqaError(
+                what="Settings of another run",
+                where="params.yaml",
+                got=f"{key} {current!r}",
+                expected=f"{then!r}, as in the run",
+                next_step="run `dvc repro` so that the run follows params.yaml, or put the setting back",
+            )
+
+
 def _block(data: Mapping[str, Any], name: str, entry: str) -> Mapping[str, Any]:
     found = (data.get(name) or {}).get(entry)
     if found is None:
-        raise ExportError(
+        raise MsavqaError(
             what="Settings",
             where="params.yaml",
             got=f"no {name}.{entry}",
@@ -151,40 +196,15 @@ def _block(data: Mapping[str, Any], name: str, entry: str) -> Mapping[str, Any]:
     return dict(found)
 
 
-def _refuse_another(
-    name: str, settings: Mapping[str, Any], decode: Mapping[str, Any], *, made_by: Mapping[str, Any]
-) -> None:
-    """Raises `ExportError` where params.yaml has changed since the run: such a bundle could not score."""
-    now, made = dict(settings), {**made_by, **made_by.get("architecture", {})}
-    if "weights_sha256" in made:
-        now["weights_sha256"] = weights.sha256(settings["weights"])
-    decoded = made_by.get("decoded", {})
-    pairs = [(f"trunks.{name}.{key}", now[key], made[key]) for key in sorted(now.keys() & made.keys())]
-    pairs += [(f"decode.{key}", decode[key], decoded[key]) for key in ("box", "frames") if key in decoded]
-    for key, current, then in pairs:
-        if current != then:
-            raise ExportError(
-                what="Settings of another run",
-                where="params.yaml",
-                got=f"{key} {current!r}",
-                expected=f"{then!r}, as in the run",
-                next_step="run `dvc repro` so that the run follows params.yaml, or put the setting back",
-            )
-
-
 def _placed(root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """A trunk's settings with its files as they lie under the root."""
-    placed = dict(settings)
-    if "weights" in placed:
-        placed["weights"] = str(root / placed["weights"])
-    if str(placed.get("model", "")).endswith(".json"):
-        placed["model"] = str(root / placed["model"])
-    return placed
+    """A network's settings with the file that its model may be as it lies under the root."""
+    model = str(settings["model"])
+    return {**settings, "model": str(root / model) if model.endswith(".json") else model}
 
 
 def _json(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise ExportError(
+        raise MsavqaError(
             what="Trained run",
             where=path,
             got="no such file",

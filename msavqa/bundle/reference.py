@@ -10,6 +10,11 @@ POINTS = 101
 """Quantiles kept of each measure: every percent."""
 
 
+def of_branch(name: str) -> str:
+    """Under which name a branch's scores stand, apart from the measures whatever the branch is called."""
+    return f"branches/{name}"
+
+
 @dataclass(frozen=True)
 class Reference:
     """Quantiles, lowest first, of each measure over the training videos."""

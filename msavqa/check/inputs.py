@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from msavqa.check.rules import FETCHED
 from msavqa.datasets import read as datasets
 from msavqa.ground.errors import MsavqaError, ProblemsError
 
@@ -38,13 +39,13 @@ def _files(data: Mapping[str, Any], stages: Mapping[str, Any]) -> Iterator[str]:
             datasets.read(data, name, check_files=True)
         except ProblemsError as error:
             yield from (f"datasets.{name}: {error.where}: {problem}" for problem in error.problems)
-    fetched = {f"weights/{entry}.safetensors" for entry in data["fetch"]}
-    for name, block in data["trunks"].items():
-        file = block["weights"]
+    fetched = {f"{FETCHED}/{entry}.safetensors" for entry in data["fetch"]}
+    for name, block in _networks_named(data):
+        file = f"{data['weights']}/{name}.safetensors"
         if not (_made(file) or _name(file) in read | fetched or Path(file).is_file()):
             yield (
-                f"trunks.{name}.weights: no such file {file!r}; put it there, or let an entry under `fetch` "
-                f"make it (fetch.{name} makes weights/{name}.safetensors, see presets/paper.yaml)"
+                f"{block}.{name}: no such file {file!r}; put it there, or let an entry under `fetch` make it "
+                f"(fetch.{name} makes {FETCHED}/{name}.safetensors, see presets/t2vqa_db.yaml)"
             )
 
 
@@ -52,11 +53,12 @@ def _networks(data: Mapping[str, Any], stages: Mapping[str, Any]) -> Iterator[st
     """Every network that no stage has made as it is now is made, without weights and without memory."""
     from msavqa.networks import backbones, clip_model
 
-    for name, block in data["trunks"].items():
-        ran = stages.get(f"extract@{name}", {}).get("params", {}).get("params.yaml", {})
-        if ran.get(f"trunks.{name}") == block:
+    ran = list(_made_networks(data, stages))
+    for name, networks in _networks_named(data):
+        block = data[networks][name]
+        if (f"{networks}.{name}", block) in ran:
             continue
-        kind = block["kind"]
+        kind = block.get("kind", "clip_text")
         try:
             if kind == "image":
                 backbones.image_width(block["model"], block["kwargs"])
@@ -66,7 +68,22 @@ def _networks(data: Mapping[str, Any], stages: Mapping[str, Any]) -> Iterator[st
             elif kind in ("clip_text", "clip_image"):
                 clip_model.config(block["model"])
         except MsavqaError as error:
-            yield f"trunks.{name}: {error}"
+            yield f"{networks}.{name}: {error}"
+
+
+def _networks_named(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Each network's name, and the block that it stands in."""
+    return [(name, block) for block in ("texts", "trunks") for name in data[block]]
+
+
+def _made_networks(data: Mapping[str, Any], stages: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Settings of networks that stages have run, by their place in params.yaml."""
+    for stage in ("prompts", "extract", "extract_pretrain"):
+        for dataset in (*data["train_on"], *data["pretrain_on"]):
+            for name, block in _networks_named(data):
+                ran = stages.get(f"{stage}@{dataset}-{name}", {}).get("params", {}).get("params.yaml", {})
+                if f"{block}.{name}" in ran:
+                    yield f"{block}.{name}", ran[f"{block}.{name}"]
 
 
 def _stages() -> dict[str, Any]:

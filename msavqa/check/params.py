@@ -1,233 +1,149 @@
-"""A whole params.yaml: every mistake at once, of single blocks and of blocks that do not go together."""
+"""params.yaml whole, as one model of the rooms' own settings: every mistake of a file at once."""
 
 import importlib
-import os
 import pkgutil
-import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, Union
 
+from pydantic import Field, StringConstraints, ValidationError
+
+import msavqa.datasets.readers
+import msavqa.trunks.kinds
+from msavqa.check import rules
+from msavqa.datasets.manifest import IndexSettings
+from msavqa.datasets.splits import SplitSettings
+from msavqa.evaluation.calibration import CalibrationSettings
+from msavqa.evaluation.controls import ControlSettings
+from msavqa.evaluation.ensemble import EnsembleSettings
+from msavqa.frames.read import DecodeSettings
+from msavqa.learning import branch
+from msavqa.learning.fit import TrainSettings
+from msavqa.learning.folds import PretrainSettings
 from msavqa.machine import params
 from msavqa.machine.params import Settings, nearest
+from msavqa.networks.hub import FetchSettings
+from msavqa.report.build import ReportSettings
+from msavqa.store.shards import StoreSettings
+from msavqa.trunks.kinds.clip_text import TextSettings
+from msavqa.trunks.run.feature_rows import ExtractSettings
 
-# Block of params.yaml -> where its settings are defined. Looked up late: each is imported where it is read.
-BLOCKS = {
-    "index": "msavqa.datasets.manifest.IndexSettings",
-    "split": "msavqa.datasets.splits.SplitSettings",
-    "pretrain_split": "msavqa.datasets.splits.SplitSettings",
-    "decode": "msavqa.frames.read.DecodeSettings",
-    "store": "msavqa.store.shards.StoreSettings",
-    "extract": "msavqa.trunks.run.feature_rows.ExtractSettings",
-    "pretrain": "msavqa.learning.folds.PretrainSettings",
-    "train": "msavqa.learning.fit.TrainSettings",
-    "controls": "msavqa.evaluation.controls.ControlSettings",
-    "ensemble": "msavqa.evaluation.ensemble.EnsembleSettings",
-    "calibration": "msavqa.evaluation.calibration.CalibrationSettings",
-    "report": "msavqa.report.build.ReportSettings",
-}
-FETCH = "msavqa.networks.hub.FetchSettings"
-NAMES = ("dataset", "pretrain_dataset")
-# Block of many named entries -> package and settings class that the entry's own key chooses.
-CHOSEN = {
-    "datasets": ("reader", "msavqa.datasets.readers.{}.ReaderSettings"),
-    "trunks": ("kind", "msavqa.trunks.kinds.{}.TrunkSettings"),
-}
-BRANCHES = ("frame", "segment", "video")
-# What dvc.yaml names: trunks that must stand in params.yaml, and the kind of those of one kind only.
-TRUNKS = {
-    "clip_text": "clip_text", "clip_image": "clip_image", "frame": None, "segment": "image", "video": "video",
-    "statistics": "statistics",
-}  # fmt: skip
-# Names that a dataset's or a trunk's folder cannot bear, and whose place it would take.
-TAKEN = {"datasets": {"pretrain": "runs/pretrain"}, "trunks": {"frames": "features/<dataset>/frames.zarr"}}
-OUTS = ("features", "runs", "reports")  # and data/<dataset>/manifest.parquet
+
+def _files(package: ModuleType, settings: str) -> dict[str, type[Settings]]:
+    """The settings class of that name in each file of a package, by the file's name."""
+    names = sorted(one.name for one in pkgutil.iter_modules(package.__path__) if not one.ispkg)
+    modules = {name: importlib.import_module(f"{package.__name__}.{name}") for name in names}
+    return {name: getattr(one, settings) for name, one in modules.items() if hasattr(one, settings)}
+
+
+READERS = _files(msavqa.datasets.readers, "ReaderSettings")
+KINDS = _files(msavqa.trunks.kinds, "TrunkSettings")
+BRANCHES: dict[str, type[Settings]] = {kind: branch.settings_of(kind) for kind in branch.kinds()}
+TEXT_KIND = "clip_text"
+CHOSEN = {"datasets": ("reader", READERS), "trunks": ("kind", KINDS), "branches": ("kind", BRANCHES)}
+"""Blocks of named entries -> the key of an entry that says which settings it has, and those."""
+
+if TYPE_CHECKING:
+    DataSet: TypeAlias = Settings
+    Trunk: TypeAlias = Settings
+    Branch: TypeAlias = Settings
+else:
+    DataSet = Annotated[Union[tuple(READERS.values())], Field(discriminator="reader")]  # noqa: UP007
+    Trunk = Annotated[Union[tuple(KINDS.values())], Field(discriminator="kind")]  # noqa: UP007
+    Branch = Annotated[Union[tuple(BRANCHES.values())], Field(discriminator="kind")]  # noqa: UP007
+Name = Annotated[str, StringConstraints(pattern=rules.NAME)]
+
+
+class Params(Settings):
+    """A whole params.yaml: every knob, and no defaults."""
+
+    train_on: list[str] = Field(min_length=1)
+    """Data sets that the branches learn from; the first is the default of commands."""
+    pretrain_on: list[str] = Field(max_length=1)
+    """The data set without prompts that branches under `pretrain` learn technical quality from first; []:
+    none do."""
+    datasets: dict[Name, DataSet]
+    """Data sets by name: each is the folder data/<name>, features/<name>, runs/<name>, reports/<name>."""
+    index: IndexSettings
+    """Hashing and probing of video files."""
+    split: SplitSettings
+    """Who trains, validates and tests, of the data sets under `train_on`."""
+    pretrain_split: SplitSettings
+    """The same of all other data sets."""
+    decode: DecodeSettings
+    """Videos -> frames."""
+    store: StoreSettings
+    """Stores of frames and features."""
+    extract: ExtractSettings
+    """How fast and where frozen networks run; no value depends on it."""
+    weights: str = Field(min_length=1)
+    """Folder of the frozen networks' weights: <name>.safetensors of each under `texts` and `trunks`."""
+    fetch: dict[str, FetchSettings]
+    """Where weights come from, by name under `texts` or `trunks`: it fills the folder weights."""
+    texts: dict[Name, TextSettings]
+    """Frozen networks that read prompts: each is the store features/<data set>/<name>.zarr."""
+    trunks: dict[Name, Trunk]
+    """Frozen networks that look at frames: each is the store features/<data set>/<name>.zarr."""
+    pretrain: PretrainSettings
+    """What is learned from `pretrain_on`."""
+    branches: dict[Name, Branch] = Field(min_length=1)
+    """What learns, by name: its kind is a file of msavqa/branches."""
+    train: TrainSettings
+    """How branches learn."""
+    controls: ControlSettings
+    """Predictors to compare with."""
+    ensemble: EnsembleSettings
+    """Whose scores are joined, and how."""
+    calibration: CalibrationSettings
+    """Scores -> the scale of the MOS, with intervals."""
+    report: ReportSettings
+    """The report's figures."""
 
 
 def problems(data: Mapping[str, Any]) -> list[str]:
     """One sentence for each mistake in a whole params file; empty where there is none."""
-    return list(_problems(data))
+    if form := rules.another_form(data):
+        return [form]
+    return [*_mistakes(data), *rules.problems(data)]
 
 
-def settings_class(path: str) -> type[Settings]:
-    """The settings class at a dotted path."""
-    module, name = path.rsplit(".", 1)
-    found: type[Settings] = getattr(importlib.import_module(module), name)
+def _mistakes(data: Mapping[str, Any]) -> list[str]:
+    """What the model refuses, each entry of a block of names under its own settings."""
+    try:
+        Params.model_validate(data)
+    except ValidationError as error:
+        errors = error.errors()
+    else:
+        return []
+    found: list[str] = []
+    places: dict[tuple[Any, ...], list[Any]] = {}
+    for item in errors:
+        block, *inner = item["loc"]
+        if "[key]" in inner:
+            continue  # names are among the rules
+        if item["type"] == "dict_type" and not inner:
+            empty = ", {} where there is none" if block == "fetch" else ""
+            found.append(f"{block}: got {data[str(block)]!r}, expected named blocks{empty}")
+        elif item["type"] in ("union_tag_invalid", "union_tag_not_found") and len(inner) == 1:
+            found.append(_unknown_choice(str(block), inner[0], data))
+        elif block in CHOSEN and len(inner) > 1:
+            name, tag, *rest = inner
+            places.setdefault((str(block), name, str(tag)), []).append({**item, "loc": tuple(rest)})
+        else:
+            places.setdefault((), []).append(item)
+    for place, items in places.items():
+        if not place:
+            found += params.sentences(items, data, "", Params)
+        else:
+            block, name, tag = place
+            kind = CHOSEN[block][1][tag]
+            found += params.sentences(items, data[block][name], f"{block}.{name}", kind)
     return found
 
 
-def _problems(data: Mapping[str, Any]) -> Iterator[str]:
-    known = [*NAMES, *BLOCKS, *CHOSEN, "fetch", "branches"]
-    for name in data:
-        if name not in known:
-            yield f"{name}: unknown key{nearest(str(name), known)}"
-    yield from (f"{name}: missing" for name in known if name not in data)
-    for name in (*CHOSEN, "fetch", "branches"):
-        if name in data and not isinstance(data[name], Mapping):
-            empty = ", {} where there is none" if name == "fetch" else ""
-            yield f"{name}: got {data[name]!r}, expected named blocks{empty}"
-    yield from _datasets_named(data)
-    for name, path in BLOCKS.items():
-        if name in data:
-            yield from params.problems_in(data[name], name, settings_class(path))
-    for name, (choice, pattern) in CHOSEN.items():
-        for entry, block in _named(data, name).items():
-            yield from _bad_name(name, entry)
-            yield from _chosen(block, f"{name}.{entry}", choice, pattern)
-    yield from _in_the_way(_named(data, "datasets"))
-    trunks = _named(data, "trunks")
-    for name, kind in TRUNKS.items():
-        if name not in trunks:
-            yield from [f"trunks.{name}: missing"] if isinstance(data.get("trunks"), Mapping) else []
-        elif kind is not None and (got := _at(trunks[name], "kind")) not in (kind, None):
-            yield f"trunks.{name}.kind: got {got!r}, expected {kind!r}, as dvc.yaml has it"
-    for entry, block in _named(data, "fetch").items():
-        if entry not in trunks:
-            yield f"fetch.{entry}: no such trunk{nearest(str(entry), [str(name) for name in trunks])}"
-        yield from params.problems_in(block, f"fetch.{entry}", settings_class(FETCH))
-        yield from _fetched_for_nothing(str(entry), trunks.get(entry))
-    yield from _branches(data)
-    yield from _frames_not_stored(data)
-    yield from _more_frames_than_decoded(data)
-    yield from _twice(data, "")
-
-
-def _fetched_for_nothing(entry: str, trunk: Any) -> Iterator[str]:
-    """A stage fetches weights/<trunk>.safetensors; a trunk that reads another file would never see them."""
-    kinds = importlib.import_module("msavqa.networks.hub").KINDS
-    made, kind, reads = f"weights/{entry}.safetensors", _at(trunk, "kind"), _at(trunk, "weights")
-    if kind in kinds and isinstance(reads, str) and Path(reads) != Path(made):
-        yield f"fetch.{entry}: makes {made}, but trunks.{entry}.weights is {reads!r}; name the same file"
-    elif kind not in (*kinds, None):
-        yield f"fetch.{entry}: got a trunk of kind {kind!r}, expected one of {', '.join(kinds)}"
-
-
-def _datasets_named(data: Mapping[str, Any]) -> Iterator[str]:
-    choices = [str(name) for name in _named(data, "datasets")]
-    expected = f"one of {', '.join(choices)}" if choices else "a name under datasets"
-    for name in NAMES:
-        if name in data and not (isinstance(data[name], str) and data[name] in choices):
-            hint = nearest(data[name], choices) if isinstance(data[name], str) else ""
-            yield f"{name}: got {data[name]!r}, expected {expected}{hint}"
-    if data.get("dataset") in choices and data.get("dataset") == data.get("pretrain_dataset"):
-        yield f"pretrain_dataset: got {data['dataset']!r}, expected another one than dataset"
-
-
-def _bad_name(block: str, entry: object) -> Iterator[str]:
-    """A name is a folder, a stage and a word of its command line at once."""
-    if not (isinstance(entry, str) and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", entry)):
-        yield f"{block}: got the name {entry!r}, expected letters a-z, digits, _ and - only, as text"
-    elif entry in TAKEN[block]:
-        yield f"{block}.{entry}: the name is taken, {TAKEN[block][entry]} is another's; choose another"
-
-
-def _chosen(block: Any, where: str, choice: str, pattern: str) -> Iterator[str]:
-    name = _at(block, choice)
-    package = importlib.import_module(pattern.rsplit(".", 2)[0])
-    known = sorted(module.name for module in pkgutil.iter_modules(package.__path__) if not module.ispkg)
-    if name not in known:
-        hint = nearest(str(name), known)
-        yield f"{where}.{choice}: got {name!r}, expected one of {', '.join(known)}{hint}"
-        return
-    yield from params.problems_in(block, where, settings_class(pattern.format(name)))
-
-
-def _in_the_way(datasets: Mapping[str, Any]) -> Iterator[str]:
-    """Labels and videos are dependencies: DVC takes one path for each, and none that holds a stage's out."""
-    outs = [Path(out) for out in OUTS] + [Path("data", str(name), "manifest.parquet") for name in datasets]
-    for name, block in datasets.items():
-        for key in ("root", "labels"):
-            path = _at(block, key)
-            if isinstance(path, Mapping):
-                yield (
-                    f"datasets.{name}.{key}: got a file for each split, expected one path that DVC can "
-                    "follow: a folder with the files under the names that its reader knows"
-                )
-            elif isinstance(path, str) and path.strip():
-                here = Path(os.path.abspath(path))
-                inside = [str(out) for out in outs if out.absolute().is_relative_to(here)]
-                if inside:
-                    yield (
-                        f"datasets.{name}.{key}: got {path!r}, which holds {inside[-1]} that a stage writes, "
-                        "expected a path of its own"
-                    )
-
-
-def _branches(data: Mapping[str, Any]) -> Iterator[str]:
-    branches = _named(data, "branches")
-    if isinstance(data.get("branches"), Mapping):
-        yield from (f"branches.{name}: missing" for name in BRANCHES if name not in branches)
-    for name, block in branches.items():
-        where = f"branches.{name}"
-        if name not in BRANCHES:
-            yield f"{where}: unknown key{nearest(str(name), list(BRANCHES))}"
-            continue
-        kind = settings_class(f"msavqa.branches.{name}.BranchSettings")
-        found = params.problems_in(block, where, kind)
-        yield from found
-        for key, trunk in (("trunk", name), ("motion_trunk", "video")):
-            if _at(block, key) not in (trunk, None):
-                yield f"{where}.{key}: got {_at(block, key)!r}, expected {trunk!r}, as dvc.yaml has it"
-        if not found:
-            yield from _tokens_not_cached(kind.model_validate(block), where, _named(data, "trunks"))
-    joined = _at(data.get("ensemble"), "branches")
-    for one in joined if isinstance(joined, list) else []:
-        if isinstance(one, str) and one not in BRANCHES:
-            yield (
-                f"ensemble.branches: got {one!r}, expected some of {', '.join(BRANCHES)}"
-                f"{nearest(one, list(BRANCHES))}"
-            )
-
-
-def _tokens_not_cached(branch: Any, where: str, trunks: Mapping[str, Any]) -> Iterator[str]:
-    """Adapters around CLIP's last block read its tokens, which a trunk with cut `cls` does not cache."""
-    plan = importlib.import_module("msavqa.learning.semantics").Plan.of(pss=branch.pss, sma=branch.sma)
-    for trunk, array in plan.reads().values():
-        if array == "tokens" and _at(trunks.get(trunk), "cut") == "cls":
-            yield (
-                f"trunks.{trunk}.cut: got 'cls' beside {where}.pss.adapters 'tail', expected 'last_block': "
-                "adapters inside CLIP read its tokens"
-            )
-
-
-def _frames_not_stored(data: Mapping[str, Any]) -> Iterator[str]:
-    """Whole networks (cut `pixels`) learn from frames, which `decode.store: none` does not keep."""
-    if _at(data.get("decode"), "store") == "none":
-        yield from (
-            f"trunks.{name}.cut: got 'pixels' beside decode.store 'none', expected decode.store 'frames': "
-            "training reads the frames"
-            for name, block in _named(data, "trunks").items()
-            if _at(block, "cut") == "pixels"
-        )
-
-
-def _twice(found: Any, where: str) -> Iterator[str]:
-    """Words that stand twice in a list: branches, tokens, measures, columns are each meant once."""
-    if isinstance(found, Mapping):
-        for key, value in found.items():
-            yield from _twice(value, f"{where}.{key}" if where else str(key))
-    elif isinstance(found, list):
-        words = [one for one in found if isinstance(one, str)]
-        yield from (
-            f"{where}: got {word!r} {words.count(word)} times, expected it once"
-            for word in dict.fromkeys(words)
-            if words.count(word) > 1
-        )
-
-
-def _more_frames_than_decoded(data: Mapping[str, Any]) -> Iterator[str]:
-    """Key frames are chosen from the decoded ones."""
-    decoded = _at(data.get("decode"), "frames")
-    for name, block in _named(data, "trunks").items():
-        wanted = _at(block, "frames")
-        if type(wanted) is int and type(decoded) is int and wanted > decoded:
-            yield f"trunks.{name}.frames: got {wanted} beside decode.frames {decoded}, expected no more"
-
-
-def _named(data: Mapping[str, Any], name: str) -> Mapping[Any, Any]:
-    found = data.get(name)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _at(block: Any, key: str) -> Any:
-    return block.get(key) if isinstance(block, Mapping) else None
+def _unknown_choice(block: str, name: Any, data: Mapping[str, Any]) -> str:
+    choice, known = CHOSEN[block]
+    got = data[block][name].get(choice)
+    prompts = block == "trunks" and got == TEXT_KIND
+    hint = "; what reads prompts stands under `texts`" if prompts else nearest(str(got), list(known))
+    return f"{block}.{name}.{choice}: got {got!r}, expected one of {', '.join(known)}{hint}"

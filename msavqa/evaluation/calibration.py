@@ -24,10 +24,6 @@ from msavqa.machine.params import Settings
 Floats = NDArray[np.float64]
 
 
-class CalibrationError(MsavqaError):
-    """Rows that no calibration can be fitted on."""
-
-
 class CalibrationSettings(Settings):
     """Block `calibration` of params.yaml."""
 
@@ -91,11 +87,11 @@ def fit(
 
     `mos_range` is (low, high) of the dataset's scale. Where scores do not rise with MOS on those rows, the
     nearest map that never decreases is the constant mean: the calibration is then not `informative`.
-    Raises `CalibrationError` where there is no row to fit on.
+    Raises `MsavqaError` where there is no row to fit on.
     """
     score, mos = np.asarray(map_score, dtype=np.float64), np.asarray(map_mos, dtype=np.float64)
     if not len(score):
-        raise CalibrationError(
+        raise MsavqaError(
             what="Rows to calibrate on",
             where="the ensemble's out-of-fold predictions",
             got="none with a MOS",

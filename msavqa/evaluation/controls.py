@@ -30,6 +30,10 @@ SCALARS = (
 class ControlSettings(Settings):
     """The block `controls`."""
 
+    text: str
+    """Whose prompt vectors the controls compare: a key of `texts`."""
+    image: str
+    """Whose frame vectors: a key of `trunks`, of the same CLIP."""
     trees: int = Field(gt=0)
     min_leaf: int = Field(gt=0)
     """Fewest videos in a leaf of a tree."""

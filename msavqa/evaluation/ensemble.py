@@ -6,8 +6,9 @@ Everything is fitted on out-of-fold scores of training rows. A raw score of a 0-
 sigmoid, and constants of the evaluated set would make a video's score depend on its neighbours.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,20 +26,32 @@ OTHER_PROMPTS = "shuffled_prompts"
 """Name of the control that tells what the prompts are good for."""
 
 
-class EnsembleError(MsavqaError):
-    """Branch scores that cannot be joined."""
-
-
 class EnsembleSettings(Settings):
     """The block `ensemble`."""
 
-    branches: list[str] = Field(min_length=1)
-    """Whose scores are joined."""
+    branches: Literal["all"] | Annotated[list[str], Field(min_length=1)]
+    """Whose scores are joined: every branch's of params.yaml, or these."""
     shrinkage: float = Field(ge=0, le=1)
     """Towards equal weights: 0 keeps the fitted ones, 1 is a plain mean. Fitted weights swing between
     seeds and often drop a branch whose errors would have averaged out."""
     seed: int = Field(ge=0)
     """Of the search for weights."""
+
+    def of(self, known: Iterable[str]) -> list[str]:
+        """Names of the branches that are joined, of those that there are; raises `MsavqaError` for others."""
+        there = list(known)
+        if self.branches == "all":
+            return there
+        missing = sorted(set(self.branches) - set(there))
+        if missing:
+            raise MsavqaError(
+                what="Branches",
+                where="ensemble.branches",
+                got=f"{', '.join(missing)}, of which there are no predictions",
+                expected=f"some of {', '.join(there)}",
+                next_step="train these branches, or name others in ensemble.branches",
+            )
+        return list(self.branches)
 
 
 @dataclass(frozen=True)
@@ -72,16 +85,16 @@ class Ensemble:
 
 
 def fit(scores: Mapping[str, npt.ArrayLike], *, mos: npt.ArrayLike, settings: EnsembleSettings) -> Ensemble:
-    """Constants and weights from out-of-fold scores (video,) of every branch and the same rows' mos.
+    """Constants and weights from out-of-fold scores (video,) of each branch and the same rows' mos.
 
     The search is scipy's differential evolution over the simplex: (SRCC + PLCC) / 2 is a step function of the
-    weights. The same input gives the same weights. Raises `EnsembleError` where a branch does not vary.
+    weights. The same input gives the same weights. Raises `MsavqaError` where a branch does not vary.
     """
-    columns = np.stack([np.asarray(scores[branch], dtype=np.float64) for branch in settings.branches], axis=1)
+    columns = np.stack([np.asarray(column, dtype=np.float64) for column in scores.values()], axis=1)
     mean, sd = columns.mean(axis=0), columns.std(axis=0)
-    flat = [branch for branch, spread in zip(settings.branches, sd, strict=True) if not spread > 0]
+    flat = [branch for branch, spread in zip(scores, sd, strict=True) if not spread > 0]
     if flat:
-        raise EnsembleError(
+        raise MsavqaError(
             what="Scores",
             where=f"the out-of-fold rows of branch {flat[0]!r}",
             got="one value for all videos",
@@ -90,10 +103,9 @@ def fit(scores: Mapping[str, npt.ArrayLike], *, mos: npt.ArrayLike, settings: En
         )
     parts = _sigmoids(columns, mean, sd)
     fitted = _search(parts, np.asarray(mos, dtype=np.float64), settings.seed)
-    count = len(settings.branches)
-    shrunken = (1 - settings.shrinkage) * fitted + settings.shrinkage / count
+    shrunken = (1 - settings.shrinkage) * fitted + settings.shrinkage / len(scores)
     return Ensemble(
-        branches=list(settings.branches),
+        branches=list(scores),
         mean=mean.tolist(),
         sd=sd.tolist(),
         fitted=fitted.tolist(),
@@ -106,33 +118,23 @@ def join(
 ) -> tuple[Ensemble, pd.DataFrame]:
     """One repeat: the ensemble fitted on its out-of-fold rows, and its scores of all rows as predictions.
 
-    `predictions` maps each branch to its table; `known` is `tables.learning_labels` of the repeat, so no test
-    label can reach the weights. A row counts where every branch has scored it.
+    `predictions` maps every branch there is to its table; `known` is `tables.learning_labels` of the repeat,
+    so no test label can reach the weights. A row counts where every branch has scored it.
     """
-    missing = sorted(set(settings.branches) - set(predictions))
-    if missing:
-        raise EnsembleError(
-            what="Predictions",
-            where="the ensemble",
-            got=f"none of {', '.join(missing)}",
-            expected=f"predictions of {', '.join(settings.branches)}",
-            next_step="train these branches, or name others in ensemble.branches",
-        )
-    table = _side_by_side(predictions, settings.branches, repeat)
+    names = settings.of(predictions)
+    table = _side_by_side(predictions, names, repeat)
     learned = table[table["role"] == "oof"].merge(known[["video_id", "mos"]], on="video_id", how="inner")
     learned = learned[learned["mos"].notna()]
     if len(learned) < 3:
-        raise EnsembleError(
+        raise MsavqaError(
             what="Out-of-fold rows",
             where=f"repeat {repeat}",
             got=len(learned),
             expected="at least 3 rows that every branch has scored",
             next_step="train on more videos or choose fewer split.folds",
         )
-    fitted = fit(
-        {branch: learned[branch] for branch in settings.branches}, mos=learned["mos"], settings=settings
-    )
-    score = fitted.combine({branch: table[branch] for branch in settings.branches})
+    fitted = fit({branch: learned[branch] for branch in names}, mos=learned["mos"], settings=settings)
+    score = fitted.combine({branch: table[branch] for branch in names})
     return fitted, table[["repeat", "video_id", "role"]].assign(score=score)
 
 

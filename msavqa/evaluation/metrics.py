@@ -19,10 +19,6 @@ Floats = NDArray[np.float64]
 Statistic = Callable[..., float]
 
 
-class MetricError(MsavqaError):
-    """Scores and labels that no correlation can be computed from."""
-
-
 @dataclass(frozen=True)
 class Interval:
     """A statistic with its percentile bootstrap interval."""
@@ -247,7 +243,7 @@ def _pearson(first: Floats, second: Floats) -> float:
 def _pair(score: ArrayLike, mos: ArrayLike) -> tuple[Floats, Floats]:
     score_, mos_ = np.asarray(score, dtype=np.float64), np.asarray(mos, dtype=np.float64)
     if score_.ndim != 1 or score_.shape != mos_.shape or len(score_) < 2:
-        raise MetricError(
+        raise MsavqaError(
             what="Shapes",
             where="a metric of score and mos",
             got=f"{score_.shape} and {mos_.shape}",
@@ -255,7 +251,7 @@ def _pair(score: ArrayLike, mos: ArrayLike) -> tuple[Floats, Floats]:
             next_step="give one score and one mos a video",
         )
     if not (np.isfinite(score_).all() and np.isfinite(mos_).all()):
-        raise MetricError(
+        raise MsavqaError(
             what="Values",
             where="a metric of score and mos",
             got=f"{np.sum(~np.isfinite(score_))} scores and {np.sum(~np.isfinite(mos_))} mos not finite",

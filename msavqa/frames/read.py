@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from msavqa.frames.decode import Decoded, decode, decoder_facts
+from msavqa.frames.decode import Backend, Decoded, decode, decoder_facts
 from msavqa.machine.params import Settings
 from msavqa.machine.processes import LostError, Outcome, Pool
+from msavqa.store import read as store
 from msavqa.store.read import ArraySpec, Rows, Store
 
 Pixels = npt.NDArray[np.uint8]
@@ -33,6 +34,7 @@ _ROWS_AHEAD = 4
 class DecodeSettings(Settings):
     """The block `decode` of params.yaml."""
 
+    backend: Backend  # who reads the files; the frames are the same
     frames: int = Field(ge=1)  # sampled a video, at the middles of equal parts
     box: int = Field(ge=1, le=16_384)  # pixels; a larger frame is shrunk to fit box x box
     store: Literal["frames", "none"]  # none: decode again wherever frames are read
@@ -48,7 +50,8 @@ def fingerprint(settings: DecodeSettings) -> dict[str, object]:
         "box": settings.box,
         "sampling": "floor((i + 0.5) * n / N)",
         "shrink": "antialiased bilinear",
-        "decoder": decoder_facts(),
+        "backend": settings.backend,
+        "decoder": decoder_facts(settings.backend),
     }
 
 
@@ -62,20 +65,40 @@ def specs(settings: DecodeSettings) -> tuple[ArraySpec, ...]:
     return ArraySpec("frames", axes, shape, "uint8", compressed=True), times
 
 
+def decoding(settings: DecodeSettings) -> Callable[[Path], Decoded]:
+    """The function from a file to its frames that these settings mean, for workers."""
+    return functools.partial(decode, frames=settings.frames, box=settings.box, backend=settings.backend)
+
+
+def open_frames(path: Path, *, settings: DecodeSettings) -> Store:
+    """Opens frames.zarr; raises `StoreError` where other frames lie there than the settings ask for.
+
+    Stored frames may be those of another decoder version, a colleague's; where none are stored, this machine
+    decodes again, and what the store says of the decoder must hold for it.
+    """
+    expect = fingerprint(settings)
+    if "frames" in store.open(path).specs:
+        del expect["decoder"]
+    return store.open(path, expect=expect)
+
+
 @contextlib.contextmanager
-def source(frames: Store, *, settings: DecodeSettings, paths: Mapping[str, Path]) -> Iterator[ReadFrames]:
+def source(
+    frames: Store, *, settings: DecodeSettings, paths: Mapping[str, Path], again: bool = False
+) -> Iterator[ReadFrames]:
     """A function that reads frames by row, some rows ahead of its caller; only valid rows may be asked for.
 
-    `paths` (id -> video file) is looked into only where the store holds no frames: then videos are decoded in
-    workers. A video that no longer decodes raises its `DecodeError`. One whose worker hung or died comes as
-    its `LostError`; where more than `settings.max_quarantined_fraction` of all do, that is raised. The
-    function may be called often, by one thread. Memory: a few videos, whatever the number of rows.
+    `paths` (id -> video file) is looked into where the store holds no frames, or where they are wanted
+    `again`: then videos are decoded in workers. A video that no longer decodes raises its `DecodeError`. One
+    whose worker hung or died comes as its `LostError`; where more than `settings.max_quarantined_fraction` of
+    all do, that is raised. The function may be called often, by one thread. Memory: a few videos, whatever
+    the number of rows.
     """
-    if "frames" in frames.specs:
+    if "frames" in frames.specs and not again:
         with ThreadPoolExecutor(1, thread_name_prefix="frames") as thread:
             yield lambda rows: _ahead(thread, functools.partial(_stored, frames), rows)
         return
-    function = functools.partial(decode, frames=settings.frames, box=settings.box)
+    function = decoding(settings)
     allowed = int(settings.max_quarantined_fraction * len(frames))
     lost: list[LostError] = []
 

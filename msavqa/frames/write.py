@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from msavqa.frames import read as frames
-from msavqa.frames.decode import Decoded, decode
+from msavqa.frames.decode import Decoded
 from msavqa.frames.video_file import AbsentError
 from msavqa.ground.errors import MsavqaError
 from msavqa.ground.progress import Progress
@@ -42,7 +42,7 @@ def decode_all(
 
     A video that does not decode is quarantined with its reason. Memory: two shards and some videos a worker,
     whatever the number of videos. Killed at any moment, the next call continues; it tries videos again that
-    were absent or whose worker hung or died. Raises `QuarantineError` where more than
+    were absent or whose worker hung or died. Raises `MsavqaError` where more than
     `settings.max_quarantined_fraction` of the videos do not decode.
     """
     specs, made_of = frames.specs(settings), frames.fingerprint(settings)
@@ -76,8 +76,12 @@ def computing(*, manifest: pd.DataFrame, root: Path, settings: frames.DecodeSett
 
 
 def _pool(settings: frames.DecodeSettings) -> Pool[Path, Decoded]:
-    function = functools.partial(decode, frames=settings.frames, box=settings.box)
-    return Pool(function, workers=settings.workers, timeout_seconds=settings.timeout_seconds, what="Video")
+    return Pool(
+        frames.decoding(settings),
+        workers=settings.workers,
+        timeout_seconds=settings.timeout_seconds,
+        what="Video",
+    )
 
 
 def _compute(
@@ -163,10 +167,6 @@ def _two_at_once(
 _SHOWN = 3
 
 
-class QuarantineError(MsavqaError):
-    """More videos are quarantined than `decode.max_quarantined_fraction` allows."""
-
-
 class DecodeProgress:
     """A progress bar with the quarantined count, fed by several threads; stops the work above a limit.
 
@@ -189,7 +189,7 @@ class DecodeProgress:
         self._bar.__exit__(kind, error, trace)
 
     def decoded(self, error: str) -> None:
-        """One video more, quarantined where it has an error; raises `QuarantineError` above the limit."""
+        """One video more, quarantined where it has an error; raises `MsavqaError` above the limit."""
         self._add(self._bar.advance, 1, quarantined=1 if error else 0, error=error)
 
     def staged(self, done: ShardDone) -> None:
@@ -206,9 +206,9 @@ class DecodeProgress:
             if quarantined and self._quarantined > self._limit * self._total:
                 raise self._refusal()
 
-    def _refusal(self) -> QuarantineError:
+    def _refusal(self) -> MsavqaError:
         shown = " and ".join(f'"{error}"' for error in self._errors)
-        return QuarantineError(
+        return MsavqaError(
             what="Quarantined videos",
             where=self._description,
             got=f"{self._quarantined} of {self._total} that do not decode",

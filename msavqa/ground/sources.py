@@ -1,7 +1,8 @@
-"""Which of our source files a module is made of, read without running them, and one digest of them all.
+"""Which of our source files a module is made of, read without running them, and one digest of what they do.
 
-DVC does not follow imports: each stage declares this closure. The staging of unfinished stores does not ask
-DVC: it is kept apart by the digest, so that shards of older code are never joined with those of newer code.
+DVC does not follow imports; a stage names whole rooms. What is staged of unfinished stores, and models that
+are trained already, do not ask DVC: they are kept apart by the digest, so that values of older code are never
+joined with those of newer code. The digest is of syntax trees without docstrings: a comment changes nothing.
 """
 
 import ast
@@ -14,30 +15,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("msavqa", "pipeline", "data", "benchmarks")
 
-# Sources that cannot change a value that is cached: what they say, show, refuse, or where they put it. How a
-# store lies on disk has a number of its own (`store_format.FORMAT`), which the names in staging hold.
-VALUE_FREE = frozenset(
-    Path(f"{name}.py")
-    for name in (
-        "msavqa/errors",
-        "msavqa/launch",
-        "msavqa/memory",
-        "msavqa/params",
-        "msavqa/progress",
-        "msavqa/storage/publish",
-        "msavqa/storage/shards",
-        "msavqa/storage/sources",
-        "msavqa/storage/staging",
-        "msavqa/storage/store",
-        "msavqa/storage/store_format",
-        "msavqa/storage/store_settings",
-        "msavqa/tables",
-        "msavqa/videos/decode_progress",
-        "msavqa/worker_channel",
-        "msavqa/workers",
-        "pipeline/stage",
-    )
-)
+VALUE_FREE = ("msavqa/ground", "msavqa/machine/params.py", "pipeline/stage.py")
+"""Files and rooms that cannot change a value under the name that it is kept by. All else can.
+
+msavqa/ground: what code says and shows, and this file; no value passes through it.
+msavqa/machine/params.py: what it makes of params.yaml are settings; those that a value depends on are in the
+fingerprint, which is part of the same name.
+pipeline/stage.py: the words of a stage's command line, which name the store, and the sentence of a refusal.
+
+Who carries pixels or features from one place to another is not here (workers, the readers and writers of
+stores, settings of torch): what goes wrong on the way is stored.
+"""
 
 
 def file_of(module: str) -> Path | None:
@@ -82,12 +70,24 @@ def closure(module: str) -> set[Path]:
 
 
 def digest(*modules: str) -> str:
-    """Of these modules' sources, as they are now, those left out that cannot change a value."""
-    files = sorted(set().union(*(closure(module) for module in modules)) - VALUE_FREE)
+    """Of what these modules do, as they are now, those files left out that cannot change a value."""
+    files = sorted(set().union(*(closure(module) for module in modules)))
     found = hashlib.sha256()
     for path in files:
-        found.update(f"{path}\0{hashlib.sha256((ROOT / path).read_bytes()).hexdigest()}\0".encode())
+        if not any(path.is_relative_to(free) for free in VALUE_FREE):
+            found.update(f"{path}\0{meaning((ROOT / path).read_text(encoding='utf-8'))}\0".encode())
     return found.hexdigest()[:16]
+
+
+@cache
+def meaning(source: str) -> str:
+    """What of a source text can change what it does: its syntax tree without docstrings, as text."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            # Every text that stands alone goes: fields and constants have theirs below them.
+            node.body = [line for line in node.body if not _is_text(line)]
+    return ast.dump(tree)
 
 
 def staging_root(*modules: str) -> Path:
@@ -103,3 +103,7 @@ def running_nodes(tree: ast.AST) -> Iterator[ast.AST]:
             continue
         yield node
         yield from running_nodes(node)
+
+
+def _is_text(line: ast.stmt) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(getattr(line.value, "value", None), str)

@@ -1,37 +1,46 @@
-"""What the branches share beside the layers: sizes of their inputs, their output, their head's settings."""
+"""A branch: its settings, what it reads, and the one network that branches of all kinds are.
+
+A kind is a file in `msavqa/branches`. It says what the technical half sees, how the scores of times become
+the video's, and the loss. Everything else is here and the same for all.
+"""
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+import pkgutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
-import numpy.typing as npt
-import safetensors.numpy
-import safetensors.torch
 import torch
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
 from msavqa.ground.errors import MsavqaError
 from msavqa.learning.layers import ScoreHead, Standardise, compressed
-from msavqa.learning.semantics import (
-    NOTHING,
-    STATISTICS_TRUNK,
-    Batch,
-    ClipShapes,
-    Meaning,
-    PssSettings,
-    Semantics,
-    SmaSettings,
-)
+from msavqa.learning.optimise import OptimiserSettings
+from msavqa.learning.semantic_settings import STATISTICS, Plan, PssSettings, SmaSettings
+from msavqa.learning.semantics import NOTHING, Batch, ClipShapes, Semantics
+from msavqa.machine import params
 from msavqa.machine.params import Settings
 
-Standardised = list[tuple[Standardise, Callable[[Batch], Tensor]]]
-"""Constants to be frozen, and what of a batch they standardise."""
 Statistics = Literal["spatial", "temporal", "change"]
 """A group of handcrafted measures: of single frames, of how steady time is, of content that changes."""
+Standardised = list[tuple[Standardise, Callable[[Batch], Tensor]]]
+"""Constants to be frozen, and what of a batch they standardise."""
+
+
+class Reads(Settings):
+    """`branches.<branch>.reads`: whose features it reads, by names under `trunks` and `texts`."""
+
+    trunk: str
+    """The branch's own trunk: what it sees of frames, key frames or times."""
+    motion: str | None
+    """Motion beside it, for a kind that reads one."""
+    text: str
+    """CLIP's text tower, for PSS."""
+    image: str
+    """CLIP's image tower, for PSS and SMA."""
 
 
 class HeadSettings(Settings):
@@ -39,6 +48,52 @@ class HeadSettings(Settings):
 
     width: int = Field(gt=0)
     dropout: float = Field(ge=0, lt=1)
+
+
+class BranchSettings(Settings):
+    """`branches.<branch>`; a kind fills in its name and what its `technical` and `loss` hold."""
+
+    kind: str
+    reads: Reads
+    start: str | None
+    """The branch under `pretrain` whose weights it continues from."""
+    technical: Settings
+    pss: PssSettings
+    sma: SmaSettings
+    statistics: list[Statistics]
+    """Handcrafted measures of the video beside what the technical half sees."""
+    head: HeadSettings
+    loss: Settings
+    optimiser: OptimiserSettings
+
+    @field_validator("sma")
+    @classmethod
+    def _sees_something(cls, sma: SmaSettings, info: Any) -> SmaSettings:
+        pss = info.data.get("pss")
+        if pss is not None and not Plan.of(pss=pss, sma=sma).tokens and sma.enabled:
+            raise PydanticCustomError(
+                "sma", "expected a token beside `alignment`, which needs PSS, or sma.enabled: false"
+            )
+        return sma
+
+
+@runtime_checkable
+class Kind(Protocol):
+    """What every module of `msavqa.branches` offers."""
+
+    BranchSettings: type[BranchSettings]
+
+    def reads_motion(self, settings: Any) -> bool:
+        """Whether it reads the features of `reads.motion`."""
+
+    def technical(self, settings: Any, *, features: Tensor, motion: Tensor | None) -> Tensor:
+        """What the technical half sees: (video, time, width), or (video, width) for the video at once."""
+
+    def of_video(self, scores: Tensor) -> Float[Tensor, "video"]:
+        """The video's score of those of its times, (video, time), or of the video itself."""
+
+    def loss(self, settings: Any, *, output: "Output", mos: Tensor, weight: Tensor) -> Tensor:
+        """Loss of one batch, mos standardised; `settings` is the block `loss`."""
 
 
 @dataclass(frozen=True)
@@ -75,204 +130,148 @@ class Output:
     """Where SMA looked."""
 
 
-def semantics_of(
-    *,
-    pss: PssSettings,
-    sma: SmaSettings,
-    shapes: Shapes,
-    text_tail: nn.Module | None,
-    image_tail: nn.Module | None,
-) -> Semantics | None:
-    """The semantic modules of a branch, or None where both are off."""
-    if shapes.clip is None:
-        return None
-    return Semantics(
-        pss=pss,
-        sma=sma,
-        shapes=shapes.clip,
-        changes=shapes.changes,
-        text_tail=text_tail,
-        image_tail=image_tail,
-    )
+class Branch(nn.Module):
+    """Features of a batch, see `msavqa.branches` -> scores: technical half, semantic half, head.
 
-
-def standardised(branch: Any, *, technical: bool) -> Standardised:
-    """A branch's standardising constants and what each standardises; `technical`: of that half too."""
-    found = [(branch.standardise, branch.technical)] if technical else []
-    semantics = branch.semantics
-    if semantics is not None and semantics.standardise is not None:
-        found.append((semantics.standardise, semantics.measures))
-    return found
-
-
-def meaning_of(semantics: Semantics | None, batch: Batch) -> Meaning:
-    """PSS and SMA features of a batch; an empty `Meaning` where both are off."""
-    return NOTHING if semantics is None else semantics(batch)
-
-
-def head_of(settings: HeadSettings, *, technical: int, semantics: Semantics | None) -> ScoreHead:
-    """The scoring head over technical and semantic features."""
-    semantic = 0 if semantics is None else semantics.dim
-    return ScoreHead(technical=technical, semantic=semantic, width=settings.width, dropout=settings.dropout)
-
-
-def technical_reads(*, trunk: str, statistics: Sequence[Statistics]) -> dict[str, tuple[str, ...]]:
-    """Batch key -> (trunk, arrays of which its store holds one) of the branch's own features.
-
-    `pixels` stands for frames instead of features, where the trunk's cut is `pixels`.
+    `backbone` maps the batch's `features` to (video, time, width). The tails (`tail.ClipTail`) hold CLIP's
+    frozen last blocks outside the state dict: they come with CLIP's own weights and are not saved again.
     """
-    found: dict[str, tuple[str, ...]] = {"features": (trunk, "pixels", "stage", "pooled")}
-    return found | {group: (STATISTICS_TRUNK, group) for group in statistics}
+
+    def __init__(
+        self,
+        settings: BranchSettings,
+        *,
+        shapes: Shapes,
+        backbone: nn.Module,
+        text_tail: nn.Module | None,
+        image_tail: nn.Module | None,
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.backbone = backbone
+        technical = self._seen(torch.zeros(1, 2, shapes.features), torch.zeros(1, 2, shapes.motion)).shape[-1]
+        technical += shapes.statistics
+        self.standardise = Standardise(technical)
+        self.semantics: Semantics | None = None
+        if shapes.clip is not None:
+            self.semantics = Semantics(
+                pss=settings.pss, sma=settings.sma, shapes=shapes.clip, changes=shapes.changes,
+                text_tail=text_tail, image_tail=image_tail,
+            )  # fmt: skip
+        semantic = 0 if self.semantics is None else self.semantics.dim
+        head = settings.head
+        self.head = ScoreHead(technical=technical, semantic=semantic, width=head.width, dropout=head.dropout)
+
+    def forward(self, batch: Batch) -> Output:
+        """Scores of a batch."""
+        technical = self.standardise(self.technical(batch))
+        meaning = NOTHING if self.semantics is None else self.semantics(batch)
+        over_time = technical.ndim == 3
+        semantic = meaning.at(technical.shape[1]) if over_time else meaning.of_video()
+        scores = self.head(technical, semantic, meaning.added)
+        return Output(
+            score=branch(self.settings.kind).of_video(scores),
+            frame_scores=scores if over_time else None,
+            attention=meaning.attention,
+        )
+
+    def technical(self, batch: Batch) -> Float[Tensor, "video *time technical"]:
+        """What the technical half sees, measures beside it, before standardisation; float32."""
+        seen = self._seen(self.backbone(batch["features"]).float(), batch.get("motion"))
+        beside = [compressed(batch[group]) for group in self.settings.statistics]
+        if seen.ndim == 3:
+            beside = [one[:, None].expand(-1, seen.shape[1], -1) for one in beside]
+        return torch.cat([seen, *beside], dim=-1)
+
+    def standardised(self, *, technical: bool) -> Standardised:
+        """What has constants; `technical`: of that half too."""
+        found: Standardised = [(self.standardise, self.technical)] if technical else []
+        semantics = self.semantics
+        if semantics is not None and semantics.standardise is not None:
+            found.append((semantics.standardise, semantics.measures))
+        return found
+
+    def _seen(self, features: Tensor, motion: Tensor | None) -> Tensor:
+        moving = None if motion is None else motion.float()
+        kind, settings = branch(self.settings.kind), self.settings.technical
+        return kind.technical(settings, features=features, motion=moving)
 
 
-def beside(
-    features: Float[Tensor, "video time width"], extra: Sequence[Float[Tensor, "video _"]]
-) -> Float[Tensor, "video time all"]:
-    """Features of each time, the video's own features repeated beside them; float32."""
-    times = features.shape[1]
-    return torch.cat(
-        [features.float(), *(one.float()[:, None].expand(-1, times, -1) for one in extra)], dim=-1
-    )
+def kinds() -> list[str]:
+    """The kinds of branch that there are: the files in `msavqa/branches`."""
+    package = importlib.import_module("msavqa.branches")
+    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
 
 
-def statistics_in(batch: Batch, groups: Sequence[Statistics]) -> list[Tensor]:
-    """The handcrafted measures (video, statistic) of these groups, as networks take them."""
-    return [compressed(batch[group]) for group in groups]
+def branch(kind: str) -> Kind:
+    """The module `msavqa.branches.<kind>`; raises `MsavqaError` where there is none.
 
-
-class BranchError(MsavqaError):
-    """A branch that there is no code for."""
-
-
-class BranchWeightsError(MsavqaError):
-    """A file of branch weights that is not of the branch it is loaded into."""
-
-
-@runtime_checkable
-class BranchModule(Protocol):
-    """What every module of `branches` offers."""
-
-    BranchSettings: type[Settings]
-    Branch: Any
-
-    def inputs(self, settings: Any) -> dict[str, tuple[str, ...]]:
-        """Batch key -> (trunk, arrays of which its store holds one)."""
-
-    def loss(self, settings: Any, *, output: Output, mos: Tensor, weight: Tensor) -> Tensor:
-        """Loss of one batch."""
-
-
-def branch(name: str) -> BranchModule:
-    """The module `msavqa.branches.<name>`; raises `BranchError` where there is none.
-
-    Imported by name, so that editing one branch's file makes only that branch's training stale.
+    Imported by name, so that one kind's file is no part of what another kind's models are made of.
     """
     try:
-        return cast(BranchModule, importlib.import_module(f"msavqa.branches.{name}"))
+        return cast(Kind, importlib.import_module(f"msavqa.branches.{kind}"))
     except ModuleNotFoundError as error:
-        if error.name != f"msavqa.branches.{name}":
+        if error.name != f"msavqa.branches.{kind}":
             raise
-        raise BranchError(
-            what="Branch",
+        raise MsavqaError(
+            what="Kind of branch",
             where="msavqa/branches",
-            got=name,
-            expected="a file of that name",
-            next_step="name a branch of params.yaml",
+            got=kind,
+            expected=f"one of {', '.join(kinds())}",
+            next_step="name one of these in params.yaml, or write a file of that name",
         ) from None
 
 
+def settings_of(kind: str) -> type[BranchSettings]:
+    """What a block of that kind holds; raises `MsavqaError` where there is no such kind."""
+    return branch(kind).BranchSettings
+
+
+def of_params(data: Mapping[str, Any], name: str) -> BranchSettings:
+    """The block `branches.<name>` of a whole params.yaml; raises `ProblemsError` with every mistake in it."""
+    block = (data.get("branches") or {}).get(name)
+    kind = block.get("kind") if isinstance(block, Mapping) else None
+    return params.block(data, f"branches.{name}", BranchSettings if kind is None else settings_of(str(kind)))
+
+
+def inputs(settings: BranchSettings) -> dict[str, tuple[str, ...]]:
+    """What a branch reads: batch key -> (store, arrays of which it holds one).
+
+    `pixels` stands for frames instead of features, where the trunk's cut is `pixels`.
+    """
+    reads = settings.reads
+    found: dict[str, tuple[str, ...]] = {"features": (reads.trunk, "pixels", "stage", "pooled")}
+    if reads.motion is not None and branch(settings.kind).reads_motion(settings.technical):
+        found["motion"] = (reads.motion, "pooled")
+    found |= {group: (STATISTICS, group) for group in settings.statistics}
+    return found | Plan.of(pss=settings.pss, sma=settings.sma).reads(text=reads.text, image=reads.image)
+
+
+def loss(settings: BranchSettings, *, output: Output, mos: Tensor, weight: Tensor) -> Float[Tensor, ""]:
+    """Loss of one batch, mos standardised."""
+    return branch(settings.kind).loss(settings.loss, output=output, mos=mos, weight=weight)
+
+
+def without_prompts(settings: BranchSettings) -> BranchSettings:
+    """The same branch for pre-training on a data set that has no prompts: PSS and SMA off, from scratch."""
+    off = {"enabled": False}
+    pss, sma = settings.pss.model_copy(update=off), settings.sma.model_copy(update=off)
+    return settings.model_copy(update={"pss": pss, "sma": sma, "start": None})
+
+
 def assemble(
-    name: str,
-    settings: Settings,
+    settings: BranchSettings,
     *,
     shapes: Shapes,
     backbone: nn.Module | None = None,
     text_tail: nn.Module | None = None,
     image_tail: nn.Module | None = None,
-) -> nn.Module:
-    """The untrained branch; no backbone means that the cached features are pooled already.
-
-    The tails (`tail.ClipTail`) hold CLIP's frozen last blocks outside the state dict: they come with CLIP's
-    own weights and are not saved again with every branch.
-    """
-    model: nn.Module = branch(name).Branch(
+) -> Branch:
+    """The untrained branch; no backbone means that the cached features are pooled already."""
+    return Branch(
         settings,
         shapes=shapes,
         backbone=nn.Identity() if backbone is None else backbone,
         text_tail=text_tail,
         image_tail=image_tail,
     )
-    return model
-
-
-def save(weights: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
-    """Writes a branch's state dict as safetensors, atomically; the same weights give the same bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(safetensors.numpy.save(dict(weights)))
-    partial.replace(path)
-
-
-def load(model: nn.Module, path: Path) -> None:
-    """Loads weights that `save` wrote; else a `BranchWeightsError` names missing, extra, misshapen ones."""
-    _load(model, _read(path), expected=model.state_dict(), where=path)
-
-
-def continue_from(model: nn.Module, path: Path) -> None:
-    """Starts the technical half of a branch from pre-training without prompts; the semantic half stays fresh.
-
-    As strict as `load`: the file must hold exactly the branch's tensors without those of PSS and SMA. The
-    score's scale belongs to the pre-training labels and is not taken over.
-    """
-    tensors = _read(path)
-    semantic = ("semantics.", "head.semantic.")
-    expected = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(semantic)}
-    scale = {name: tensor for name, tensor in expected.items() if name in ("head.slope", "head.offset")}
-    _load(
-        model, {**tensors, **scale} if set(scale) <= set(tensors) else tensors, expected=expected, where=path
-    )
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise BranchWeightsError(
-            what="Branch weights",
-            where=path,
-            got="no such file",
-            expected="a safetensors file",
-            next_step="run `dvc repro` to train the branch",
-        )
-    try:
-        return safetensors.torch.load_file(path)
-    except safetensors.SafetensorError as error:
-        raise BranchWeightsError(
-            what="Branch weights",
-            where=path,
-            got=str(error),
-            expected="a safetensors file",
-            next_step="delete it and run `dvc repro` to train the branch",
-        ) from error
-
-
-def _load(
-    model: nn.Module, tensors: Mapping[str, Tensor], *, expected: Mapping[str, Tensor], where: Path
-) -> None:
-    missing = sorted(set(expected) - set(tensors))
-    extra = sorted(set(tensors) - set(expected))
-    shapes = [
-        f"{name} {tuple(tensors[name].shape)} for {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in tensors and tensors[name].shape != tensor.shape
-    ]
-    wrong = {"missing": missing, "extra": extra, "misshapen": shapes}
-    found = [f"{what} {', '.join(names)}" for what, names in wrong.items() if names]
-    if found:
-        raise BranchWeightsError(
-            what="Branch weights",
-            where=where,
-            got="; ".join(found),
-            expected=f"exactly the {len(expected)} tensors of this branch's settings",
-            next_step="run `dvc repro` so that weights and params.yaml belong together",
-        )
-    # Frozen parts are not in the file: they stay as they are.
-    model.load_state_dict({**model.state_dict(), **tensors}, strict=True)

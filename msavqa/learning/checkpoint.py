@@ -1,23 +1,13 @@
 """Where training stands, on disk between epochs: an interrupted run continues to the same weights."""
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from msavqa.ground import sources
-
 Record = dict[str, int | float]
 """What the history says of one epoch."""
-
-
-def key(facts: list[Any], *modules: str) -> str:
-    """A digest of what weights depend on: these facts, the modules' sources as they are, and torch."""
-    known = [*facts, sources.digest(*modules), torch.__version__]
-    return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def save(path: Path, epoch: int, history: list[Record], model: nn.Module, learner: Any, average: Any) -> None:

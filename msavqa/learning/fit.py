@@ -1,18 +1,16 @@
-"""One training loop for all branches: rows in, a trained module and its history out.
+"""One training loop for all branches: a prepared module learns its rows, and its history comes out.
 
 No set picks anything: the number of epochs is fixed and the last one is kept; validation scores go into the
 history only. Batch norm always uses the running statistics that its weights came with: statistics of a batch
 would make a step depend on how the batch is parted.
 """
 
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,100 +20,23 @@ from torch import Tensor, nn
 
 from msavqa.evaluation import metrics
 from msavqa.ground.errors import MsavqaError
-from msavqa.learning import checkpoint as checkpoint_file
-from msavqa.learning import gradients
-from msavqa.learning.branch import Output, Standardised
+from msavqa.learning import branch, checkpoint, gradients
+from msavqa.learning.branch import Branch, BranchSettings, Output
+from msavqa.learning.checkpoint import Record
 from msavqa.learning.gradients import Ranks
-from msavqa.learning.inputs import Inputs, Resident, Rows
+from msavqa.learning.inputs import Inputs, Resident
+from msavqa.learning.live import Follow
+from msavqa.learning.optimise import cosine_with_warmup, optimiser
+from msavqa.learning.pixels import Rows
 from msavqa.machine import device as devices
 from msavqa.machine.device import Device
 from msavqa.machine.params import Settings
 
-Loss = Callable[[Output, Tensor, Tensor], Tensor]
-"""Loss of (output, standardised mos, weight)."""
 Floats = npt.NDArray[np.float64]
-Record = checkpoint_file.Record
 CONSTANT_ROWS = 2048
 """Training videos that the standardising constants are computed from, at most."""
-
-
-Follow = Callable[[Mapping[str, int | float]], None]
-"""Takes one epoch's record; its `epoch` counts from 1."""
-
-
-@contextmanager
-def following(folder: Path | None) -> Iterator[Follow]:
-    """What takes each epoch's record: `metrics.json` with the last one, `plots/metrics/<name>.tsv` with all.
-
-    An older run's files in the folder go away. dvc.yaml is left alone and no experiment is made of it: that
-    is `dvc exp run`'s work. None follows nothing, nor does a git repository without a commit, in which
-    DVCLive does not open.
-    """
-    if folder is None:
-        yield lambda record: None
-        return
-    from dvclive.live import Live
-    from scmrepo.exceptions import SCMError
-
-    try:
-        opened = Live(str(folder), save_dvc_exp=False, dvcyaml=None)
-    except SCMError:
-        yield lambda record: None
-        return
-    with opened as live:
-
-        def follow(record: Mapping[str, int | float]) -> None:
-            live.step = int(record["epoch"])
-            for name, value in record.items():
-                if name != "epoch":
-                    live.log_metric(name, value)
-            live.next_step()
-
-        yield follow
-
-
-class OptimiserSettings(Settings):
-    """`branches.<branch>.optimiser` and `pretrain.optimiser`; the paper's rates are those of its Table I."""
-
-    name: Literal["adamw", "adam"]
-    rate: float = Field(gt=0)
-    """Learning rate after warm-up."""
-    weight_decay: float = Field(ge=0)
-    """Of what has two axes or more (weights, SMA's queries); biases, norms, other vectors are not decayed."""
-    backbone_rate: float = Field(ge=0)
-    """Factor on `rate` for a backbone that is trained along (cut last_stage or pixels)."""
-    batch: int = Field(ge=2)
-    """Videos a step. 1 - PLCC and the rank loss compare the videos of one batch."""
-
-
-def optimiser(model: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:
-    """An optimiser over the model's trainable parameters; those under `backbone.` learn at their own rate."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            key = (name.startswith("backbone."), parameter.ndim >= 2)
-            groups.setdefault(key, []).append(parameter)
-    options = [
-        {
-            "params": parameters,
-            "lr": settings.rate * (settings.backbone_rate if backbone else 1.0),
-            "weight_decay": settings.weight_decay if decays else 0.0,
-        }
-        for (backbone, decays), parameters in groups.items()
-    ]
-    kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
-    return kind(options, lr=settings.rate)
-
-
-def cosine_with_warmup(step: int, *, steps: int, warmup: int) -> float:
-    """Factor on the learning rate at a step (0-based): linear up to 1 in `warmup` steps, cosine down to 0."""
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-
-class FitError(MsavqaError):
-    """Training that cannot go on: no labelled row to learn from, or a loss that is no number."""
+WITHOUT_EFFECT = ("processes", "resident", "device", "checkpoint_seconds", "evaluation_batch")
+"""Settings of `train` that say where and how a model is computed, and nothing of what comes out."""
 
 
 class TrainSettings(Settings):
@@ -157,46 +78,70 @@ class Labels:
     weight: Floats
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A module that is ready to learn, and all that it learns from."""
+
+    model: Branch
+    inputs: Inputs
+    labels: Labels
+    validation: Labels | None
+    """For the history alone; None: no such scores."""
+    branch: BranchSettings
+    settings: TrainSettings
+    seed: int
+    """Of the order of videos, their views, dropout."""
+
+
 def device_of(settings: TrainSettings) -> torch.device:
-    """The device that `train.device` means here; raises `DeviceError` for a GPU that is not there."""
+    """The device that `train.device` means here; raises `MsavqaError` for a GPU that is not there."""
     return devices.chosen(settings.device, setting="`train.device`")
 
 
-def fit(
-    model: nn.Module,
-    *,
-    inputs: Inputs,
-    labels: Labels,
-    validation: Labels | None,
-    loss: Loss,
-    settings: TrainSettings,
-    optimiser_settings: OptimiserSettings,
-    seed: int,
-    checkpoint: Path | None,
-    follow: Follow,
-    ranks: Ranks,
-) -> list[Record]:
+def freeze_constants(
+    model: Branch, *, technical: bool, inputs: Inputs, labels: Labels, settings: TrainSettings
+) -> None:
+    """Sets a branch's standardising constants from training rows, at most `CONSTANT_ROWS` of them.
+
+    `technical`: of that half too. Raises `MsavqaError` where there is no row.
+    """
+    count = len(labels.videos)
+    if not count:
+        raise MsavqaError(
+            what="Training rows",
+            where="the splits",
+            got="no row that is labelled and in the stores",
+            expected="at least 1",
+            next_step="give more labelled videos, or look for quarantined ones in the report",
+        )
+    model.eval()
+    chosen = labels.videos[np.linspace(0, count - 1, min(count, CONSTANT_ROWS)).astype(np.int64)]
+    for constants, read in model.standardised(technical=technical):
+        with torch.no_grad(), _precision(inputs.device, settings):
+            found = [read(inputs.batch(part)) for part in _parts(chosen, settings)]
+        constants.set_from(torch.cat([one.reshape(-1, one.shape[-1]).float() for one in found]))
+
+
+def fit(ready: Prepared, *, unfinished: Path | None, follow: Follow, ranks: Ranks) -> list[Record]:
     """Trains the model in place and puts its scores on the scale of mos; one record an epoch.
 
-    `follow` is told each record as it comes. `checkpoint` is where an interrupted run is continued from, with
-    the same weights to the bit as an uninterrupted one; it is deleted at the end. Raises
-    `FitError` where the loss is not finite.
+    `follow` is told each record as it comes. `unfinished` is where an interrupted run is continued from, with
+    the same weights to the bit as an uninterrupted one; it is deleted at the end. Raises `MsavqaError` where
+    the loss is not finite.
     """
-    mean = float(np.average(labels.mos, weights=labels.weight))
-    sd = float(np.sqrt(np.average((labels.mos - mean) ** 2, weights=labels.weight))) or 1.0
-    target = torch.tensor((labels.mos - mean) / sd, dtype=torch.float32, device=inputs.device)
-    weight = torch.tensor(labels.weight, dtype=torch.float32, device=inputs.device)
-    batches = max(1, round(len(labels.videos) / optimiser_settings.batch))
+    model, inputs, labels, settings = ready.model, ready.inputs, ready.labels, ready.settings
+    target, weight = _standardised(labels, inputs.device)
+    batches = max(1, round(len(labels.videos) / ready.branch.optimiser.batch))
     steps = settings.epochs * batches
-    learner = optimiser(model, optimiser_settings)
+    learner = optimiser(model, ready.branch.optimiser)
     full_rates = [group["lr"] for group in learner.param_groups]
     average = {name: tensor.clone() for name, tensor in model.state_dict().items()} if settings.ema else {}
-    start, history = checkpoint_file.resume(checkpoint, model, learner, average)
+    start, history = checkpoint.resume(unfinished, model, learner, average)
     for record in history:
         follow(record)
     saved = time.monotonic()
     for epoch in range(start, settings.epochs):
-        random = np.random.default_rng([seed, epoch])
+        random = np.random.default_rng([ready.seed, epoch])
         dropout = int(random.integers(2**62))
         torch.manual_seed(dropout)
         order = random.permutation(len(labels.videos))
@@ -210,9 +155,9 @@ def fit(
             learner.zero_grad(set_to_none=True)
             value = gradients.add(
                 model,
-                forward=partial(_forward, model, inputs, labels.videos[part], views[part], settings),
+                forward=partial(_forward, ready, labels.videos[part], views[part]),
                 videos=len(part),
-                loss=partial(_loss_of, loss, target[part], weight[part]),
+                loss=partial(_loss, ready, target[part], weight[part]),
                 parts=settings.accumulate,
                 seed=(dropout, step),
                 device=inputs.device,
@@ -226,45 +171,23 @@ def fit(
             losses.append(value)
         record = {
             "epoch": epoch + 1,
-            "rate": optimiser_settings.rate * factor,
+            "rate": ready.branch.optimiser.rate * factor,
             "loss": float(np.mean(losses)),
         }
-        history.append(record | _validated(model, average, inputs, validation, settings))
+        history.append(record | _validated(ready, average))
         follow(history[-1])
         due = time.monotonic() - saved >= settings.checkpoint_seconds
-        if checkpoint is not None and ranks.leads and due and epoch + 1 < settings.epochs:
-            checkpoint_file.save(checkpoint, epoch + 1, history, model, learner, average)
+        if unfinished is not None and ranks.leads and due and epoch + 1 < settings.epochs:
+            checkpoint.save(unfinished, epoch + 1, history, model, learner, average)
             saved = time.monotonic()
     if average:
         model.load_state_dict(average)
     score = predict(model, inputs=inputs, videos=labels.videos, settings=settings)
     slope, offset = line(score=score, mos=labels.mos, weight=labels.weight)
-    head: Any = model.head
-    head.set_scale(slope=slope, offset=offset)
-    if checkpoint is not None and ranks.leads:
-        checkpoint.unlink(missing_ok=True)
+    model.head.set_scale(slope=slope, offset=offset)
+    if unfinished is not None and ranks.leads:
+        unfinished.unlink(missing_ok=True)
     return history
-
-
-def freeze_constants(parts: Standardised, *, inputs: Inputs, labels: Labels, settings: TrainSettings) -> None:
-    """Sets a branch's standardising constants from training rows, at most `CONSTANT_ROWS` of them.
-
-    Raises `FitError` where there is none.
-    """
-    count = len(labels.videos)
-    if not count:
-        raise FitError(
-            what="Training rows",
-            where="the splits",
-            got="no row that is labelled and in the stores",
-            expected="at least 1",
-            next_step="give more labelled videos, or look for quarantined ones in the report",
-        )
-    chosen = labels.videos[np.linspace(0, count - 1, min(count, CONSTANT_ROWS)).astype(np.int64)]
-    for constants, read in parts:
-        with torch.no_grad(), _precision(inputs.device, settings):
-            found = [read(inputs.batch(part)) for part in _parts(chosen, settings)]
-        constants.set_from(torch.cat([one.reshape(-1, one.shape[-1]).float() for one in found]))
 
 
 def line(*, score: Floats, mos: Floats, weight: Floats) -> tuple[float, float]:
@@ -295,15 +218,21 @@ def outputs(model: nn.Module, *, inputs: Inputs, videos: Rows, settings: TrainSe
         return [model(inputs.batch(part)) for part in _parts(videos, settings)]
 
 
-def _loss_of(loss: Loss, mos: Tensor, weight: Tensor, output: Output) -> Tensor:
-    return loss(output, mos, weight)
+def _standardised(labels: Labels, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Labels with weighted mean 0 and standard deviation 1, and weights, both (video,), float32."""
+    mean = float(np.average(labels.mos, weights=labels.weight))
+    sd = float(np.sqrt(np.average((labels.mos - mean) ** 2, weights=labels.weight))) or 1.0
+    target = torch.tensor((labels.mos - mean) / sd, dtype=torch.float32, device=device)
+    return target, torch.tensor(labels.weight, dtype=torch.float32, device=device)
 
 
-def _forward(
-    model: nn.Module, inputs: Inputs, videos: Rows, views: Rows, settings: TrainSettings, places: Rows
-) -> Output:
-    with _precision(inputs.device, settings):
-        found: Output = model(inputs.batch(videos[places], views=views[places]))
+def _loss(ready: Prepared, mos: Tensor, weight: Tensor, output: Output) -> Tensor:
+    return branch.loss(ready.branch, output=output, mos=mos, weight=weight)
+
+
+def _forward(ready: Prepared, videos: Rows, views: Rows, places: Rows) -> Output:
+    with _precision(ready.inputs.device, ready.settings):
+        found: Output = ready.model(ready.inputs.batch(videos[places], views=views[places]))
     return found
 
 
@@ -337,27 +266,23 @@ def _follow(average: dict[str, Tensor], model: nn.Module, decay: float, *, step:
                 average[name].copy_(tensor)  # Video Swin's positions, batch norm's counter
 
 
-def _validated(
-    model: nn.Module,
-    average: dict[str, Tensor],
-    inputs: Inputs,
-    validation: Labels | None,
-    settings: TrainSettings,
-) -> Record:
-    if validation is None or len(validation.videos) < 3:
+def _validated(ready: Prepared, average: dict[str, Tensor]) -> Record:
+    """Scores of validation rows by what would be kept after this epoch."""
+    model, rows = ready.model, ready.validation
+    if rows is None or len(rows.videos) < 3:
         return {}
     last = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(average or last)
-    score = predict(model, inputs=inputs, videos=validation.videos, settings=settings)
+    score = predict(model, inputs=ready.inputs, videos=rows.videos, settings=ready.settings)
     model.load_state_dict(last)
     return {
-        "val_srcc": metrics.srcc(score=score, mos=validation.mos),
-        "val_plcc": metrics.plcc(score=score, mos=validation.mos),
+        "val_srcc": metrics.srcc(score=score, mos=rows.mos),
+        "val_plcc": metrics.plcc(score=score, mos=rows.mos),
     }
 
 
-def _diverged(value: float, epoch: int, inputs: Inputs, videos: Rows) -> FitError:
-    return FitError(
+def _diverged(value: float, epoch: int, inputs: Inputs, videos: Rows) -> MsavqaError:
+    return MsavqaError(
         what="Loss",
         where=f"epoch {epoch + 1}, the batch of {inputs.ids[videos[0]]!r} and {len(videos) - 1} more",
         got=value,

@@ -12,22 +12,18 @@ if TYPE_CHECKING:
 Device = Literal["auto", "cpu", "cuda"]
 
 
-class DeviceError(MsavqaError):
-    """A GPU that is asked for and not there."""
-
-
 def chosen(name: Device, *, setting: str) -> "torch.device":
     """The torch device that `name` means on this machine; `setting` is what the user would change.
 
     Where it is a GPU, float32 is float32 in this process from here on: left alone, cuDNN's convolutions round
-    what they multiply to TF32's 10 bits. Raises `DeviceError` for `cuda` where torch sees no GPU.
+    what they multiply to TF32's 10 bits. Raises `MsavqaError` for `cuda` where torch sees no GPU.
     """
     import torch  # slow to import: who only decodes needs it not
 
     seen = torch.cuda.is_available()
     if name == "cuda" and not seen:
         built = torch.version.cuda
-        raise DeviceError(
+        raise MsavqaError(
             what="Device",
             where=setting,
             got=f"cuda, and torch {torch.__version__} "

@@ -7,9 +7,10 @@ new knob of one stage is not a new cache key of another.
 
 import contextlib
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -28,8 +29,8 @@ class Settings(BaseModel):
 S = TypeVar("S", bound=Settings)
 
 
-class _OneOfEachKey(yaml.SafeLoader):
-    """YAML in which a key that stands twice is an error, as it is to DVC; the last would win, silently."""
+class _AsDvc(yaml.SafeLoader):
+    """YAML as DVC reads and writes it: `1e-05` is a number, and a key that stands twice an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[object] = set()
@@ -43,6 +44,13 @@ class _OneOfEachKey(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_AsDvc.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
 def read(path: Path = PARAMS_FILE) -> dict[str, Any]:
     """The whole of a params file as plain data.
 
@@ -54,10 +62,10 @@ def read(path: Path = PARAMS_FILE) -> dict[str, Any]:
             where=path,
             got="no such file",
             expected="a params.yaml",
-            next_step="run from the project's root or copy one of presets/*.yaml to params.yaml",
+            next_step="run from the project's root, or make one: `msavqa init --preset sample`",
         )
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _OneOfEachKey)
+        data = yaml.load(path.read_text(encoding="utf-8"), _AsDvc)
     except UnicodeDecodeError as error:
         raise MsavqaError(
             what="Settings",
@@ -77,25 +85,31 @@ def read(path: Path = PARAMS_FILE) -> dict[str, Any]:
             where=path,
             got=type(data).__name__,
             expected="a mapping of blocks",
-            next_step="start from one of presets/*.yaml",
+            next_step="start from a preset: `msavqa init --list` names them",
         )
     return data
 
 
 def split_block(data: Mapping[str, Any], dataset: str) -> str:
-    """Which block of a params file splits a dataset: `pretrain_split` where it pre-trains alone."""
-    only_pretrains = dataset == data.get("pretrain_dataset") != data.get("dataset")
-    return "pretrain_split" if only_pretrains else "split"
+    """Which block of a params file splits a data set: `split` where branches learn from it, else
+    `pretrain_split`.
+
+    It asks `train_on` alone, for the stage that splits depends on no more.
+    """
+    trained = data.get("train_on")
+    return "pretrain_split" if isinstance(trained, list) and dataset not in trained else "split"
 
 
 def dataset_of(given: str | None) -> str:
-    """The dataset that a command was given, else params.yaml's; `ProblemsError` where it names none."""
-    found = given or str(read().get("dataset") or "")
-    if not found:
-        raise ProblemsError(
-            where=PARAMS_FILE, problems=["dataset: missing"], next_step="mend it or give --dataset"
-        )
-    return found
+    """The data set that a command was given, else the first of params.yaml's `train_on`; `ProblemsError`
+    where it names none."""
+    if given:
+        return given
+    trained = read().get("train_on")
+    if not (isinstance(trained, list) and trained and isinstance(trained[0], str)):
+        problem = "train_on: missing" if trained is None else f"train_on: got {trained!r}, expected names"
+        raise ProblemsError(where=PARAMS_FILE, problems=[problem], next_step="mend it or give --dataset")
+    return trained[0]
 
 
 def block(data: Mapping[str, Any], dotted: str, kind: type[S], *, where: object = PARAMS_FILE) -> S:
@@ -123,8 +137,15 @@ def problems_in(found: Any, dotted: str, kind: type[Settings]) -> list[str]:
     try:
         kind.model_validate(found)
     except ValidationError as error:
-        return [_sentence(item, dotted, kind) for item in _joined(error.errors(), found)]
+        return sentences(error.errors(), found, dotted, kind)
     return []
+
+
+def sentences(
+    errors: Sequence[Mapping[str, Any]], found: Any, dotted: str, kind: type[Settings]
+) -> list[str]:
+    """What pydantic says of one block, one sentence a mistake; places in `errors` start at the block."""
+    return [_sentence(item, dotted, kind) for item in _joined(errors, found)]
 
 
 def nearest(name: str, known: list[str]) -> str:
@@ -154,7 +175,7 @@ def _joined(errors: Sequence[Mapping[str, Any]], found: Any) -> list[dict[str, A
 def _wanted(item: Mapping[str, Any]) -> str:
     """What pydantic expected instead, in the words of YAML."""
     found = str(item["msg"]).removeprefix("Value error, ")
-    if item["type"] in ("model_type", "dict_type", "mapping_type"):
+    if item["type"] in ("model_type", "dict_type", "mapping_type", "model_attributes_type"):
         return "expected a block of keys"
     if item["type"] in ("list_type", "tuple_type"):
         return "expected a list such as [a, b]"
@@ -176,8 +197,8 @@ def _holds(found: Any, path: Sequence[Any]) -> bool:
 
 
 def _sentence(item: dict[str, Any], dotted: str, kind: type[Settings]) -> str:
-    path = ".".join([dotted, *(str(part) for part in item["loc"])])
-    if item["type"] == "extra_forbidden":
+    path = ".".join(str(part) for part in (dotted, *item["loc"]) if part != "")
+    if item["type"] in ("extra_forbidden", "invalid_key"):
         return f"{path}: unknown key{nearest(str(item['loc'][-1]), _fields_at(kind, item['loc'][:-1]))}"
     if item["type"] == "missing":
         return f"{path}: missing"
@@ -194,4 +215,6 @@ def _fields_at(kind: type[Settings], path: tuple[Any, ...]) -> list[str]:
         if field is None:
             continue  # the name of a union's member or a mapping's key: the class stays
         current = field.annotation
+        if get_origin(current) is dict:
+            current = get_args(current)[-1]  # named blocks: each of them is one
     return list(getattr(current, "model_fields", {}))

@@ -11,26 +11,22 @@ it neither inherits threads or locks nor loads torch for nothing. It leaves with
 """
 
 import contextlib
-import multiprocessing
 import os
-import pickle
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 
 from msavqa.ground.errors import MsavqaError
+from msavqa.machine.channel import receive, send
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -224,91 +220,3 @@ def _answer(function: Callable[[Any], Any], item: Any) -> tuple[Any, MsavqaError
 
 if __name__ == "__main__":
     _serve(int(sys.argv[1]))
-
-
-Launcher = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
-
-in_turn: Launcher = map
-"""One task after the other in this process: for what keeps all cores or the device busy by itself."""
-
-
-class WorkerDiedError(MsavqaError):
-    """A worker process ended without a word, for instance for lack of memory."""
-
-
-def processes(count: int) -> Launcher:
-    """A launcher of `count` fresh processes, one task each at a time; the first error stops all.
-
-    They end with the process that started them, however it ends.
-    """
-
-    def launch(function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
-        # A forked child may inherit a lock that nobody will release.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(count, mp_context=context, initializer=end_with_parent) as pool:
-            futures = [pool.submit(function, task) for task in tasks]
-            with ending(pool, count):
-                for future in as_completed(futures):
-                    yield future.result()
-
-    return launch
-
-
-@contextmanager
-def ending(pool: ProcessPoolExecutor, count: int) -> Iterator[None]:
-    """Whatever ends the block, tasks that wait are dropped; a process that died is a `WorkerDiedError`."""
-    try:
-        yield
-    except BrokenProcessPool as error:
-        raise WorkerDiedError(
-            what="Dead worker",
-            where=f"a pool of {count} processes",
-            got="a process that ended without a result (killed, or out of memory)",
-            expected="a result for every task",
-            next_step="run again, with fewer workers if memory is short: what is finished is kept",
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def end_with_parent() -> None:
-    """Ends this process, spawned by multiprocessing, when its parent is gone, even in the midst of a task."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_after, args=(parent.join,), daemon=True).start()
-
-
-def _end_after(wait: Callable[[], None]) -> None:
-    wait()  # for the end of a pipe that only the parent holds open
-    os._exit(1)
-
-
-def send(channel: socket.socket, message: Any) -> None:
-    """Sends one object; raises `OSError` where the other end is gone."""
-    buffers: list[pickle.PickleBuffer] = []
-    head = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
-    parts = [memoryview(head), *(buffer.raw() for buffer in buffers)]
-    channel.settimeout(None)
-    channel.sendall(struct.pack(f"<{len(parts) + 1}Q", len(parts), *(len(part) for part in parts)))
-    for part in parts:
-        channel.sendall(part)
-
-
-def receive(channel: socket.socket, *, deadline: float | None = None) -> Any:
-    """The next object. Raises `TimeoutError` after `deadline` (of time.monotonic), `EOFError` at the end."""
-    (count,) = struct.unpack("<Q", _read(channel, 8, deadline))
-    sizes = struct.unpack(f"<{count}Q", _read(channel, 8 * count, deadline))
-    head, *buffers = [_read(channel, size, deadline) for size in sizes]
-    return pickle.loads(head, buffers=buffers)  # noqa: S301
-
-
-def _read(channel: socket.socket, size: int, deadline: float | None) -> bytearray:
-    content = bytearray(size)
-    view = memoryview(content)
-    while view:
-        channel.settimeout(None if deadline is None else max(1e-3, deadline - time.monotonic()))
-        got = channel.recv_into(view)
-        if got == 0:
-            raise EOFError
-        view = view[got:]
-    return content

@@ -46,12 +46,10 @@ _AS_PLAIN = {
 
 
 class ClipSettings(Settings):
-    """Knobs that both CLIP trunks have, `trunks.clip_text` and `trunks.clip_image`."""
+    """Knobs that both of CLIP's towers have, under `texts` and under `trunks`."""
 
     model: str = Field(min_length=1)
     """open_clip's name, or the path of a JSON file."""
-    weights: str = Field(min_length=1)
-    """The tower's file."""
     cut: Literal["last_block", "cls"]
     """Cache the last block's input for adapters inside CLIP, or the final class embedding only (cheaper)."""
     precision: Literal["fp32", "bf16"]
@@ -100,7 +98,7 @@ def architecture(model: str, tower: Tower) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def image_tower(model: str, path: str) -> Any:
+def image_tower(model: str, path: Path | str) -> Any:
     """open_clip's own `VisionTransformer` with the weights of a file (keys `visual.*`), frozen."""
     from torch import nn
 
@@ -110,7 +108,7 @@ def image_tower(model: str, path: str) -> Any:
     return holder.visual
 
 
-def text_tower(model: str, path: str) -> Any:
+def text_tower(model: str, path: Path | str) -> Any:
     """The text parts of open_clip's own `CLIP` with the weights of a file, named as there, frozen."""
     from torch import nn
 

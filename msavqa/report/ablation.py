@@ -1,18 +1,24 @@
 """Tables III and IV of the paper: runs of a sweep -> one line a model, its interval, a paired difference.
 
     sweep = ablation.read("presets/sweeps/ablation.yaml")
-    ablation.overrides(sweep, "no-sma")       # ["split.seeds=[0,1]", "branches.frame.sma.enabled=false", ...]
+    ablation.overrides(sweep, "no-sma", branches=["frame"])   # ["split.seeds=[0,1]", "branches.frame.sma..."]
     ablation.table(sweep, runs, dataset="sample", manifest=manifest, settings=settings)
 
 Only test rows are counted. What is compared stands on the same test videos of the same splits, whose prompts
 are drawn as one in all repeats.
+
+The table is reports/ablation.csv, beside each row the settings' digest and the git revision it was made from.
+The file belongs to git and is a dependency of the stage `report`, so that a clone shows it after `make
+repro`; it holds column names alone where no sweep has run. The report says whether its settings are the
+table's own.
 """
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -26,21 +32,22 @@ from msavqa.evaluation.ensemble import EnsembleSettings
 from msavqa.ground.errors import MsavqaError
 from msavqa.machine import params
 from msavqa.machine.params import Settings
-from msavqa.report import compare, numbers
+from msavqa.report import compare, numbers, results
 from msavqa.report.numbers import BootstrapSettings
 from msavqa.report.results import Results
 
-BRANCHES = ("frame", "segment", "video")
+ABLATION_FILE = Path("reports/ablation.csv")
 COLUMNS = (
     "dataset", "model", "srcc", "low", "high", "plcc", "plcc_low", "plcc_high", "against", "step", "step_low",
     "step_high", "p_value", "repeats", "videos",
 )  # fmt: skip
-"""Of reports/ablation.csv: SRCC and PLCC on test videos with 95% intervals, the mean over repeats; `step` is
-the difference of SRCC to the line named in `against`, p two-sided."""
-
-
-class AblationError(MsavqaError):
-    """Runs that no table can be made of."""
+"""Of the table: SRCC and PLCC on test videos with 95% intervals, the mean over repeats; `step` is the
+difference of SRCC to the line named in `against`, p two-sided."""
+BLOCKS = (
+    "pretrain_on", "split", "pretrain_split", "decode", "texts", "trunks", "pretrain", "branches", "train",
+    "controls", "ensemble",
+)  # fmt: skip
+"""Of params.yaml: what a model's figures come from; a sweep sets split.seeds itself."""
 
 
 class Line(Settings):
@@ -48,9 +55,9 @@ class Line(Settings):
 
     model: str = Field(min_length=1)
     run: str
-    branches: list[Literal["frame", "segment", "video"]] | Literal["best"] | None = None
-    """Joined again by weights fitted out of fold; `best` is the single one with the highest SRCC on the test
-    videos, which nobody could have chosen beforehand."""
+    branches: Literal["best"] | Annotated[list[str], Field(min_length=1)] | None = None
+    """Of params.yaml; joined again by weights fitted out of fold; `best` is the single one with the highest
+    SRCC on the test videos, which nobody could have chosen beforehand."""
     control: str | None = None
     against: str | None = None
     """The `model` of the line that this one is compared with."""
@@ -91,26 +98,37 @@ class Run:
     controls: pd.DataFrame
 
 
+@dataclass(frozen=True)
+class Ablation:
+    """The table that `make ablation` wrote on a dataset."""
+
+    rows: pd.DataFrame
+    """`COLUMNS`."""
+    revision: str
+    same: bool
+    """Whether params.yaml says now what it said when the table was made, as far as `BLOCKS` go."""
+
+
 def read(path: Path) -> Sweep:
     """A sweep file; raises `ProblemsError` with all that is wrong in it."""
     return params.block({"sweep": params.read(path)}, "sweep", Sweep, where=path)
 
 
-def overrides(sweep: Sweep, run: str) -> list[str]:
-    """What `dvc exp run --set-param` is given for one run, `key=value` each."""
+def overrides(sweep: Sweep, run: str, *, branches: Sequence[str]) -> list[str]:
+    """What `dvc exp run --set-param` is given for one run, `key=value` each; `branches` are all there are."""
     settings: dict[str, Any] = {"split.seeds": list(sweep.seeds)}
     for key, value in sweep.runs[run].items():
-        names = [key.replace("*", branch) for branch in BRANCHES] if "*" in key else [key]
+        names = [key.replace("*", branch) for branch in branches] if "*" in key else [key]
         settings |= dict.fromkeys(names, value)
     return [f"{key}={_plain(value)}" for key, value in settings.items()]
 
 
-def read_run(root: Path, dataset: str) -> Run:
-    """The results that stand in the project's folders now."""
+def read_run(root: Path, dataset: str, *, branches: Sequence[str]) -> Run:
+    """The results of these branches that stand in the project's folders now."""
     runs = root / "runs" / dataset
     return Run(
         splits=tables.read_splits(root / "data" / dataset / "splits.parquet"),
-        branches={name: tables.read_predictions(runs / name / "predictions.parquet") for name in BRANCHES},
+        branches=results.read_branches(runs, branches),
         ensemble=tables.read_predictions(runs / "ensemble" / "predictions.parquet"),
         controls=tables.read_controls(runs / "controls" / "predictions.parquet"),
     )
@@ -124,19 +142,19 @@ def table(
     manifest: pd.DataFrame,
     settings: EnsembleSettings,
 ) -> pd.DataFrame:
-    """One row a line of the sweep, `COLUMNS`; raises `AblationError` where its runs tested other videos."""
+    """One row a line of the sweep, `COLUMNS`; raises `MsavqaError` where its runs tested other videos."""
     tested, shown = _side_by_side(sweep, runs, manifest, settings)
-    results = Results(dataset, (0.0, 1.0), manifest, tested, (), (), {}, pd.DataFrame(), {})
+    joined = Results(dataset, (0.0, 1.0), manifest, tested, (), (), {}, pd.DataFrame(), {})
     how = BootstrapSettings(resamples=sweep.resamples, seed=sweep.seed)
     found = []
     for line in sweep.lines:
-        srcc = numbers.interval(results, line.model, statistic=metrics.srcc, settings=how)
-        plcc = numbers.interval(results, line.model, statistic=metrics.plcc, settings=how)
+        srcc = numbers.interval(joined, line.model, statistic=metrics.srcc, settings=how)
+        plcc = numbers.interval(joined, line.model, statistic=metrics.plcc, settings=how)
         row = {"model": shown[line.model], "srcc": srcc.value, "low": srcc.low, "high": srcc.high}
         row |= {"plcc": plcc.value, "plcc_low": plcc.low, "plcc_high": plcc.high}
         if line.against is not None:
             pair = tested.assign(
-                score_a=tested[line.model], score_b=tested[line.against], group=results.groups
+                score_a=tested[line.model], score_b=tested[line.against], group=joined.groups
             )
             step = compare.difference(
                 pair, statistic=metrics.srcc, resamples=sweep.resamples, seed=sweep.seed
@@ -148,6 +166,32 @@ def table(
         dataset=dataset, repeats=tested["repeat"].nunique(), videos=tested["video_id"].nunique()
     )
     return lines.reindex(columns=list(COLUMNS))
+
+
+def digest(data: Mapping[str, Any]) -> str:
+    """Short name of the settings behind a table, from the whole params file."""
+    kept = {name: data.get(name) for name in BLOCKS}
+    kept["split"] = {key: value for key, value in (kept["split"] or {}).items() if key != "seeds"}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def write_table(found: pd.DataFrame, path: Path, *, data: Mapping[str, Any], revision: str) -> None:
+    """Writes a table beside the settings and the revision it was made from."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = found.assign(settings=digest(data), revision=revision)
+    found.to_csv(path, index=False, float_format="%.6f")
+
+
+def read_table(path: Path, dataset: str, data: Mapping[str, Any]) -> Ablation | None:
+    """The table that stands in a file; None where there is none on this dataset."""
+    if not path.is_file():
+        return None
+    found = pd.read_csv(path, dtype={"dataset": str, "settings": str, "revision": str})
+    rows = found[found["dataset"] == dataset].fillna({"against": ""})
+    if rows.empty:
+        return None
+    first = rows.iloc[0]
+    return Ablation(rows=rows, revision=str(first["revision"]), same=first["settings"] == digest(data))
 
 
 def _side_by_side(
@@ -168,7 +212,7 @@ def _side_by_side(
             continue
         both = tested.merge(rows[["repeat", "video_id", line.model]], on=["repeat", "video_id"])
         if not len(both) == len(tested) == len(rows):
-            raise AblationError(
+            raise MsavqaError(
                 what="Test rows",
                 where=f"line {line.model!r}",
                 got=f"{len(rows)} of which {len(both)} are also {sweep.lines[0].model!r}'s",
@@ -189,7 +233,7 @@ def _scores(
     if line.branches is None:
         return run.ensemble, ""
     if line.branches == "best":
-        found = {branch: _srcc(run.branches[branch], manifest) for branch in BRANCHES}
+        found = {branch: _srcc(scores, manifest) for branch, scores in run.branches.items()}
         best = max(found, key=lambda branch: found[branch])
         return run.branches[best], best
     chosen = settings.model_copy(update={"branches": list(line.branches)})

@@ -12,19 +12,17 @@ from pydantic import Field
 from msavqa.datasets import tables
 from msavqa.evaluation import metrics
 from msavqa.evaluation.calibration import CalibrationSettings
+from msavqa.evaluation.controls import ControlSettings
 from msavqa.ground import progress
 from msavqa.machine import files, params
 from msavqa.machine.params import Settings
-from msavqa.report import ablation_file, figures, filmstrips, numbers, page
+from msavqa.report import ablation, figures, filmstrips, numbers, page
 from msavqa.report import figures as plots
 from msavqa.report.numbers import BootstrapSettings
 from msavqa.report.results import Results, collect, read_branches, read_controls
 from msavqa.store import read as store
 from msavqa.store.format import flat
 
-BRANCHES = ("frame", "segment", "video")
-STORES = ("frames", "clip_text", "clip_image")
-"""What the report itself looks into; they are dependencies of its stage."""
 CONTROL_NOTES = {
     "no_pixel": "mean of the prompt + mean of the generator: reads no pixel",
     "no_reference": "sharpness of single frames by scikit-image's perceptual blur: no opinions, untrained",
@@ -47,16 +45,19 @@ class ReportSettings(Settings):
 def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
     """Everything the report shows, from the folders under the project's root and its whole params file."""
     settings = params.block(data, "report", ReportSettings)
+    controls = params.block(data, "controls", ControlSettings)
+    runs, features = root / "runs" / dataset, root / "features" / dataset
     results = gather(root, dataset, data)
     found = numbers.flat_metrics(results, settings.bootstrap)
     ceiling = numbers.noise_ceiling(results)
-    opened = {name: store.open(root / "features" / dataset / f"{name}.zarr") for name in STORES}
+    frames, text, image = (
+        store.open(features / f"{name}.zarr") for name in ("frames", controls.text, controls.image)
+    )
     splits = _splits(results, data)
-    found |= numbers.flat_splits(splits) | _truncated(opened) | _seconds(root / "runs", dataset)
-    weights = _weights(root / "runs" / dataset / "ensemble" / "ensemble.json")
-    lines = _lines(results, weights, settings.bootstrap)
-    paths = [root / "runs" / dataset / name / "attention.parquet" for name in BRANCHES]
-    attention = _attention([path for path in paths if path.is_file()])
+    found |= numbers.flat_splits(splits) | _seconds(root / "runs", dataset)
+    found["prompts_truncated"] = int(text.rows["truncated"].sum())
+    lines = _lines(results, _weights(runs / "ensemble" / "ensemble.json"), settings.bootstrap)
+    attention = _attention([runs / "examined" / name / "attention.parquet" for name in results.branches])
     forest = [(line.name, line.srcc, line.kind) for line in lines]
     return page.Content(
         results=results,
@@ -75,16 +76,19 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
             name: filmstrips.strips(
                 results,
                 rows,
-                frames=opened["frames"],
-                clip=opened["clip_image"],
+                frames=frames,
+                clip=image,
                 attention=attention,
                 count=settings.frames,
             )
             for name, rows in filmstrips.chosen(results, count=settings.films).items()
         },
-        ablation=ablation_file.read(root / ablation_file.ABLATION_FILE, dataset, data),
+        ablation=ablation.read_table(root / ablation.ABLATION_FILE, dataset, data),
         settings=data,
-        fingerprints=_fingerprints(opened, [root / "runs" / dataset / name for name in BRANCHES]),
+        fingerprints=_fingerprints(
+            {"frames": frames, controls.text: text, controls.image: image},
+            [_facts(runs, name) for name in results.branches],
+        ),
         revision=page.revision(root),
     )
 
@@ -98,6 +102,7 @@ def _splits(results: Results, data: Mapping[str, Any]) -> pd.DataFrame:
 def gather(root: Path, dataset: str, data: Mapping[str, Any]) -> Results:
     """One dataset's predictions joined with its labels."""
     runs, tabled = root / "runs" / dataset, root / "data" / dataset
+    names = list(data["branches"])
     low, high = (float(end) for end in data["datasets"][dataset]["mos_range"])
     return collect(
         dataset=dataset,
@@ -105,10 +110,10 @@ def gather(root: Path, dataset: str, data: Mapping[str, Any]) -> Results:
         manifest=tables.read_manifest(tabled / "manifest.parquet"),
         splits=tables.read_splits(tabled / "splits.parquet"),
         ensemble=tables.read_predictions(runs / "ensemble" / "predictions.parquet"),
-        branches=read_branches(runs, BRANCHES),
+        branches=read_branches(runs, names),
         controls=read_controls(runs),
         decoded=store.open(root / "features" / dataset / "frames.zarr").rows,
-        unread={name: _facts(runs / name)["quarantined"] for name in BRANCHES},
+        unread={name: _facts(runs, name)["quarantined"] for name in names},
         settings=params.block(data, "calibration", CalibrationSettings),
     )
 
@@ -159,17 +164,12 @@ def _lines(results: Results, weights: Mapping[str, float], settings: BootstrapSe
     return sorted(found, key=lambda line: (order.index(line.kind), -np.nan_to_num(line.srcc.value, nan=-2)))
 
 
-def _truncated(opened: Mapping[str, store.Store]) -> dict[str, int]:
-    return {"prompts_truncated": int(opened["clip_text"].rows["truncated"].sum())}
-
-
 def _seconds(runs: Path, dataset: str) -> dict[str, float]:
     """Wall-clock seconds of each long stage as `seconds_<stage>`, and `seconds`: of training all branches."""
-    paths = [*sorted((runs / dataset / "seconds").glob("*.json")), runs / "pretrain/seconds/pretrain.json"]
+    paths = [*(runs / dataset / "seconds").glob("*.json"), *(runs / "start_seconds").glob("*.json")]
     each = {
         f"seconds_{path.stem}": float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
-        for path in paths
-        if path.is_file()
+        for path in sorted(paths, key=lambda path: path.stem)
     }
     training = [value for name, value in each.items() if name.startswith("seconds_train_")]
     return ({"seconds": round(sum(training), 3)} if training else {}) | each
@@ -190,15 +190,18 @@ def _attention(paths: Sequence[Path]) -> dict[str, np.ndarray]:
     return {str(video): np.mean(np.stack(list(rows)), axis=0) for video, rows in by_video}
 
 
-def _fingerprints(opened: Mapping[str, store.Store], runs: Sequence[Path]) -> dict[str, dict[str, object]]:
+def _fingerprints(
+    opened: Mapping[str, store.Store], branches: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, object]]:
     """What made the features, by store: of those read here, and of those that the branches have read."""
     found = {name: flat(one.fingerprint) for name, one in opened.items()}
-    for run in runs:
-        found |= {name: flat(one) for name, one in _facts(run)["fingerprints"].items()}
+    for facts in branches:
+        found |= {name: flat(one) for name, one in facts["fingerprints"].items()}
     return dict(sorted(found.items()))
 
 
-def _facts(run: Path) -> dict[str, Any]:
+def _facts(runs: Path, branch: str) -> dict[str, Any]:
     """What a branch's training said of itself."""
-    found: dict[str, Any] = json.loads((run / "settings.json").read_text(encoding="utf-8"))
+    path = runs / "branches" / branch / "settings.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found

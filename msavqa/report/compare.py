@@ -22,10 +22,6 @@ STATISTICS = {
 }
 
 
-class CompareError(MsavqaError):
-    """Runs that cannot be compared."""
-
-
 @dataclass(frozen=True)
 class Comparison:
     """Each metric of run a and run b, and a - b."""
@@ -70,7 +66,7 @@ def compare(root: Path, run_a: str, run_b: str, *, dataset: str, resamples: int,
     """Compares the test predictions that both runs have, drawing as one what must not be parted.
 
     A run is a folder with predictions.parquet, such a file, `runs/<dataset>/controls:<control>`, or a git
-    revision or DVC experiment, whose ensemble is meant. Raises `CompareError` where a run is not found or
+    revision or DVC experiment, whose ensemble is meant. Raises `MsavqaError` where a run is not found or
     the two share too few test videos.
     """
     manifest = tables.read_manifest(root / "data" / dataset / "manifest.parquet")
@@ -79,7 +75,7 @@ def compare(root: Path, run_a: str, run_b: str, *, dataset: str, resamples: int,
     both = tested[0].merge(tested[1], on=["repeat", "video_id", "mos"], suffixes=("_a", "_b"))
     both["group"] = both["video_id"].map(pd.Series(groups_of(manifest), index=manifest["video_id"]))
     if len(both) < 3:
-        raise CompareError(
+        raise MsavqaError(
             what="Test videos in common",
             where=f"{run_a} and {run_b}",
             got=len(both),
@@ -138,11 +134,11 @@ def _read(root: Path, run: str, dataset: str) -> pd.DataFrame:
 
 
 def _read_predictions(path: Path) -> pd.DataFrame:
-    """A table of predictions; raises `CompareError` for any other file, `TableError` for a broken one."""
+    """A table of predictions; raises `MsavqaError` for any other file, `TableError` for a broken one."""
     columns = _columns(path)
     if "control" in columns:
         names = sorted(set(tables.read_controls(path)["control"]))
-        raise CompareError(
+        raise MsavqaError(
             what="Run",
             where=path,
             got=f"{len(names)} controls",
@@ -151,7 +147,7 @@ def _read_predictions(path: Path) -> pd.DataFrame:
             f"{', '.join(names)}",
         )
     if not {"repeat", "video_id", "role", "score"} <= columns:
-        raise CompareError(
+        raise MsavqaError(
             what="Run",
             where=path,
             got="a file that is no table of predictions",
@@ -171,7 +167,7 @@ def _columns(path: Path) -> set[str]:
 def _read_control(path: Path, control: str) -> pd.DataFrame:
     """A control's predictions: of the stage `controls`, or of the ensemble with others' prompts beside it."""
     if "control" not in _columns(path):
-        raise CompareError(
+        raise MsavqaError(
             what="Control",
             where=path,
             got=control,
@@ -183,7 +179,7 @@ def _read_control(path: Path, control: str) -> pd.DataFrame:
         [tables.read_controls(file) for file in sorted(files) if file.is_file()], ignore_index=True
     )
     if control not in set(found["control"]):
-        raise CompareError(
+        raise MsavqaError(
             what="Control",
             where=path,
             got=control,
@@ -203,7 +199,7 @@ def _read_revision(root: Path, revision: str, path: str) -> pd.DataFrame:
     try:
         content = dvc.api.read(path, repo=str(root), rev=revision, mode="rb")
     except (DvcException, SCMError, OSError) as error:
-        raise CompareError(
+        raise MsavqaError(
             what="Run",
             where=revision,
             got=f"no such file, and as a revision: {' '.join(str(error).split())}",

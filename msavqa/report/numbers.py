@@ -1,4 +1,4 @@
-"""Results -> the flat numbers of reports/metrics.json: each figure beside its interval and its ceiling.
+"""Results -> the flat numbers of metrics.json: each figure beside its interval and its ceiling.
 
 With several repeats a figure is the mean over repeats, `_sd` its standard deviation over them, and its
 interval a bootstrap that draws a prompt's videos as one in all repeats, so that repeats of one dataset do
@@ -55,7 +55,7 @@ class Ceiling:
 
 
 def flat_metrics(results: Results, settings: BootstrapSettings) -> dict[str, int | float]:
-    """All figures of reports/metrics.json, finite numbers by name, the headline first."""
+    """All figures of metrics.json, finite numbers by name, the headline first."""
     tested, found = results.tested, dict[str, float]()
     mapped = _mapped(results)
     for name, (column, statistic) in progress.track(

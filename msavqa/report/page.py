@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from msavqa.evaluation.metrics import Interval
-from msavqa.report.ablation_file import Ablation
+from msavqa.report.ablation import Ablation
 from msavqa.report.filmstrips import Strip
 from msavqa.report.numbers import HEADLINE, Ceiling
 from msavqa.report.results import Results

@@ -43,33 +43,33 @@ def read(path: Path = PUBLISHED) -> pd.DataFrame:
 
 
 def table(
-    published: pd.DataFrame, found: Mapping[str, int | float], data: Mapping[str, Any]
+    published: pd.DataFrame, found: Mapping[str, int | float], data: Mapping[str, Any], *, dataset: str
 ) -> tuple[pd.DataFrame, str]:
     """Ours and the published results, our dataset first, best SRCC first, and a sentence on which compare.
 
-    `found` is reports/metrics.json, `data` the whole params file. The column `same` is true where dataset and
-    protocol, of qmme_8_2 its seeds too, are ours.
+    `found` is reports/<dataset>/metrics.json, `data` the whole params file. The column `same` is true where
+    dataset and protocol, of qmme_8_2 its seeds too, are ours.
     """
-    name, protocol = str(data["dataset"]), str(data["split"]["protocol"])
-    dataset = str(data["datasets"][name]["reader"])
-    dataset = name if dataset == "csv" else dataset
+    reader, protocol = str(data["datasets"][dataset]["reader"]), str(data["split"]["protocol"])
+    name = dataset if reader == "csv" else reader
     repeats = int(found["repeats"])
     spread = f", SRCC ± {found['srcc_sd']:.3f}" if "srcc_sd" in found else ""
     ours = {
-        "model": OURS, "dataset": dataset, "srcc": found["srcc"], "plcc": found["plcc"], "protocol": protocol,
-        "source": "reports/metrics.json", "note": f"{repeats} repeat{'s' if repeats > 1 else ''}{spread}",
+        "model": OURS, "dataset": name, "srcc": found["srcc"], "plcc": found["plcc"], "protocol": protocol,
+        "source": f"reports/{dataset}/metrics.json",
+        "note": f"{repeats} repeat{'s' if repeats > 1 else ''}{spread}",
     }  # fmt: skip
     joined = pd.concat([pd.DataFrame([ours]), published], ignore_index=True)
-    joined["same"] = (joined["dataset"] == dataset) & (joined["protocol"] == protocol)
+    joined["same"] = (joined["dataset"] == name) & (joined["protocol"] == protocol)
     other_seeds = protocol == "qmme_8_2" and list(data["split"]["seeds"]) != QMME_SEEDS
     if other_seeds:
         joined["same"] &= joined["model"] == OURS
     sentence = (
-        f"{int(joined['same'].sum()) - 1} of {len(published)} published results are on {dataset} under "
+        f"{int(joined['same'].sum()) - 1} of {len(published)} published results are on {name} under "
         f"{protocol}, as ours is; the others are no comparison"
     )
     if other_seeds:
         sentence += "; qmme_8_2's published results are means over split.seeds 1 to 10, ours is not"
-    joined["elsewhere"] = joined["dataset"] != dataset
+    joined["elsewhere"] = joined["dataset"] != name
     order = joined.sort_values(["elsewhere", "srcc"], ascending=[True, False], ignore_index=True)
     return order.drop(columns="elsewhere"), sentence

@@ -17,10 +17,6 @@ from msavqa.evaluation.calibration import Calibration, CalibrationSettings
 from msavqa.ground.errors import MsavqaError
 
 
-class CollectError(MsavqaError):
-    """Predictions that no report can be made of."""
-
-
 @dataclass(frozen=True)
 class Results:
     """One dataset's predictions beside its labels.
@@ -70,7 +66,7 @@ def collect(
     """Joins tables (columns as `msavqa.datasets.tables` and a store's rows have them) into `Results`.
 
     `unread` names, by branch, the videos of which its stores hold no features.
-    Raises `CollectError` where no test video has both a MOS and a prediction.
+    Raises `MsavqaError` where no test video has both a MOS and a prediction.
     """
     calibrations = {
         repeat: calibration.fit_predictions(
@@ -90,7 +86,7 @@ def collect(
     unlabelled = int(tested.loc[tested["mos"].isna(), "video_id"].nunique())
     tested = tested[tested["mos"].notna()].reset_index(drop=True)
     if tested.empty:
-        raise CollectError(
+        raise MsavqaError(
             what="Test predictions",
             where=f"runs/{dataset}/ensemble/predictions.parquet",
             got="no test video with a MOS",
@@ -126,8 +122,9 @@ def collect(
 
 
 def read_branches(folder: Path, names: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """Predictions of each branch under `runs/<dataset>`."""
-    return {name: tables.read_predictions(folder / name / "predictions.parquet") for name in names}
+    """Predictions of each of these branches under `runs/<dataset>`."""
+    paths = {name: folder / "branches" / name / "predictions.parquet" for name in names}
+    return {name: tables.read_predictions(path) for name, path in paths.items()}
 
 
 def read_controls(folder: Path) -> pd.DataFrame:

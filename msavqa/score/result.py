@@ -1,14 +1,8 @@
 """What a score tells: one line for people, everything for programs."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-
-import numpy as np
-from numpy.typing import NDArray
-
-from msavqa.bundle.bundle import Bundle
-from msavqa.frames.decode import Decoded
 
 
 @dataclass(frozen=True)
@@ -33,7 +27,8 @@ class Moment:
     alignment: float | None
     """Cosine of its CLIP embedding and the prompt's, -1..1; None without a prompt."""
     score: float | None
-    """The frame branch's score of this frame, MOS scale; None where no branch scores single frames."""
+    """What the first branch that scores every sampled frame says of this one, on or near the MOS scale; None
+    where none does."""
 
 
 @dataclass(frozen=True)
@@ -105,64 +100,3 @@ def _place(measure: Measure) -> str:
     if measure.share_below is None:
         return f"{measure.value:.3f}"
     return f"{measure.value:.3f} (above {measure.share_below:.0%} of training)"
-
-
-OUTSIDE = "out of the training range"
-SMALL_PIXELS = 32
-BLOCK_PIXELS = 8
-FROZEN_LEVELS = 4.0
-"""Grey levels by which the mean of some block changes where anything moves; encoded stills stay below."""
-SLACK = 0.05
-"""Share of a training range's end by which a duration or size may pass it without a word."""
-
-
-def of(
-    decoded: Decoded, found: Bundle, *, prompt: str, cut: bool, own: Mapping[str, float], raw: float
-) -> Iterator[str]:
-    """Warnings of one scored video, one sentence each; `own` are its branch scores, `raw` the ensemble's."""
-    count, known = decoded.frame_count, found.reference
-    if count == 1:
-        yield "one frame: nothing moves, so motion and consistency say nothing"
-    elif count < found.frames:
-        yield f"very short: {count} frames for {found.frames} samples, so some are used more than once"
-    if count > 1 and largest_change(decoded.frames) < FROZEN_LEVELS:
-        yield "frozen video: nothing moves in the sampled frames"
-    short_side = min(decoded.height, decoded.width)
-    if short_side < SMALL_PIXELS:
-        yield f"very small: {decoded.width}x{decoded.height} pixels"
-    if not prompt.strip():
-        yield "no prompt: the branches were given an empty one, and alignment is not measured"
-    if cut:
-        yield "prompt cut: longer than the text encoder reads, its end was left out"
-    seconds = count / decoded.fps if decoded.fps > 0 else float("nan")
-    for name, label, unit, value in (
-        ("duration_seconds", "duration", "s", seconds),
-        ("short_side", "short side", "px", float(short_side)),
-    ):
-        ends = known.range(name)
-        if ends is not None and np.isfinite(value) and known.outside(name, value, slack=SLACK):
-            yield f"{OUTSIDE}: {label} {value:g} {unit}, trained on {ends[0]:g} to {ends[1]:g} {unit}"
-    for name, value in own.items():
-        if known.outside(name, value):
-            low, high = known.range(name) or (0.0, 0.0)
-            yield f"{OUTSIDE}: {name} score {value:.4g}, training videos had {low:.4g} to {high:.4g}"
-    if found.calibration.outside(raw):
-        yield f"{OUTSIDE}: no training video had such a score"
-    if not found.calibration.informative:
-        yield "the model did not tell its training videos apart: every score is their mean"
-
-
-def largest_change(frames: NDArray[np.uint8]) -> float:
-    """Largest spread over time, in grey levels, of a block's mean in frames (frame, height, width, 3)."""
-    count, height, width = frames.shape[:3]
-    high, wide = min(BLOCK_PIXELS, height), min(BLOCK_PIXELS, width)
-    rows, columns = height // high, width // wide
-    grey = frames[:, : rows * high, : columns * wide].mean(axis=3)
-    blocks = grey.reshape(count, rows, high, columns, wide).mean(axis=(2, 4))
-    return float(np.ptp(blocks, axis=0).max())
-
-
-def of_versions(versions: Mapping[str, tuple[str, str]]) -> Iterator[str]:
-    """A warning for each package whose version, (then, now), is not that of training."""
-    for name, (then, now) in versions.items():
-        yield f"trained with {name} {then}, runs with {now}: the last digits may differ"

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 
 from msavqa.bundle import bundle
 from msavqa.bundle.bundle import Bundle
-from msavqa.bundle.reference import Reference
+from msavqa.bundle.reference import Reference, of_branch
 from msavqa.evaluation.metrics import frame_change
 from msavqa.frames import decode
 from msavqa.ground.errors import MsavqaError
@@ -33,9 +32,10 @@ from msavqa.learning.branch import Output
 from msavqa.machine import device as devices
 from msavqa.machine.device import Device
 from msavqa.machine.processes import Pool
-from msavqa.score import networks, result
-from msavqa.score.networks import IMAGE, TEXT, Branch, Features, Perception
+from msavqa.score import cautions, trained
+from msavqa.score.perception import Features, Perception
 from msavqa.score.result import Measure, Moment, Score
+from msavqa.score.trained import Branch
 
 DECODE_SECONDS = 60.0
 """Wall-clock limit of decoding one video."""
@@ -68,7 +68,7 @@ class Scorer(AbstractContextManager["Scorer"]):
     ) -> None:
         self.bundle, self._device = found, devices.chosen(device, setting="--device")
         # A function of decode.py: its workers need not load torch, as they would for one of this module.
-        function = partial(decode.decode, frames=found.frames, box=found.box)
+        function = partial(decode.decode, frames=found.frames, box=found.box, backend="pyav")
         self._pool: Pool[str, decode.Decoded] = Pool(
             function, workers=workers, timeout_seconds=decode_seconds, what="Video"
         )
@@ -169,10 +169,10 @@ class Scorer(AbstractContextManager["Scorer"]):
         raw = float(self.bundle.ensemble.combine({name: np.array([value]) for name, value in own.items()})[0])
         fitted, known = self.bundle.calibration, self.bundle.reference
         low, high = fitted.interval(np.array([raw]))
-        frames_cls, text_cls = _cls(features, IMAGE), _cls(features, TEXT) if prompt.strip() else None
-        alignment = None if frames_cls is None or text_cls is None else frames_cls @ text_cls
-        change = np.zeros(len(decoded.frames)) if frames_cls is None else frame_change(frames_cls)
-        consistency = None if frames_cls is None else float(1 - change[1:].mean()) if len(change) > 1 else 1.0
+        frames_cls = features[self.bundle.clip_image]["cls"][0]
+        alignment = frames_cls @ features[self.bundle.clip_text]["cls"][0] if prompt.strip() else None
+        change = frame_change(frames_cls)
+        consistency = float(1 - change[1:].mean()) if len(change) > 1 else 1.0
         timeline = _timeline(decoded, change, alignment, outputs)
         peak = int(np.argmax(change))
         return Score(
@@ -183,16 +183,16 @@ class Scorer(AbstractContextManager["Scorer"]):
             high=float(high[0]),
             coverage=fitted.coverage,
             mos_range=fitted.mos_range,
-            branches={name: _measure(known, name, value) for name, value in own.items()},
+            branches={name: _measure(known, of_branch(name), value) for name, value in own.items()},
             weights=dict(zip(self.bundle.ensemble.branches, self.bundle.ensemble.weights, strict=True)),
             raw=raw,
             alignment=None if alignment is None else _measure(known, "alignment", float(alignment.mean())),
-            consistency=None if consistency is None else _measure(known, "consistency", consistency),
+            consistency=_measure(known, "consistency", consistency),
             timeline=timeline,
             mutation_seconds=timeline[peak].seconds if change[peak] > STILL else None,
             warnings=(
-                *result.of(decoded, self.bundle, prompt=prompt, cut=cut, own=own, raw=raw),
-                *result.of_versions(self._networks().result()[0].versions),
+                *cautions.of(decoded, self.bundle, prompt=prompt, cut=cut, own=own, raw=raw),
+                *cautions.of_versions(self._networks().result()[0].versions),
             ),
             decoder=decoded.backend,
             dataset=self.bundle.dataset,
@@ -217,21 +217,17 @@ def load(
     """A scorer of the bundle in this folder, on a GPU where there is one unless `device` says otherwise.
 
     There it switches cuDNN's TF32 off for the whole process, see `devices.chosen`.
-    Raises `BundleError` where the bundle is not as it was exported, `DeviceError` where the GPU is missing.
+    Raises `MsavqaError` where the bundle is not as it was exported or the GPU is missing.
     """
     return Scorer(bundle.load(path), workers=workers, decode_seconds=decode_seconds, device=device)
 
 
 def _networks(found: Bundle, device: torch.device) -> tuple[Perception, dict[str, Branch]]:
     with bundle.understood(found.path):
-        perception = Perception.load(found.trunks, fingerprints=found.fingerprints, device=device.type)
+        perception = Perception.load(found, device=device.type)
         return perception, {
-            name: networks.load(found, name, device=device) for name in found.ensemble.branches
+            name: trained.load(found, name, device=device) for name in found.ensemble.branches
         }
-
-
-def _cls(features: Features, trunk: str) -> NDArray[Any] | None:
-    return features[trunk]["cls"][0] if trunk in features else None
 
 
 def _measure(known: Reference, name: str, value: float) -> Measure:
@@ -247,10 +243,9 @@ def _timeline(
     count = len(decoded.frames)
     looks = [one.attention[0] for one in outputs.values() if one.attention is not None]
     attention = torch.stack(looks).mean(dim=0).tolist() if looks else None
-    frame = outputs.get("frame")
-    scores = None if frame is None or frame.frame_scores is None else frame.frame_scores[0].tolist()
-    if scores is not None and len(scores) != count:
-        scores = None  # the branch looks at some frames only
+    # Others score the video alone, or some of its frames.
+    each = [one.frame_scores[0].tolist() for one in outputs.values() if one.frame_scores is not None]
+    scores = next((of_frames for of_frames in each if len(of_frames) == count), None)
     return tuple(
         Moment(
             seconds=float(decoded.times_seconds[place]),

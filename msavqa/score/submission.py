@@ -19,10 +19,6 @@ from msavqa.ground.errors import ProblemsError
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip's dates: the same scores give the same bytes
 
 
-class SubmissionError(ProblemsError):
-    """Scores that the challenge would not accept, every reason at once."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Readme:
     """What readme.txt says of the method."""
@@ -50,7 +46,7 @@ def withheld_scores(
     """Score of every video without a MOS, the mean over repeats (all score all of them), in manifest order.
 
     `split` is the part of the dataset (`val`, `test`) that the challenge's phase asks for; None is for a
-    dataset that withholds the MOS of one part only. Raises `SubmissionError` naming each video that has no
+    dataset that withholds the MOS of one part only. Raises `ProblemsError` naming each video that has no
     score, where no MOS is withheld, and where it is not clear of which part.
     """
     withheld = manifest[manifest["mos"].isna()]
@@ -59,13 +55,13 @@ def withheld_scores(
         withheld = withheld[withheld["given_split"] == split]
     elif len(parts) > 1:
         problem = f"MOS are withheld in {' and '.join(repr(part) for part in parts)}"
-        raise SubmissionError(where="the manifest", problems=[problem], next_step="name one with --split")
+        raise ProblemsError(where="the manifest", problems=[problem], next_step="name one with --split")
     if withheld.empty:
         problem = "every video has a MOS, none is withheld"
         if split is not None:
             known = f", but in {', '.join(repr(part) for part in parts)}" if parts else ""
             problem = f"no MOS is withheld in {split!r}{known}"
-        raise SubmissionError(where="the manifest", problems=[problem], next_step="check `labels`")
+        raise ProblemsError(where="the manifest", problems=[problem], next_step="check `labels`")
     tested = predictions[predictions["role"] == "test"]
     means = tested.groupby("video_id")["score"].mean()
     reasons = dict(zip(withheld["video_id"], withheld["error"], strict=True))
@@ -76,12 +72,12 @@ def withheld_scores(
     ]
     if problems:
         step = "the challenge wants all of them: mend the videos and run `dvc repro`"
-        raise SubmissionError(where="the predictions", problems=problems, next_step=step)
+        raise ProblemsError(where="the predictions", problems=problems, next_step=step)
     return {name: float(means[name]) for name in withheld["video_id"]}
 
 
 def write(path: Path, *, scores: Mapping[str, float], readme: Readme) -> None:
-    """The zip at `path`, replaced as a whole; raises `SubmissionError` for names or scores it cannot hold."""
+    """The zip at `path`, replaced as a whole; raises `ProblemsError` for names or scores it cannot hold."""
     problems = [
         f"{name!r} has the score {score}" for name, score in scores.items() if not math.isfinite(score)
     ]
@@ -89,7 +85,7 @@ def write(path: Path, *, scores: Mapping[str, float], readme: Readme) -> None:
     if not scores:
         problems.append("no scores")
     if problems:
-        raise SubmissionError(where=path, problems=problems, next_step="mend them, nothing was written")
+        raise ProblemsError(where=path, problems=problems, next_step="mend them, nothing was written")
     files = {
         "output.txt": "".join(f"{name},{score!r}\n" for name, score in scores.items()),
         "readme.txt": readme.text(),

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from msavqa.datasets.rows import Record, header_problems, looks_like_utf_16, records
+from msavqa.datasets.text import Record, header_problems, looks_like_utf_16, records
 from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.ground.progress import Progress
 from msavqa.machine.device import Device
@@ -21,20 +21,9 @@ from msavqa.score import scorer as score
 from msavqa.score.result import Score
 from msavqa.score.scorer import Asked
 
-COLUMNS = (
-    "video", "prompt", "score", "low", "high", "frame", "segment", "video_branch", "alignment", "consistency",
-    "mutation_seconds", "warnings", "error", "model", "sha256",
-)  # fmt: skip
+FIRST = ("video", "prompt", "score", "low", "high")
+LAST = ("alignment", "consistency", "mutation_seconds", "warnings", "error", "model", "sha256")
 Row = dict[str, str]
-HEADER: Row = dict(zip(COLUMNS, COLUMNS, strict=True))
-
-
-class CsvError(ProblemsError):
-    """A csv that cannot be scored."""
-
-
-class RowError(MsavqaError):
-    """A row that names no video, or no one can say which."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +32,7 @@ class Line:
 
     video: str
     prompt: str
-    error: RowError | None = None
+    error: MsavqaError | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -63,22 +52,22 @@ def run(
     decode_seconds: float,
     device: Device = "auto",
 ) -> tuple[int, int]:
-    """Scores all rows of a csv into `out` (UTF-8, one row each, in the csv's order).
+    """Scores all rows of a csv into `out` (UTF-8, one row each, in the csv's order; `columns_of`).
 
     Gives how many rows were scored and how many failed. Rows that `out` or an interrupted run holds a score
-    of, by the same model and of a file with the same content, are not computed again. Raises `CsvError` for
-    a csv without the columns or the rows, and for an `out` that is something else or holds the scores of
+    of, by the same model and of a file with the same content, are not computed again. Raises `ProblemsError`
+    for a csv without the columns or the rows, and for an `out` that is something else or holds the scores of
     other rows, before anything starts.
     """
     lines = read(path, video_column=video_column, prompt_column=prompt_column)
-    _check_out(out, path)
-    out = out.resolve() if out.is_symlink() else out
-    folder = path.parent if root is None else root
-    partial = out.with_name(f"{out.name}.partial")
-    known = _known(out, partial)
-    _check_kept(known, lines, out)
     with score.load(model, workers=workers, decode_seconds=decode_seconds, device=device) as scorer:
-        digest = scorer.bundle.digest[:12]
+        columns, digest = columns_of(scorer.bundle.ensemble.branches), scorer.bundle.digest[:12]
+        _check_out(out, path, columns)
+        out = out.resolve() if out.is_symlink() else out
+        folder = path.parent if root is None else root
+        partial = out.with_name(f"{out.name}.partial")
+        known = _known(out, partial)
+        _check_kept(known, lines, out)
         found = {
             key: row
             for key, row in known.items()
@@ -86,7 +75,7 @@ def run(
         }
         asked = dict.fromkeys(line.key for line in lines if line.error is None)
         todo = [key for key in asked if key not in found]
-        _write(partial, [*found.values()], out=out)
+        _write(partial, [*found.values()], columns, out=out)
         failed = 0
         with (
             partial.open("a", encoding="utf-8", newline="") as file,
@@ -96,17 +85,26 @@ def run(
             for key, verdict in zip(todo, verdicts, strict=True):
                 found[key] = _row(key, verdict, model=digest, sha256=_sha256(folder / key[0]))
                 failed += isinstance(verdict, MsavqaError)
-                file.write(_line(found[key]))
+                file.write(_line(found[key], columns))
                 file.flush()
                 bar.advance(1, failed=failed)
     rows = [
         found[line.key] if line.error is None else _row(line.key, line.error, model=digest, sha256="")
         for line in lines
     ]
-    _write(partial, rows, out=out)
+    _write(partial, rows, columns, out=out)
     os.replace(partial, out)
     bad = sum(bool(row["error"]) for row in rows)
     return len(rows) - bad, bad
+
+
+def columns_of(branches: Sequence[str]) -> list[str]:
+    """Columns of a model's table of scores; each branch has one of its name."""
+    return [*FIRST, *(_column(name) for name in branches), *LAST]
+
+
+def _column(branch: str) -> str:
+    return f"{branch}_branch" if branch in (*FIRST, *LAST) else branch
 
 
 def read(path: Path, *, video_column: str, prompt_column: str) -> list[Line]:
@@ -159,7 +157,7 @@ def _asked(record: Record, *, where: Path, places: tuple[int, int], columns: int
     got, expected, next_step = refusal
     place = f"line {record.line} of {where}"
     return Line(
-        video, prompt, RowError(what="Row", where=place, got=got, expected=expected, next_step=next_step)
+        video, prompt, MsavqaError(what="Row", where=place, got=got, expected=expected, next_step=next_step)
     )
 
 
@@ -168,8 +166,8 @@ def _whole(text: str) -> str:
     return text.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace")
 
 
-def _check_out(out: Path, path: Path) -> None:
-    """Raises `CsvError` where `out` is the csv itself or anything else than a table of scores."""
+def _check_out(out: Path, path: Path, columns: Sequence[str]) -> None:
+    """Raises `ProblemsError` where `out` is the csv itself or anything else than a table of scores."""
     problem = ""
     if not out.parent.is_dir():
         problem = f"there is no folder {str(out.parent)!r}"
@@ -180,20 +178,23 @@ def _check_out(out: Path, path: Path) -> None:
     elif out.exists() and not out.is_file():
         problem = "it is no regular file"
     elif out.is_file() and out.stat().st_size > 0:
-        with out.open("rb") as file:
-            if file.readline() != _line(HEADER).encode():
-                problem = f"it holds something else than scores: its first line is not {','.join(COLUMNS)!r}"
+        with out.open(encoding="utf-8", errors="replace") as file:
+            header = file.readline().rstrip("\n").split(",")
+        if not _is_of_scores(header):
+            problem = f"it holds something else than scores: its first line is not {','.join(columns)!r}"
     if problem:
-        raise CsvError(where=out, problems=[problem], next_step="choose another --out")
+        raise ProblemsError(where=out, problems=[problem], next_step="choose another --out")
 
 
 def _check_kept(known: Iterable[tuple[str, str]], lines: Sequence[Line], out: Path) -> None:
-    """Raises `CsvError` where `out` holds scores of rows that the csv lacks and that would be lost."""
+    """Raises `ProblemsError` where `out` holds scores of rows that the csv lacks and that would be lost."""
     lost = set(known) - {line.key for line in lines}
     if lost:
         rows = "1 row" if len(lost) == 1 else f"{len(lost)} rows"
         problem = f"it holds scores of {rows} that the csv does not have, of {min(lost)[0]!r} for one"
-        raise CsvError(where=out, problems=[problem], next_step="choose another --out, or remove this file")
+        raise ProblemsError(
+            where=out, problems=[problem], next_step="choose another --out, or remove this file"
+        )
 
 
 def _sha256(video: Path) -> str:
@@ -207,15 +208,17 @@ def _sha256(video: Path) -> str:
         return ""
 
 
+def _is_of_scores(header: Sequence[str]) -> bool:
+    """Whether a table with these columns is one of scores, by whatever model."""
+    return tuple(header[: len(FIRST)]) == FIRST and tuple(header[-len(LAST) :]) == LAST
+
+
 def _row(key: tuple[str, str], verdict: Score | MsavqaError, *, model: str, sha256: str) -> Row:
     video, prompt = key
     facts = {"video": video, "prompt": prompt, "model": model, "sha256": sha256}
-    row = dict.fromkeys(COLUMNS, "") | facts
+    row = dict.fromkeys((*FIRST, *LAST), "") | facts
     if isinstance(verdict, MsavqaError):
         return row | {"error": str(verdict)}
-    branches = {
-        ("video_branch" if name == "video" else name): one.value for name, one in verdict.branches.items()
-    }
     numbers = {
         "score": verdict.score,
         "low": verdict.low,
@@ -223,7 +226,7 @@ def _row(key: tuple[str, str], verdict: Score | MsavqaError, *, model: str, sha2
         "alignment": None if verdict.alignment is None else verdict.alignment.value,
         "consistency": None if verdict.consistency is None else verdict.consistency.value,
         "mutation_seconds": verdict.mutation_seconds,
-    } | branches
+    } | {_column(name): one.value for name, one in verdict.branches.items()}
     row |= {name: repr(value) for name, value in numbers.items() if value is not None}
     return row | {
         "warnings": json.dumps(list(verdict.warnings), ensure_ascii=False) if verdict.warnings else ""
@@ -237,30 +240,35 @@ def _known(*files: Path) -> dict[tuple[str, str], Row]:
         if not file.is_file():
             continue
         text = file.read_text(encoding="utf-8", errors="replace")
-        whole = text[: text.rfind("\n") + 1]
-        for row in csv.DictReader(io.StringIO(whole, newline="")):
-            if set(row) == set(COLUMNS) and row["score"] and not row["error"]:
+        whole = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
+        if not _is_of_scores(whole.fieldnames or ()):
+            continue
+        for row in whole:
+            complete = None not in row and None not in row.values()
+            if complete and row["score"] and not row["error"]:
                 found[row["video"], row["prompt"]] = row
     return found
 
 
-def _write(file: Path, rows: Sequence[Row], *, out: Path) -> None:
+def _write(file: Path, rows: Sequence[Row], columns: Sequence[str], *, out: Path) -> None:
     new = file.with_name(f"{file.name}.new")
-    text = _line(HEADER) + "".join(_line(row) for row in rows)
+    text = "".join(_line(row, columns) for row in (dict(zip(columns, columns, strict=True)), *rows))
     try:
         new.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
-        raise CsvError(
+        raise ProblemsError(
             where=out, problems=[f"cannot be written: {error.strerror}"], next_step="choose another --out"
         ) from error
     os.replace(new, file)
 
 
-def _line(row: Row) -> str:
+def _line(row: Row, columns: Sequence[str]) -> str:
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow([row[name] for name in COLUMNS])
+    csv.writer(buffer, lineterminator="\n").writerow([row.get(name, "") for name in columns])
     return buffer.getvalue()
 
 
-def _refused(path: Path, *problems: str) -> CsvError:
-    return CsvError(where=path, problems=problems, next_step="mend them or name the columns, and run again")
+def _refused(path: Path, *problems: str) -> ProblemsError:
+    return ProblemsError(
+        where=path, problems=problems, next_step="mend them or name the columns, and run again"
+    )

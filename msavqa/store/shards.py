@@ -4,7 +4,7 @@ A shard's key is the content of its rows (ids and sha256s), and it is staged und
 after a kill at any moment the next run finds whole shards only and continues. The finished store is made of
 hardlinks to them. A changed or added video makes a new key; rows that another staged shard holds already are
 taken from there, so that only what is new is computed. Missing shards are handed to a launcher, a callable
-like `map` (`launch.py`).
+like `map` (`machine/launch.py`).
 
     report = shards.write(
         "features/sample/frame.zarr", ids=ids, sha256s=sha256s, specs=specs, fingerprint=fingerprint,
@@ -14,212 +14,39 @@ like `map` (`launch.py`).
 import functools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
-from msavqa.ground.errors import MsavqaError
+from msavqa.machine.launch import Launcher, in_turn, processes
 from msavqa.machine.params import Settings
-from msavqa.machine.processes import Launcher, in_turn, processes
 from msavqa.store import format as fmt
-from msavqa.store import publish, shard_file, staging
-from msavqa.store.format import ArraySpec, FileRecord
+from msavqa.store import publish, staging
+from msavqa.store.format import ArraySpec
 from msavqa.store.publish import Cleaned, adopt, clean
-from msavqa.store.shard_file import ShardFile
-from msavqa.store.staging import Row, Staged
+from msavqa.store.shard import (
+    Compute,
+    RowResult,
+    ShardDone,
+    ShardResult,
+    ShardTask,
+    done_of,
+    refused,
+    require,
+    write_shard,
+)  # fmt: skip
 
-Scalar = bool | int | float | str | None
-Array = npt.NDArray[Any]
-
-
-class ShardError(MsavqaError):
-    """Rows or results of which no store can be made."""
-
-
-@dataclass(frozen=True)
-class RowResult:
-    """What was learnt of one row while it was computed.
-
-    A row with an `error` is quarantined: its values are stored as zeros. `extra` are the store's own columns.
-    """
-
-    frames: int = 0
-    decoder: str = ""
-    error: str = ""
-    extra: Mapping[str, Scalar] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ShardResult:
-    """The values of some rows: arrays by name, (rows, *row shape) in the spec's dtype; one result a row."""
-
-    arrays: Mapping[str, Array]
-    rows: Sequence[RowResult]
-
-
-Compute = Callable[[Sequence[int]], ShardResult]
-"""Computes the rows of these numbers (positions in `ids`, ascending, not always without gaps).
-
-A row's values must depend on nothing but its own content and the fingerprint.
-"""
-
-
-@dataclass(frozen=True)
-class ShardTask:
-    """One shard to be made: its key, its rows, and where rows that are known already can be taken from."""
-
-    key: str
-    slots: int
-    first_row: int
-    ids: tuple[str, ...]
-    sha256s: tuple[str, ...]
-    known: Mapping[int, tuple[str, int]] = field(default_factory=dict)
-    """Place in this shard -> (key of a staged shard, place in that)."""
-
-
-@dataclass(frozen=True)
-class ShardDone:
-    """One shard that stands in staging: how many rows, how many quarantined, how many computed just now."""
-
-    rows: int
-    quarantined: int
-    computed: int
-
-
-def write_shard(task: ShardTask, *, folder: Path, specs: Sequence[ArraySpec], compute: Compute) -> ShardDone:
-    """Makes one shard in staging, unless it stands there already; the function that launchers run.
-
-    Idempotent, needs nothing but the staging folder, holds one shard in memory.
-    """
-    if (staged := staging.get(folder, task.key)) is not None:
-        return done_of(staged, computed=0)
-    staging.discard(folder, task.key)  # one that lost bytes, if any
-    sources = {key: _source(folder, key, specs) for key in sorted({key for key, _ in task.known.values()})}
-    known = {
-        place: (source, there)
-        for place, (key, there) in task.known.items()
-        if (source := sources[key]) is not None
-    }
-    new = [place for place in range(len(task.ids)) if place not in known]
-    result = compute([task.first_row + place for place in new]) if new else ShardResult({}, [])
-    _check_result(result, specs, rows=len(new), where=folder)
-    rows = {place: source.rows[there] for place, (source, there) in known.items()}
-    for place, computed in zip(new, result.rows, strict=True):
-        rows[place] = _row(task.ids[place], task.sha256s[place], computed)
-    files: dict[str, FileRecord] = {}
-    ordered = [rows[place] for place in range(len(task.ids))]
-    with staging.shard(folder, task.key, rows=ordered, slots=task.slots, files=files) as partial:
-        for spec in specs:
-            values = _values(spec, new=new, result=result, known=known)
-            buffers = shard_file.buffers(values, spec, slots=task.slots)
-            files[spec.name] = staging.write_file(partial / spec.name, buffers)
-    return done_of(require(folder, task.key), computed=len(new))
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A staged shard whose bytes are those that were written: its rows, and its files by array name."""
-
-    rows: tuple[Row, ...]
-    files: Mapping[str, ShardFile]
-
-
-def _source(folder: Path, key: str, specs: Sequence[ArraySpec]) -> _Source | None:
-    """A staged shard to copy rows from, read whole once; None where that cannot be: its rows are computed.
-
-    A copied row gets a new checksum, which would make damage look sound: a damaged shard is dropped here.
-    """
-    if (staged := staging.sound(folder, key)) is None:
-        return None
-    files = {}
-    for spec in specs:
-        path = folder / key / spec.name
-        file = ShardFile.open(path, spec, slots=staged.slots, rows=staged.record.rows)
-        if file is None:  # whole, but laid out by another writer
-            return None
-        files[spec.name] = file
-    return _Source(staged.rows, files)
-
-
-def _values(
-    spec: ArraySpec,
-    *,
-    new: list[int],
-    result: ShardResult,
-    known: Mapping[int, tuple[_Source, int]],
-) -> Array:
-    """A shard's rows of one array: computed ones and known ones in place, quarantined ones zero."""
-    bad = [at for at, row in enumerate(result.rows) if row.error]
-    if not known and not bad:
-        return result.arrays[spec.name]
-    values = np.zeros((len(new) + len(known), *spec.shape), dtype=spec.dtype)
-    for at, place in enumerate(new):
-        if not result.rows[at].error:
-            values[place] = result.arrays[spec.name][at]
-    for place, (source, there) in known.items():
-        source.files[spec.name].copy_row(there, values[place : place + 1])
-    return values
-
-
-def _row(row_id: str, sha256: str, result: RowResult) -> Row:
-    extra = {
-        name: value.item() if isinstance(value, np.generic) else value for name, value in result.extra.items()
-    }
-    status = "quarantined" if result.error else "ok"
-    fixed = {"frames": int(result.frames), "decoder": result.decoder, "status": status, "error": result.error}
-    return {"id": row_id, "sha256": sha256, **fixed, **extra}
-
-
-def _check_result(result: ShardResult, specs: Sequence[ArraySpec], *, rows: int, where: Path) -> None:
-    if not rows:
-        return
-    expected = {spec.name: f"{spec.dtype}{(rows, *spec.shape)}" for spec in specs}
-    got = {name: f"{array.dtype}{array.shape}" for name, array in result.arrays.items()}
-    if got != expected or len(result.rows) != rows:
-        raise refused(
-            where,
-            what="Computed shard",
-            got=f"{len(result.rows)} rows of {got}",
-            expected=f"{rows} rows of {expected}",
-        )
-
-
-def done_of(staged: Staged, *, computed: int) -> ShardDone:
-    """What a staged shard counts for."""
-    statuses = Counter(row["status"] for row in staged.rows)
-    return ShardDone(len(staged.rows), statuses["quarantined"], computed)
-
-
-def require(folder: Path, key: str) -> Staged:
-    """The staged shard of that key; raises `ShardError` where it is gone."""
-    staged = staging.get(folder, key)
-    if staged is None:
-        raise refused(folder, what="Lost shard", got=f"no shard {key}", expected="the one that was staged")
-    return staged
-
-
-def refused(where: Path, *, what: str, got: object, expected: object) -> ShardError:
-    """The refusal of rows or results of which no store can be made."""
-    return ShardError(
-        what=what, where=where, got=got, expected=expected, next_step="mend the stage that writes it"
-    )
+__all__ = [
+    "ArraySpec", "Cleaned", "Compute", "Launcher", "RowResult", "ShardDone", "ShardResult", "ShardTask",
+    "StoreSettings", "WriteReport", "adopt", "clean", "in_turn", "processes", "write", "write_shard",
+]  # fmt: skip
 
 
 class StoreSettings(Settings):
     """Shared by the stages that write stores; no value here changes what a store holds."""
 
     shard_mb: float = Field(gt=0)  # MiB of one shard before compression: what a killed worker loses at most
-
-
-__all__ = [
-    "ArraySpec", "Cleaned", "Compute", "Launcher", "RowResult", "ShardDone", "ShardError", "ShardResult",
-    "ShardTask", "WriteReport", "adopt", "clean", "fingerprint_digest", "in_turn", "processes", "write",
-    "write_shard",
-]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -231,11 +58,6 @@ class WriteReport:
     computed: int
     shards: int
     shards_made: int
-
-
-def fingerprint_digest(fingerprint: Mapping[str, object]) -> str:
-    """SHA-256 (hexadecimal) of a fingerprint's canonical JSON; equal facts in any order give the same."""
-    return fmt.digest(fingerprint)
 
 
 def write(
@@ -257,7 +79,7 @@ def write(
     Staging is `$DVC_ROOT/.msavqa` where no other root is given. `compute` is called for missing rows only (so
     load networks in it, not before) and must pickle where the launcher uses processes. `on_progress` hears of
     every shard, staged ones first. A store that stands at `path` is replaced. Memory: one shard a worker.
-    Raises `ShardError` for rows or results that make no store, `DiskFullError` where there is no room (run
+    Raises `MsavqaError` for rows or results that make no store, `MsavqaError` where there is no room (run
     again to continue), and whatever `compute` raises.
     """
     path, specs = Path(path), tuple(specs)

@@ -29,10 +29,6 @@ Row = Mapping[str, Any]
 """What is known of one row: id, sha256, frames, decoder, status, error and the store's own columns."""
 
 
-class DiskFullError(MsavqaError):
-    """The disk had no room for a shard; nothing that was finished is lost."""
-
-
 @dataclass(frozen=True)
 class Staged:
     """One shard in staging: its record and its rows."""
@@ -55,7 +51,7 @@ def shard(
     """Stages one shard: yields an empty folder for its files, whose records the caller puts into `files`.
 
     On leaving, the manifest is added and the folder appears under its key by one rename; where the key has
-    appeared meanwhile (two runs may make the same shard) this copy is dropped. Raises `DiskFullError` where
+    appeared meanwhile (two runs may make the same shard) this copy is dropped. Raises `MsavqaError` where
     the disk is full: then, as after any error or kill, the shard is simply absent.
     """
     partial = folder / f"{key}.{uuid.uuid4().hex}.partial"
@@ -178,7 +174,7 @@ def no_room(where: Path) -> Iterator[None]:
     except OSError as error:
         if full_disk(error, where=where) is None:
             raise
-        raise DiskFullError(
+        raise MsavqaError(
             what="Full disk",
             where=where,
             got="no space left",

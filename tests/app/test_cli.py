@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,10 @@ def fresh(*words: object, cwd: Path, code: int = 0) -> Done:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return synthetic.project(tmp_path_factory.mktemp("made"), videos=120, repeats=1)
+
+
+def test_the_version_is_said() -> None:
+    assert msavqa("--version", cwd=ROOT).stdout == f"msavqa {metadata.version('msavqa')}\n"
 
 
 def test_help_imports_nothing_heavy() -> None:

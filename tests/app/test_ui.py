@@ -200,7 +200,7 @@ def test_without_its_extra_the_command_says_what_to_install(
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert msavqa("ui", "--model", random_bundle, cwd=tmp_path, code=2).stderr == (
         "error: Web page in msavqa ui: got no module 'uvicorn', expected the packages of the extra `ui`; "
-        "run `pip install 'msavqa[ui]'`.\n"
+        "run `make ui` in the checkout, or `pip install python-multipart starlette uvicorn`.\n"
     )
 
 

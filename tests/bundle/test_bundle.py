@@ -12,7 +12,7 @@ import pytest
 
 from msavqa.bundle import bundle
 from msavqa.bundle import contents as bundle_contents
-from msavqa.bundle.bundle import BundleError
+from msavqa.ground.errors import MsavqaError
 from msavqa.networks import weights
 from msavqa.score.scorer import load
 from tests import media, tiny
@@ -27,7 +27,7 @@ def copy(random_bundle: Path, tmp_path: Path) -> Path:
 
 
 def refusal_of(folder: Path) -> str:
-    with pytest.raises(BundleError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         bundle.load(folder)
     return str(refusal.value).replace(str(folder), "bundle")
 
@@ -175,7 +175,7 @@ def test_settings_that_make_no_networks_are_refused(
     copy: Path, change: Callable[[dict[str, Any]], object], got: str
 ) -> None:
     forge(copy, change)
-    with load(copy) as scorer, pytest.raises(BundleError) as refusal:
+    with load(copy) as scorer, pytest.raises(MsavqaError) as refusal:
         scorer.ready()
     assert str(refusal.value).replace(str(copy), "bundle") == (
         f"Model bundle in bundle/bundle.json: got contents that make no networks ({got}), expected those "

@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 
 from msavqa.bundle import bundle, export
-from msavqa.bundle.bundle import BundleError
-from msavqa.bundle.export import ExportError
+from msavqa.ground.errors import MsavqaError
 from msavqa.machine import params
-from msavqa.score.networks import PerceptionError
 from msavqa.score.scorer import Scorer
 
 
@@ -44,7 +42,7 @@ def test_a_run_of_other_settings_makes_no_bundle(
     for part in block.split("."):
         found = found[part]
     found[key] = value
-    with pytest.raises(ExportError) as refused:
+    with pytest.raises(MsavqaError) as refused:
         export.export(Path(), "sample", data, repeat=0, out=tmp_path / "made")
     said = str(refused.value)
     assert said.startswith(f"Settings of another run in params.yaml: got {got}")
@@ -63,7 +61,7 @@ def test_a_block_that_is_gone_is_named(
     monkeypatch.chdir(tiny_world)
     data = params.read()
     del data[block][entry]
-    with pytest.raises(ExportError) as refused:
+    with pytest.raises(MsavqaError) as refused:
         export.export(Path(), "sample", data, repeat=0, out=tmp_path / "made")
     assert str(refused.value) == (
         f"Settings in params.yaml: got no {block}.{entry}, expected the block that the run was made with; "
@@ -77,7 +75,7 @@ def test_a_place_that_cannot_be_written_to_is_a_sentence(
 ) -> None:
     monkeypatch.chdir(tiny_world)
     (tmp_path / "file").touch()
-    with pytest.raises(BundleError) as refused:
+    with pytest.raises(MsavqaError) as refused:
         export.export(Path(), "sample", params.read(), repeat=0, out=tmp_path / "file" / "made")
     assert str(refused.value) == (
         f"Folder of a new bundle in {tmp_path / 'file' / 'made'}: got Not a directory, expected a place that "
@@ -92,7 +90,7 @@ def test_of_measures_by_other_code_only_what_differs_is_named(random_bundle: Pat
     made["source_sha256"] = {**made["source_sha256"], name: "0" * 64}
     fingerprints = {**found.fingerprints, "statistics": made}
     changed = dataclasses.replace(found, fingerprints=fingerprints)
-    with Scorer(changed) as other, pytest.raises(PerceptionError) as refused:
+    with Scorer(changed) as other, pytest.raises(MsavqaError) as refused:
         other.ready()
     now = found.fingerprints["statistics"]["source_sha256"][name]
     assert str(refused.value) == (

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
+from msavqa.check import rules
 from msavqa.check.params import problems
 from msavqa.ground.errors import ProblemsError
 from pipeline import check
+from tests.check.test_presets import preset
 from tests.conftest import ROOT
 
 Data = dict[str, Any]
@@ -18,22 +20,12 @@ Data = dict[str, Any]
 
 @pytest.fixture
 def data() -> Data:
-    found: Data = yaml.safe_load((ROOT / "presets/paper.yaml").read_text(encoding="utf-8"))
-    return found
+    return preset("paper")
 
 
 @pytest.fixture
 def sample() -> Data:
-    found: Data = yaml.safe_load((ROOT / "presets/sample.yaml").read_text(encoding="utf-8"))
-    return found
-
-
-def settle(data: Data) -> None:
-    """A folder of its own with this params.yaml and the one file that it names and no stage makes."""
-    Path("params.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
-    statistics = Path(data["trunks"]["statistics"]["weights"])
-    statistics.parent.mkdir(parents=True)
-    statistics.touch()
+    return preset("sample")
 
 
 def put(dotted: str, value: object) -> Callable[[Data], None]:
@@ -75,33 +67,50 @@ WRONG: dict[str, tuple[Callable[[Data], None], list[str]]] = {
         put("datasets", ["sample"]),
         [
             "datasets: got ['sample'], expected named blocks",
-            "dataset: got 'sample', expected a name under datasets",
-            "pretrain_dataset: got 'sample_ugc', expected a name under datasets",
+            "train_on: got 'sample', expected a name under datasets",
+            "pretrain_on: got 'sample_ugc', expected a name under datasets",
         ],
     ),
     "datasets is null": (
         put("datasets", None),
         [
             "datasets: got None, expected named blocks",
-            "dataset: got 'sample', expected a name under datasets",
-            "pretrain_dataset: got 'sample_ugc', expected a name under datasets",
+            "train_on: got 'sample', expected a name under datasets",
+            "pretrain_on: got 'sample_ugc', expected a name under datasets",
         ],
     ),
     "trunks is a word": (put("trunks", "x"), ["trunks: got 'x', expected named blocks"]),
     "branches is a list": (put("branches", ["frame"]), ["branches: got ['frame'], expected named blocks"]),
     "fetch is null": (put("fetch", None), ["fetch: got None, expected named blocks, {} where there is none"]),
     "fetch is missing": (drop("fetch"), ["fetch: missing"]),
-    "dataset is a list": (
-        put("dataset", ["sample"]),
-        ["dataset: got ['sample'], expected one of sample, sample_ugc"],
+    "train_on is a name": (
+        put("train_on", "sample"), ["train_on: got 'sample', expected a list such as [a, b]"],
     ),
-    "a misspelt dataset": (
-        put("dataset", "smaple"),
-        ["dataset: got 'smaple', expected one of sample, sample_ugc, did you mean 'sample'?"],
+    "train_on is empty": (
+        put("train_on", []), ["train_on: got [], list should have at least 1 item after validation, not 0"],
+    ),
+    "a misspelt data set": (
+        put("train_on", ["smaple"]),
+        ["train_on: got 'smaple', expected one of sample, sample_ugc, did you mean 'sample'?"],
+    ),
+    "a data set twice": (
+        put("train_on", ["sample", "sample"]), ["train_on: got 'sample' 2 times, expected it once"],
     ),
     "it pre-trains on what it reports": (
-        put("pretrain_dataset", "sample"),
-        ["pretrain_dataset: got 'sample', expected another one than dataset"],
+        put("pretrain_on", ["sample"]),
+        ["pretrain_on: got 'sample', expected another one than those of train_on"],
+    ),
+    "two data sets to pre-train on": (
+        lambda data: data.update(train_on=["mine"], pretrain_on=["sample", "sample_ugc"])
+        or data["datasets"].update(mine={**data["datasets"]["sample"], "root": "mine"}),
+        [
+            "pretrain_on: got ['sample', 'sample_ugc'], list should have at most 1 item after validation, "
+            "not 2"
+        ],
+    ),
+    "an unknown key": (put("trian", {}), ["trian: unknown key, did you mean 'train'?"]),
+    "a key that is a number": (
+        lambda data: data.update({2026: {}}), ["2026: unknown key"],  # type: ignore[dict-item]
     ),
     "misspelt labels": (
         rename("datasets.sample.labels", "label"),
@@ -116,24 +125,28 @@ WRONG: dict[str, tuple[Callable[[Data], None], list[str]]] = {
         ],
     ),
     "a set with the name of a folder of runs": (
-        rename("datasets.sample_ugc", "pretrain"),
+        rename("datasets.sample_ugc", "start"),
         [
-            "pretrain_dataset: got 'sample_ugc', expected one of sample, pretrain, did you mean 'sample'?",
-            "datasets.pretrain: the name is taken, runs/pretrain is another's; choose another",
+            "datasets.start: the name is taken, runs/start is another's; choose another",
+            "pretrain_on: got 'sample_ugc', expected one of sample, start, did you mean 'sample'?",
         ],
+    ),
+    "a set with the name of the other one": (
+        lambda data: data["datasets"].update(start_seconds={**data["datasets"]["sample"], "root": "x"}),
+        ["datasets.start_seconds: the name is taken, runs/start_seconds is another's; choose another"],
     ),
     "a set whose name has a space": (
         rename("datasets.sample_ugc", "our videos"),
         [
-            "pretrain_dataset: got 'sample_ugc', expected one of sample, our videos, did you mean 'sample'?",
             "datasets: got the name 'our videos', expected letters a-z, digits, _ and - only, as text",
+            "pretrain_on: got 'sample_ugc', expected one of sample, our videos, did you mean 'sample'?",
         ],
     ),
     "a set whose name is a number": (
         rename("datasets.sample_ugc", 2026),
         [
-            "pretrain_dataset: got 'sample_ugc', expected one of sample, 2026, did you mean 'sample'?",
             "datasets: got the name 2026, expected letters a-z, digits, _ and - only, as text",
+            "pretrain_on: got 'sample_ugc', expected one of sample, 2026, did you mean 'sample'?",
         ],
     ),
     "the project is the root": (
@@ -156,42 +169,68 @@ WRONG: dict[str, tuple[Callable[[Data], None], list[str]]] = {
             "folder with the files under the names that its reader knows"
         ],
     ),
-    "a trunk under another name": (
-        rename("trunks.clip_text", "clip_txt"),
-        ["trunks.clip_text: missing"],
+    "a text under another name": (
+        rename("texts.clip_text", "clip_txt"),
+        [
+            *(
+                f"branches.{name}.reads.text: got 'clip_text', expected one of clip_txt, did you mean "
+                "'clip_txt'?"
+                for name in ("frame", "segment", "video")
+            ),
+            "controls.text: got 'clip_text', expected one of clip_txt, did you mean 'clip_txt'?",
+        ],
     ),
     "a trunk with the name of the frames": (
         lambda data: data["trunks"].update(frames=data["trunks"]["frame"]),
-        ["trunks.frames: the name is taken, features/<dataset>/frames.zarr is another's; choose another"],
+        ["trunks.frames: the name is taken, features/<data set>/frames.zarr is another's; choose another"],
     ),
-    "no weights": (drop("trunks.frame.weights"), ["trunks.frame.weights: missing"]),
-    "no kind": (
-        drop("trunks.frame.kind"),
+    "a text with the name of the measures": (
+        lambda data: data["texts"].update(statistics=data["texts"]["clip_text"]),
         [
-            "trunks.frame.kind: got None, expected one of clip_image, clip_text, image, statistics, video",
+            "texts.statistics: the name is taken, features/<data set>/statistics.zarr is another's; choose "
+            "another"
         ],
     ),
-    "another kind than stages build on": (
-        lambda data: data["trunks"].update(segment=data["trunks"]["video"]),
-        ["trunks.segment.kind: got 'video', expected 'image', as dvc.yaml has it"],
+    "a text with the name of a trunk": (
+        lambda data: data["texts"].update(video=data["texts"]["clip_text"]),
+        ["texts.video: a trunk has that name, and both would write its store; choose another"],
     ),
-    "weights for no trunk": (
-        put("fetch", {"farme": {"source": "random", "name": "0"}}),
-        ["fetch.farme: no such trunk, did you mean 'frame'?"],
+    "a branch with the name of a control": (
+        lambda data: data["branches"].update(trees=data["branches"]["frame"]),
+        ["branches.trees: the name is taken, a predictor of the report is another's; choose another"],
     ),
-    "weights that no trunk reads": (
+    "no model": (drop("trunks.frame.model"), ["trunks.frame.model: missing"]),
+    "no kind": (
+        drop("trunks.frame.kind"), ["trunks.frame.kind: got None, expected one of clip_image, image, video"],
+    ),
+    "a trunk that reads prompts": (
+        put("trunks.frame.kind", "clip_text"),
+        [
+            "trunks.frame.kind: got 'clip_text', expected one of clip_image, image, video; what reads "
+            "prompts stands under `texts`"
+        ],
+    ),
+    "a trunk that is no block": (
+        put("trunks.other", "convnext_atto"), ["trunks.other: got 'convnext_atto', expected a block of keys"],
+    ),
+    "weights for nothing": (
+        lambda data: data.update(weights="weights", fetch={"farme": {"source": "random", "name": "0"}}),
+        ["fetch.farme: nothing under texts or trunks is called so, did you mean 'frame'?"],
+    ),
+    "weights that nothing reads": (
         put("fetch", {"frame": {"source": "random", "name": "0"}}),
         [
-            "fetch.frame: makes weights/frame.safetensors, but trunks.frame.weights is "
-            "'data/sample/weights/frame.safetensors'; name the same file"
+            "weights: got 'data/sample/weights' beside `fetch`, which fills the folder weights, expected "
+            "'weights'"
         ],
     ),
     "weights for what has none": (
-        put("fetch", {"statistics": {"source": "random", "name": "0"}}),
-        [
-            "fetch.statistics: got a trunk of kind 'statistics', expected one of clip_text, clip_image, "
-            "image, video"
-        ],
+        lambda data: data.update(weights="./weights", fetch={"measures": {"source": "random", "name": "0"}}),
+        ["fetch.measures: nothing under texts or trunks is called so"],
+    ),
+    "a misspelt key of what is fetched": (
+        lambda data: data.update(weights="weights", fetch={"frame": {"sorce": "random", "name": "0"}}),
+        ["fetch.frame.source: missing", "fetch.frame.sorce: unknown key, did you mean 'source'?"],
     ),
     "more key frames than frames": (
         put("trunks.segment.frames", 17),
@@ -218,13 +257,73 @@ WRONG: dict[str, tuple[Callable[[Data], None], list[str]]] = {
         put("branches.video.sma.tokens", ["cls", "change", "cls", "cls"]),
         ["branches.video.sma.tokens: got 'cls' 3 times, expected it once"],
     ),
-    "another branch's trunk": (
-        put("branches.frame.trunk", "segment"),
-        ["branches.frame.trunk: got 'segment', expected 'frame', as dvc.yaml has it"],
+    "a branch over CLIP": (
+        put("branches.frame.reads.trunk", "clip_image"),
+        ["branches.frame.reads.trunk: got 'clip_image', expected one of frame, segment, video"],
     ),
-    "motion of another trunk": (
-        put("branches.segment.motion_trunk", "frame"),
-        ["branches.segment.motion_trunk: got 'frame', expected 'video', as dvc.yaml has it"],
+    "a branch over a text": (
+        put("branches.frame.reads.trunk", "clip_text"),
+        ["branches.frame.reads.trunk: got 'clip_text', expected one of frame, segment, video"],
+    ),
+    "motion of no trunk": (
+        put("branches.segment.reads.motion", "vidoe"),
+        [
+            "branches.segment.reads.motion: got 'vidoe', expected one of frame, segment, video, did you mean "
+            "'video'?"
+        ],
+    ),
+    "an image network that is none of CLIP": (
+        put("branches.video.reads.image", "frame"),
+        ["branches.video.reads.image: got 'frame', expected one of clip_image"],
+    ),
+    "a branch of no kind": (
+        put("branches.video.kind", "vidoe"),
+        ["branches.video.kind: got 'vidoe', expected one of frame, segment, video, did you mean 'video'?"],
+    ),
+    "a start that is not pre-trained": (
+        put("branches.video.start", "segmnt"),
+        [
+            "branches.video.start: got 'segmnt', expected null or one of pretrain.branches, did you mean "
+            "'segment'?"
+        ],
+    ),
+    "a start of another kind": (
+        put("branches.video.start", "segment"),
+        ["branches.video.start: got 'segment', expected a branch of the same kind over the same trunk"],
+    ),
+    "a start without pre-training": (
+        put("pretrain_on", []),
+        ["branches.segment.start: got 'segment' beside pretrain_on [], expected null"],
+    ),
+    "a pre-trained branch that there is not": (
+        put("pretrain.branches", ["segment", "segmnet"]),
+        ["pretrain.branches: got 'segmnet', expected some of frame, segment, video, did you mean 'segment'?"],
+    ),
+    "pre-training on a text": (
+        put("pretrain.trunks", ["segment", "video", "clip_text"]),
+        [
+            "pretrain.trunks: got 'clip_text', expected some of clip_image, frame, segment, video, did you "
+            "mean 'clip_image'?"
+        ],
+    ),
+    "pre-training without motion": (
+        put("pretrain.trunks", ["segment"]),
+        ["pretrain.trunks: got ['segment'], expected 'video' too, which branches.segment.reads.motion names"],
+    ),
+    "controls of no text": (
+        put("controls.text", "clip_image"),
+        ["controls.text: got 'clip_image', expected one of clip_text, did you mean 'clip_text'?"],
+    ),
+    "no branch": (
+        lambda data: data.update(branches={}, pretrain_on=[]),
+        ["branches: got {}, dictionary should have at least 1 item after validation, not 0"],
+    ),
+    "a preset as it stands": (
+        put("base", "paper"),
+        [
+            "base: got 'paper', a preset that says what it changes, expected a whole params file; "
+            "`msavqa init --preset NAME` makes one"
+        ],
     ),
     "an unknown branch in the ensemble": (
         put("ensemble.branches", ["fram", "video"]),
@@ -240,13 +339,56 @@ def test_what_would_end_a_stage_or_dvc_later_is_named_first(sample: Data, name: 
     assert problems(sample) == expected
 
 
-@pytest.mark.parametrize("trunk", ["clip_image", "clip_text"])
-def test_adapters_inside_clip_need_its_tokens(data: Data, trunk: str) -> None:
-    data["trunks"][trunk]["cut"] = "cls"
+OLD = (
+    "the form of an earlier version, with `dataset` and `trunks.<trunk>.weights`; "
+    "`msavqa init --convert params.yaml --out new.yaml` writes it in today's form, put that in its place"
+)
+
+
+def test_a_file_of_an_earlier_version_is_one_sentence_with_the_command_that_converts_it() -> None:
+    before: Data = yaml.safe_load((ROOT / "tests/check/before/sample.yaml").read_text(encoding="utf-8"))
+    assert problems(before) == [OLD]
+    del before["dataset"], before["pretrain_dataset"]
+    assert problems(before) == [OLD], "its trunks name their weights"
+
+
+def test_a_stray_key_of_an_earlier_version_is_a_key_too_many(sample: Data) -> None:
+    sample["dataset"] = "sample"
+    sample["trunks"]["frame"]["weights"] = "x"
+    assert problems(sample) == [
+        "trunks.frame.weights: unknown key", "dataset: unknown key, did you mean 'datasets'?",
+    ]  # fmt: skip
+
+
+def test_pre_training_is_switched_off_by_two_keys_and_a_branch_may_be_left_out(sample: Data) -> None:
+    sample["pretrain_on"] = []
+    sample["branches"]["segment"]["start"] = None
+    assert problems(sample) == []
+    del sample["branches"]["segment"], sample["trunks"]["segment"]
+    assert problems(sample) == []
+
+
+def test_two_branches_of_a_kind_stand_side_by_side_over_networks_of_their_own(sample: Data) -> None:
+    sample["trunks"]["wide"] = {**sample["trunks"]["frame"], "crop": 64}
+    sample["texts"]["long"] = dict(sample["texts"]["clip_text"])
+    reads = {"trunk": "wide", "motion": None, "text": "long", "image": "clip_image"}
+    sample["branches"]["frame_wide"] = {**sample["branches"]["frame"], "reads": reads}
+    assert problems(sample) == []
+
+
+def test_names_that_reports_give_to_controls_are_no_names_of_branches() -> None:
+    from msavqa.report import build
+
+    assert set(build.CONTROL_NOTES) <= set(rules.TAKEN["branches"])
+
+
+@pytest.mark.parametrize(("block", "trunk"), [("trunks", "clip_image"), ("texts", "clip_text")])
+def test_adapters_inside_clip_need_its_tokens(data: Data, block: str, trunk: str) -> None:
+    data[block][trunk]["cut"] = "cls"
     inside = [name for name, one in data["branches"].items() if one["pss"]["adapters"] == "tail"]
     assert inside
     assert problems(data) == [
-        f"trunks.{trunk}.cut: got 'cls' beside branches.{name}.pss.adapters 'tail', expected 'last_block': "
+        f"{block}.{trunk}.cut: got 'cls' beside branches.{name}.pss.adapters 'tail', expected 'last_block': "
         "adapters inside CLIP read its tokens"
         for name in inside
     ]
@@ -269,11 +411,11 @@ def test_whole_networks_learn_from_frames_that_are_stored(data: Data) -> None:
 def test_motion_is_read_from_a_trunk_of_which_all_is_trained(data: Data) -> None:
     data["decode"]["store"] = "frames"
     data["trunks"]["video"]["cut"] = "pixels"
-    assert data["branches"]["segment"]["motion"] == "trunk"
+    assert data["branches"]["segment"]["technical"]["motion"] == "trunk"
     assert problems(data) == []
 
 
-@pytest.mark.parametrize("block", ["trunks", "decode", "branches"])
+@pytest.mark.parametrize("block", ["texts", "trunks", "decode", "branches", "train_on"])
 def test_a_missing_block_is_named_and_ends_nothing_else(data: Data, block: str) -> None:
     del data[block]
     assert f"{block}: missing" in problems(data)
@@ -283,17 +425,18 @@ def test_the_stage_leaves_dvcs_cached_copy_as_it_was_and_with_only_writes_nothin
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample: Data
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    settle(sample)
+    Path("params.yaml").write_text(yaml.safe_dump(sample), encoding="utf-8")
     Path("data/sample").mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "data/sample/clip.json", "data/sample")
     check.main(["--only"])
     assert not Path("runs").exists()
-    Path("runs").mkdir()
+    Path("runs/start").mkdir(parents=True)
     Path("cached").write_text("the run before\n", encoding="utf-8")
-    Path("runs/params.checked").hardlink_to("cached")
+    Path("runs/start/params.checked").hardlink_to("cached")
     check.main([])
-    assert Path("runs/params.checked").read_text(encoding="utf-8") == "params.yaml has no mistakes\n"
+    assert Path("runs/start/params.checked").read_text(encoding="utf-8") == "params.yaml has no mistakes\n"
+    assert Path("runs/start_seconds/about.txt").is_file()
     assert Path("cached").read_text(encoding="utf-8") == "the run before\n"
-    Path("params.yaml").write_text("dataset: x\n", encoding="utf-8")
+    Path("params.yaml").write_text("train_on: x\n", encoding="utf-8")
     with pytest.raises(ProblemsError):
         check.main(["--only"])

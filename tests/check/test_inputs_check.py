@@ -9,6 +9,7 @@ import yaml
 
 from msavqa.ground.errors import MsavqaError, ProblemsError
 from pipeline import check
+from tests.check.test_presets import preset
 from tests.conftest import ROOT
 
 Data = dict[str, Any]
@@ -18,14 +19,10 @@ Data = dict[str, Any]
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Data:
     """presets/csv.yaml with labels and a video, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    found: Data = yaml.safe_load((ROOT / "presets/csv.yaml").read_text(encoding="utf-8"))
-    statistics = Path(found["trunks"]["statistics"]["weights"])
-    statistics.parent.mkdir(parents=True)
-    statistics.touch()
-    for trunk in ("clip_text", "clip_image"):
-        model = Path(found["trunks"][trunk]["model"])
-        model.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / model, model)
+    found = preset("csv")
+    model = Path(found["texts"]["clip_text"]["model"])
+    model.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / model, model)
     Path("videos").mkdir()
     Path("videos/a.mp4").touch()
     Path("videos.csv").write_text("video,prompt,mos\na.mp4,x,3\n", encoding="utf-8")
@@ -53,7 +50,10 @@ def test_labels_and_weights_that_are_there_pass(data: Data) -> None:
 
 def test_all_that_is_wrong_with_labels_and_weights_is_one_message(data: Data) -> None:
     Path("videos.csv").write_text("video,prompt,mos\na.mp4,x,high\nb.mp4,y,9\n", encoding="utf-8")
-    data["trunks"]["video"]["weights"] = "weights/nope.safetensors"
+    data["weights"] = "elsewhere"
+    Path("elsewhere").mkdir()
+    for name in ("clip_text", "clip_image", "frame", "segment"):
+        Path(f"elsewhere/{name}.safetensors").touch()
     data["datasets"]["other"] = {**data["datasets"]["mine"], "labels": "nowhere.csv"}
     assert refusal(data) == (
         "5 problems in what params.yaml points to; mend them and run again, nothing was started:\n"
@@ -61,8 +61,8 @@ def test_all_that_is_wrong_with_labels_and_weights_is_one_message(data: Data) ->
         "  - datasets.mine: videos.csv: line 3: mos 9 lies outside mos_range [1, 5]\n"
         "  - datasets.mine: videos.csv: line 3: no video 'videos/b.mp4'\n"
         "  - datasets.other: nowhere.csv: no such file\n"
-        "  - trunks.video.weights: no such file 'weights/nope.safetensors'; put it there, or let an entry "
-        "under `fetch` make it (fetch.video makes weights/video.safetensors, see presets/paper.yaml)"
+        "  - trunks.video: no such file 'elsewhere/video.safetensors'; put it there, or let an entry under "
+        "`fetch` make it (fetch.video makes weights/video.safetensors, see presets/t2vqa_db.yaml)"
     )
 
 
@@ -78,10 +78,10 @@ def test_networks_that_do_not_exist_are_named_before_anything_is_decoded(data: D
     data["trunks"]["frame"]["model"] = "convnext_ato"
     data["trunks"]["segment"]["kwargs"] = {"widht": 3}
     data["trunks"]["video"]["model"] = "swin3d"
-    data["trunks"]["clip_text"]["model"] = "nowhere.json"
+    data["texts"]["clip_text"]["model"] = "nowhere.json"
     refused = refusal(data).splitlines()[1:]
     assert [line.split(": got ")[0] for line in refused] == [
-        "  - trunks.clip_text: CLIP model in nowhere.json",
+        "  - texts.clip_text: CLIP model in nowhere.json",
         "  - trunks.frame: Network in convnext_ato",
         "  - trunks.segment: Network in swin_tiny_patch4_window7_224",
         "  - trunks.video: Network in swin3d",
@@ -106,9 +106,10 @@ def test_a_network_that_a_stage_has_made_is_not_made_again(data: Data) -> None:
     data["trunks"]["frame"]["model"] = "convnext_ato"
     assert "trunks.frame" in refusal(data)
     ran = {"cmd": "c", "params": {"params.yaml": {"trunks.frame": data["trunks"]["frame"]}}}
-    lock = {"schema": "2.0", "stages": {"extract@frame": ran}}
-    Path("dvc.lock").write_text(yaml.safe_dump(lock), encoding="utf-8")
-    passes(data)
+    for stage in ("extract@mine-frame", "extract_pretrain@sample_ugc-frame"):
+        lock = {"schema": "2.0", "stages": {stage: ran}}
+        Path("dvc.lock").write_text(yaml.safe_dump(lock), encoding="utf-8")
+        passes(data)
     data["trunks"]["frame"]["crop"] = 64
     assert "trunks.frame" in refusal(data)
 
@@ -146,21 +147,27 @@ def test_splits_of_another_name_are_listed_where_the_protocol_goes_by_them(data:
 
 
 def test_weights_that_fetch_makes_need_not_be_there(data: Data) -> None:
-    data["trunks"]["video"]["weights"] = "./weights/video.safetensors"
-    assert "trunks.video.weights" in refusal(data)
-    data["fetch"] = {"video": {"source": "random", "name": "7"}}
+    data["weights"] = "weights"
+    found = refusal(data)
+    assert "texts.clip_text: no such file 'weights/clip_text.safetensors'" in found
+    assert "trunks.video: no such file 'weights/video.safetensors'" in found
+    networks = (*data["texts"], *data["trunks"])
+    data["fetch"] = {name: {"source": "random", "name": "7"} for name in networks}
     passes(data)
 
 
 def test_what_stages_have_read_and_what_dvc_can_pull_need_not_be_there(data: Data) -> None:
-    data["trunks"]["video"]["weights"] = "weights/mine.safetensors"
+    data["weights"] = "mine"
     Path("videos.csv").unlink()
     refused = refusal(data)
     assert "datasets.mine: videos.csv: no such file" in refused
-    assert "trunks.video.weights" in refused
+    assert "trunks.video: no such file 'mine/video.safetensors'" in refused
     lock = {
         "index@mine": {"cmd": "c", "deps": [{"path": "videos.csv"}, {"path": "videos"}], "outs": []},
-        "extract@video": {"cmd": "c", "deps": [{"path": "weights/mine.safetensors"}]},
+        "extract@mine-video": {
+            "cmd": "c",
+            "deps": [{"path": f"mine/{name}.safetensors"} for name in (*data["texts"], *data["trunks"])],
+        },
         "plain": {"cmd": "c"},
     }
     Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": lock}), encoding="utf-8")
@@ -168,8 +175,7 @@ def test_what_stages_have_read_and_what_dvc_can_pull_need_not_be_there(data: Dat
     data["datasets"]["mine"]["labels"] = "another.csv"
     assert "datasets.mine: another.csv: no such file" in refusal(data), "what ran had read another file"
     Path("dvc.lock").unlink()
-    Path("weights").mkdir()
-    for tracked in ("another.csv.dvc", "videos.dvc", "weights.dvc"):
+    for tracked in ("another.csv.dvc", "videos.dvc", "mine.dvc"):
         Path(tracked).touch()
     assert "datasets.mine: another.csv: no such file" in refusal(data), "the videos are here to be looked for"
     Path("videos/a.mp4").unlink()

@@ -3,6 +3,7 @@
 import importlib
 import shutil
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -14,12 +15,17 @@ import yaml
 from dvc.repo import Repo
 
 from benchmarks import cost
+from msavqa.check import convert, presets
 from msavqa.check import params as whole_params
+from msavqa.ground.errors import MsavqaError
 from msavqa.machine import params
 from msavqa.networks import backbones, hub, weights
+from msavqa.trunks.kinds import clip_text
 from tests.conftest import ROOT
 
 BRANCHES = ("frame", "segment", "video")
+NAMES = ("csv", "paper", "paper_pixels", "sample", "sample_paper", "t2vqa_db")
+BEFORE = ROOT / "tests/check/before"
 SMALL = (*BRANCHES, "statistics")
 """Trunks of which whole networks leave little to cache."""
 MODEL_OF_THE_PAPER = {
@@ -30,7 +36,7 @@ MODEL_OF_THE_PAPER = {
     **{f"branches.{branch}.sma.frames": "adapted" for branch in BRANCHES},
     **{f"branches.{branch}.sma.measures": False for branch in BRANCHES},
     **{f"branches.{branch}.statistics": [] for branch in BRANCHES},
-    "branches.segment.motion": "trunk",
+    "branches.segment.technical.motion": "trunk",
     "ensemble.shrinkage": 0.0,
 }
 
@@ -45,12 +51,12 @@ def test_the_papers_model_on_the_sample_differs_in_the_model_alone() -> None:
 def test_our_model_at_full_size_is_the_samples() -> None:
     ours, full = preset("sample"), preset("t2vqa_db")
     for block in ("branches", "pretrain", "ensemble", "controls", "calibration"):
-        assert full[block] == ours[block], f"presets/t2vqa_db.yaml, {block}: copy it from presets/sample.yaml"
+        assert full[block] == ours[block], f"presets/t2vqa_db.yaml changes {block}"
 
 
 def test_both_full_size_presets_read_the_same_data_through_the_same_networks() -> None:
     paper, ours = preset("paper"), preset("t2vqa_db")
-    for block in ("dataset", "pretrain_dataset", "datasets", "fetch", "decode"):
+    for block in ("train_on", "pretrain_on", "datasets", "weights", "fetch", "texts", "decode"):
         assert paper[block] == ours[block]
     for name, trunk in paper["trunks"].items():
         assert {**trunk, "cut": None} == {**ours["trunks"][name], "cut": None}
@@ -72,7 +78,7 @@ def test_the_papers_model_trained_whole_differs_in_what_learns_and_in_how_it_fit
     assert whole["train.precision"] == "bf16"
 
 
-@pytest.mark.parametrize("name", ["paper", "paper_pixels", "t2vqa_db", "csv", "sample", "sample_paper"])
+@pytest.mark.parametrize("name", NAMES)
 def test_no_preset_has_a_mistake(name: str) -> None:
     assert whole_params.problems(preset(name)) == []
 
@@ -106,11 +112,8 @@ def test_the_papers_sizes_rates_and_batches_are_those_of_its_table_1(name: str) 
 def test_every_network_of_a_full_size_preset_is_fetched_to_where_its_trunk_reads_it() -> None:
     for name in ("paper", "paper_pixels", "t2vqa_db"):
         data = preset(name)
-        learned = {trunk: block for trunk, block in data["trunks"].items() if block["kind"] != "statistics"}
-        assert data["fetch"].keys() == learned.keys()
-        assert {trunk: block["weights"] for trunk, block in learned.items()} == {
-            trunk: f"weights/{trunk}.safetensors" for trunk in learned
-        }
+        assert data["fetch"].keys() == data["texts"].keys() | data["trunks"].keys()
+        assert data["weights"] == "weights"
 
 
 @pytest.mark.parametrize("trunk", ["clip_text", "clip_image", "frame", "segment", "video"])
@@ -123,7 +126,7 @@ def test_each_hub_name_is_known_and_meant_for_its_network(
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     data = preset("paper")
     wanted = params.block(data, f"fetch.{trunk}", hub.FetchSettings)
-    with pytest.raises(hub.FetchError, match=r"could not be fetched \(offline\)"):
+    with pytest.raises(MsavqaError, match=r"could not be fetched \(offline\)"):
         hub.fetch(settings_of(data, trunk), wanted, downloads=tmp_path)
 
 
@@ -146,29 +149,76 @@ def test_a_full_size_preset_needs_its_own_data_and_weights_and_nothing_of_the_sa
     for path in ("dvc.yaml", "weights/dvc.yaml", "data/sample/dvc.yaml", "data/sample/params.yaml"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / path, tmp_path / path)
-    shutil.copy2(ROOT / f"presets/{name}.yaml", tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text(presets.compose(name), encoding="utf-8")
     with Repo.init(str(tmp_path), no_scm=True) as repo:
         graph = repo.index.graph
-        (report,) = (stage for stage in graph if stage.name == "report")
+        (report,) = (stage for stage in graph if stage.name == "report@t2vqa_db")
         upstream = {f"{stage.path_in_repo}:{stage.name}" for stage in nx.descendants(graph, report)}
     trunks = ("clip_text", "clip_image", "frame", "segment", "video")
     assert {f"weights/dvc.yaml:fetch@{trunk}" for trunk in trunks} <= upstream
-    wanted = ("index@t2vqa_db", "index@lsvq", "extract_pretrain@segment", "pretrain", "train@segment")
+    wanted = (
+        "index@t2vqa_db", "index@lsvq", "extract_pretrain@lsvq-segment", "pretrain@lsvq-segment",
+        "train@t2vqa_db-segment",
+    )  # fmt: skip
     assert {f"dvc.yaml:{stage}" for stage in wanted} <= upstream
     assert not [address for address in upstream if address.startswith("data/sample")]
 
 
-def preset(name: str) -> dict[str, Any]:
-    """A whole params file of presets/."""
-    found: dict[str, Any] = yaml.safe_load((ROOT / f"presets/{name}.yaml").read_text(encoding="utf-8"))
+def before(name: str) -> dict[str, Any]:
+    """A preset as it was before presets said what they change, whole."""
+    if name == "sample":
+        found: dict[str, Any] = yaml.safe_load((BEFORE / "sample.yaml").read_text(encoding="utf-8"))
+        return found
+    changes = yaml.safe_load((BEFORE / "changes.yaml").read_text(encoding="utf-8"))[name]
+    found = before(changes.pop("base"))
+    for dotted, value in changes.items():
+        *above, last = dotted.split(".")
+        block = found
+        for key in above:
+            block = block[key]
+        block[last] = value
     return found
 
 
-def settings_of(data: Mapping[str, Any], trunk: str) -> Any:
-    """The settings of one trunk."""
-    kind = data["trunks"][trunk]["kind"]
-    module = importlib.import_module(f"msavqa.trunks.kinds.{kind}")
-    return params.block(data, f"trunks.{trunk}", module.TrunkSettings)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_composed_preset_is_the_whole_form_that_it_was(name: str, tmp_path: Path) -> None:
+    old = tmp_path / "old.yaml"
+    old.write_text(yaml.safe_dump(before(name), sort_keys=False), encoding="utf-8")
+    converted, composed = flat(yaml.safe_load(convert.convert(old))), flat(preset(name))
+    assert {key: composed.get(key, "none") for key in converted} == converted
+    for block in ("datasets", "fetch", "texts", "trunks", "branches"):
+        assert preset(name)[block].keys() == yaml.safe_load(convert.convert(old))[block].keys()
+
+
+def test_presets_say_what_they_change_in_450_lines_with_the_sweeps() -> None:
+    files = [*(ROOT / "presets").glob("*.yaml"), *(ROOT / "presets/sweeps").glob("*.yaml")]
+    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) <= 450
+    for name in NAMES:
+        written = yaml.safe_load((ROOT / f"presets/{name}.yaml").read_text(encoding="utf-8"))
+        if "base" not in written:
+            continue
+        changed, base = flat(written), flat(preset(written.pop("base")))
+        same = {key for key, value in changed.items() if base.get(key, "none") == value}
+        assert same == set(), f"presets/{name}.yaml says what its base says"
+
+
+@cache
+def _composed(name: str) -> str:
+    return presets.compose(name)
+
+
+def preset(name: str) -> dict[str, Any]:
+    """A whole params file of presets/."""
+    found: dict[str, Any] = yaml.safe_load(_composed(name))
+    return found
+
+
+def settings_of(data: Mapping[str, Any], name: str) -> Any:
+    """The settings of one network over frames, or over prompts."""
+    if name in data["texts"]:
+        return params.block(data, f"texts.{name}", clip_text.TextSettings)
+    module = importlib.import_module(f"msavqa.trunks.kinds.{data['trunks'][name]['kind']}")
+    return params.block(data, f"trunks.{name}", module.TrunkSettings)
 
 
 def flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from sklearn.isotonic import IsotonicRegression
 
-from msavqa.evaluation.calibration import Calibration, CalibrationError, conformal_quantile, coverage_of, fit
+from msavqa.evaluation.calibration import Calibration, conformal_quantile, coverage_of, fit
+from msavqa.ground.errors import MsavqaError
 
 RANGE = (0.0, 100.0)
 
@@ -85,7 +86,7 @@ def test_few_rows_give_an_interval_as_wide_as_the_range(count: int) -> None:
 
 
 def test_no_row_at_all_is_refused_in_one_sentence() -> None:
-    with pytest.raises(CalibrationError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         fitted(map_score=np.array([]), map_mos=np.array([]))
     assert str(refusal.value) == (
         "Rows to calibrate on in the ensemble's out-of-fold predictions: got none with a MOS, expected at "

@@ -11,7 +11,9 @@ from msavqa.datasets.splits import SplitSettings
 from msavqa.evaluation import controls, metrics
 from msavqa.evaluation.controls import SCALARS, ControlSettings
 
-SETTINGS = ControlSettings(trees=50, min_leaf=2, features=0.5, seed=0, shrinkage=0.0)
+SETTINGS = ControlSettings(
+    text="clip_text", image="clip_image", trees=50, min_leaf=2, features=0.5, seed=0, shrinkage=0.0
+)
 
 
 def test_no_pixel_adds_what_prompt_and_generator_deviate_by() -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from msavqa.datasets import tables
 from msavqa.evaluation import ensemble, metrics
-from msavqa.evaluation.ensemble import Ensemble, EnsembleError, EnsembleSettings
+from msavqa.evaluation.ensemble import Ensemble, EnsembleSettings
+from msavqa.ground.errors import MsavqaError
 
 BRANCHES = ["frame", "segment", "video"]
 
@@ -154,23 +155,33 @@ def test_a_video_that_one_branch_could_not_score_is_left_out(run: Run) -> None:
     assert set(manifest["video_id"]) - set(scores["video_id"]) == {"7.mp4"}
 
 
+def test_all_joins_every_branch_there_is_whatever_its_name(run: Run) -> None:
+    predictions, manifest, splits = run
+    renamed = {"sound": predictions["frame"], "a b": predictions["video"]}
+    found, scores = joined((renamed, manifest, splits), branches="all")
+    assert found.branches == ["sound", "a b"]
+    again, same = joined(run, branches=["frame", "video"])
+    assert found.weights == again.weights
+    assert scores.equals(same)
+
+
 def test_one_branch_alone_has_weight_one(run: Run) -> None:
     assert joined(run, branches=["segment"])[0].weights == [1.0]
 
 
 def test_a_branch_without_predictions_is_refused(run: Run) -> None:
-    with pytest.raises(EnsembleError) as caught:
+    with pytest.raises(MsavqaError) as caught:
         joined(run, branches=["frame", "sound"])
     assert str(caught.value) == (
-        "Predictions in the ensemble: got none of sound, expected predictions of frame, sound; "
-        "train these branches, or name others in ensemble.branches."
+        "Branches in ensemble.branches: got sound, of which there are no predictions, expected some of "
+        "frame, segment, video; train these branches, or name others in ensemble.branches."
     )
 
 
 def test_a_branch_that_says_the_same_of_every_video_is_refused(run: Run) -> None:
     predictions, manifest, splits = run
     predictions = predictions | {"frame": predictions["frame"].assign(score=1.0)}
-    with pytest.raises(EnsembleError) as caught:
+    with pytest.raises(MsavqaError) as caught:
         joined((predictions, manifest, splits))
     assert str(caught.value) == (
         "Scores in the out-of-fold rows of branch 'frame': got one value for all videos, expected scores "

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from msavqa.evaluation import metrics
-from msavqa.evaluation.metrics import MetricError
+from msavqa.ground.errors import MsavqaError
 
 
 @pytest.fixture
@@ -233,6 +233,14 @@ def test_within_groups_sees_nothing_of_the_difference_between_generators() -> No
     assert found == pytest.approx(-1.0)
 
 
+def test_within_groups_counts_a_group_by_its_videos() -> None:
+    generator = np.repeat(["many", "few"], [9, 3])
+    mos = np.concatenate([np.arange(9.0), np.arange(3.0)])
+    score = np.concatenate([np.arange(9.0), -np.arange(3.0)])  # SRCC 1 among nine, -1 among three
+    found = metrics.within_groups(score=score, mos=mos, groups=generator, statistic=metrics.srcc)
+    assert found == pytest.approx((9 * 1 + 3 * -1) / 12)
+
+
 def test_within_groups_leaves_out_groups_that_are_too_small() -> None:
     found = metrics.within_groups(
         score=[1, 2, 3, 1, 2], mos=[1, 2, 3, 2, 1], groups=list("aaabb"), statistic=metrics.srcc
@@ -244,7 +252,7 @@ def test_within_groups_leaves_out_groups_that_are_too_small() -> None:
 
 
 def test_labels_of_another_shape_are_refused_in_a_sentence() -> None:
-    with pytest.raises(MetricError) as caught:
+    with pytest.raises(MsavqaError) as caught:
         metrics.srcc(score=np.zeros(4), mos=np.zeros((4, 1)))
     assert str(caught.value) == (
         "Shapes in a metric of score and mos: got (4,) and (4, 1), "
@@ -254,7 +262,7 @@ def test_labels_of_another_shape_are_refused_in_a_sentence() -> None:
 
 
 def test_a_label_that_is_not_known_is_refused_in_a_sentence() -> None:
-    with pytest.raises(MetricError) as caught:
+    with pytest.raises(MsavqaError) as caught:
         metrics.plcc(score=[1.0, 2.0, 3.0], mos=[1.0, float("nan"), 2.0])
     assert str(caught.value) == (
         "Values in a metric of score and mos: got 0 scores and 1 mos not finite, expected finite numbers; "

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msavqa.frames import decord
-from msavqa.frames.decode import DecodeError, decode, read_by_pyav, sample_indices, shrink
+from msavqa.frames import decord, pyav
+from msavqa.frames.decode import Backend, DecodeError, decode
 from msavqa.frames.probe import probe, probe_with_times
+from msavqa.frames.sampling import sample_indices, shrink
 from tests import media
 
 REFUSED = {
@@ -28,7 +29,8 @@ REFUSED = {
     ),
     "torchcodec_nasa_audio.mp3": ("no video stream, only audio", "replace the file or leave it out"),
 }
-BACKENDS = {
+BACKENDS: tuple[Backend, ...] = ("pyav", "decord")
+READ_BY = {
     "decord_unordered.mov": "decord",
     "decord_video_0.mov": "decord",
     "decord_video_90.mov": "decord",
@@ -50,17 +52,20 @@ BACKENDS = {
 }
 
 
-@pytest.mark.parametrize("name", BACKENDS)
-def test_frames_of_real_odd_files_equal_those_of_the_ffmpeg_command(shared_data: Path, name: str) -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", READ_BY)
+def test_frames_of_real_odd_files_equal_those_of_the_ffmpeg_command(
+    shared_data: Path, name: str, backend: Backend
+) -> None:
     path = shared_data / "odd_videos" / name
-    decoded = decode(path, frames=16, box=None)
+    decoded = decode(path, frames=16, box=None, backend=backend)
     _, height, width, _ = decoded.frames.shape
     truth = media.ffmpeg_frames(path, height=height, width=width)
     assert decoded.frame_count == len(truth) == probe(path).frame_count
     assert (probe(path).height, probe(path).width) == (height, width)
     np.testing.assert_array_equal(decoded.frames, truth[decoded.indices])
     words = [word for word in decoded.backend.split() if not word[0].isdigit()]
-    assert " ".join(words) == BACKENDS[name]
+    assert " ".join(words) == ("pyav" if backend == "pyav" else READ_BY[name])
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -68,7 +73,7 @@ def test_a_real_file_that_gives_no_frames_is_refused_in_one_sentence(shared_data
     path = shared_data / "odd_videos" / name
     got, next_step = REFUSED[name]
     expected = "a video file that decodes from its first frame to its last"
-    for function in (lambda: probe(path), lambda: decode(path, frames=16, box=96)):
+    for function in (lambda: probe(path), lambda: decode(path, frames=16, box=96, backend="decord")):
         with pytest.raises(DecodeError) as refusal:
             function()
         assert str(refusal.value) == f"Video in {path}: got {got}, expected {expected}; {next_step}."
@@ -76,7 +81,7 @@ def test_a_real_file_that_gives_no_frames_is_refused_in_one_sentence(shared_data
 
 def test_the_frames_asked_for_are_the_frames_that_show_those_numbers(shared_data: Path) -> None:
     path = shared_data / "odd_videos" / "lvdm_text_16_2.mp4"  # each frame shows its own number, 0 to 119
-    decoded = decode(path, frames=16, box=None)
+    decoded = decode(path, frames=16, box=None, backend="pyav")
     assert decoded.indices.tolist() == [3, 11, 18, 26, 33, 41, 48, 56, 63, 71, 78, 86, 93, 101, 108, 116]
     for index, frame in zip(decoded.indices, decoded.frames):
         choose = f"between(n\\,{index - 1}\\,{index + 1})"
@@ -90,7 +95,7 @@ def test_the_frames_asked_for_are_the_frames_that_show_those_numbers(shared_data
 def test_all_real_gifs_decode_to_the_frames_of_the_ffmpeg_command(shared_data: Path) -> None:
     paths = sorted((shared_data / "fetv" / "videos").rglob("*.gif"))
     assert len(paths) == 100
-    every = [decode(path, frames=4, box=None) for path in paths]
+    every = [decode(path, frames=4, box=None, backend="pyav") for path in paths]
     for path, decoded in list(zip(paths, every))[::10]:
         truth = media.ffmpeg_frames(path, height=decoded.frames.shape[1], width=decoded.frames.shape[2])
         assert len(truth) == decoded.frame_count
@@ -116,28 +121,34 @@ MADE = {
 }
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", MADE)
 def test_every_frame_of_a_made_file_comes_in_presentation_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, backend: Backend
 ) -> None:
-    options, backend = MADE[name]
+    options, read_by = MADE[name]
     suffix = Path(name).suffix
     media.write(tmp_path / f"made{suffix}", media.numbered(20), **options).rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    decoded = decode(name, frames=20, box=None)
+    decoded = decode(name, frames=20, box=None, backend=backend)
     assert [media.number_of(frame) for frame in decoded.frames] == list(range(20))
     np.testing.assert_allclose(decoded.times_seconds, np.arange(20) / 8, atol=0.006)  # GIF: ticks of 10 ms
     np.testing.assert_array_equal(decoded.frames, media.ffmpeg_frames(Path(name), height=48, width=64))
-    if backend:
-        assert decoded.backend == backend
+    if backend == "pyav":
+        assert decoded.backend == f"pyav {av.__version__}"
+    elif read_by:
+        assert decoded.backend == read_by
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("turn", [90, 180, 270])
-def test_rotation_metadata_turns_frames_upright_whatever_the_backend(tmp_path: Path, turn: int) -> None:
+def test_rotation_metadata_turns_frames_upright_whatever_the_backend(
+    tmp_path: Path, turn: int, backend: Backend
+) -> None:
     path = media.write(tmp_path / "turned.mp4", media.numbered(6, height=64, width=96), turn=turn)
     facts = probe(path)
     assert facts.rotation_degrees == turn
-    decoded = decode(path, frames=6, box=None)
+    decoded = decode(path, frames=6, box=None, backend=backend)
     truth = media.ffmpeg_frames(path, height=facts.height, width=facts.width)
     np.testing.assert_array_equal(decoded.frames, truth)
     stored = np.rot90(decoded.frames[0], k=turn // 90)
@@ -158,13 +169,13 @@ def test_mirrored_videos_are_shown_as_ffmpeg_shows_them(
     facts = probe(path)
     assert facts.mirrored
     truth = media.ffmpeg_frames(path, height=facts.height, width=facts.width)
-    np.testing.assert_array_equal(decode(path, frames=3, box=None).frames, truth)
+    np.testing.assert_array_equal(decode(path, frames=3, box=None, backend="pyav").frames, truth)
 
 
 def test_frames_that_an_edit_list_hides_are_neither_counted_nor_sampled(tmp_path: Path) -> None:
     path = media.write(tmp_path / "edit.mp4", media.numbered(24), before=9, options={"bf": "2"})
     assert probe(path).has_edit_list
-    decoded = decode(path, frames=5, box=None)
+    decoded = decode(path, frames=5, box=None, backend="pyav")
     assert (decoded.frame_count, decoded.backend.split()[0]) == (15, "pyav")
     assert [media.number_of(frame) for frame in decoded.frames] == [9 + 1, 9 + 4, 9 + 7, 9 + 10, 9 + 13]
     np.testing.assert_allclose(decoded.times_seconds, np.array([1, 4, 7, 10, 13]) / 8)
@@ -173,18 +184,21 @@ def test_frames_that_an_edit_list_hides_are_neither_counted_nor_sampled(tmp_path
 def test_times_follow_a_variable_frame_rate(tmp_path: Path) -> None:
     stamps = [index * index for index in range(10)]
     path = media.write(tmp_path / "vfr.mkv", media.numbered(10), stamps=stamps)
-    np.testing.assert_allclose(decode(path, frames=10, box=None).times_seconds, np.array(stamps) / 8)
+    np.testing.assert_allclose(
+        decode(path, frames=10, box=None, backend="pyav").times_seconds, np.array(stamps) / 8
+    )
 
 
 def test_one_frame_is_a_video_and_is_repeated(tmp_path: Path) -> None:
-    decoded = decode(media.write(tmp_path / "one.mp4", media.numbered(1)), frames=3, box=None)
+    decoded = decode(media.write(tmp_path / "one.mp4", media.numbered(1)), frames=3, box=None, backend="pyav")
     assert decoded.indices.tolist() == [0, 0, 0]
     assert decoded.times_seconds.tolist() == [0, 0, 0]
     assert decoded.frames.shape == (3, 48, 64, 3)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
-def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path, suffix: str) -> None:
+def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path, suffix: str, backend: Backend) -> None:
     options = {"codec": "mpeg4"} if suffix == "avi" else {}
     noise = np.random.default_rng(0).integers(0, 256, (12, 64, 64, 3), np.uint8)
     whole = media.write(tmp_path / f"whole.{suffix}", noise, **options)
@@ -195,7 +209,7 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path, suffix: str) -> None
     for fraction in (0.3, 0.5, 0.7, 0.9):
         part.write_bytes(content[: int(len(content) * fraction)])
         with pytest.raises(DecodeError):
-            decode(part, frames=4, box=None)
+            decode(part, frames=4, box=None, backend=backend)
 
 
 def _index_first(source: Path, target: Path) -> Path:
@@ -208,10 +222,13 @@ def _index_first(source: Path, target: Path) -> Path:
     return target
 
 
-def test_damage_in_the_middle_is_refused_though_ffmpeg_would_conceal_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_damage_in_the_middle_is_refused_though_ffmpeg_would_conceal_it(
+    tmp_path: Path, backend: Backend
+) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (24, 64, 64, 3), np.uint8)
     whole = media.write(tmp_path / "whole.mp4", noise)
-    assert decode(whole, frames=2, box=None).backend == "decord 0.6.0"
+    assert decode(whole, frames=2, box=None, backend=backend).backend.startswith(backend)
     refused = 0
     for step in range(10):
         damaged = media.flip_bits(
@@ -219,7 +236,7 @@ def test_damage_in_the_middle_is_refused_though_ffmpeg_would_conceal_it(tmp_path
         )
         assert len(media.ffmpeg_frames(damaged, height=64, width=64)) > 0
         try:
-            decode(damaged, frames=2, box=None)
+            decode(damaged, frames=2, box=None, backend=backend)
         except DecodeError:
             refused += 1
     assert refused >= 8  # a flipped bit may still be a valid stream, which nobody can tell
@@ -229,9 +246,9 @@ def test_frames_that_decord_complains_of_are_read_by_pyav(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = media.write(tmp_path / "a.mp4", media.numbered(6))
-    direct = decode(path, frames=3, box=None)
+    direct = decode(path, frames=3, box=None, backend="decord")
     monkeypatch.setattr(decord, "read", lambda *args, **options: {})
-    again = decode(path, frames=3, box=None)
+    again = decode(path, frames=3, box=None, backend="decord")
     assert again.backend.endswith("after decord 0.6.0")
     np.testing.assert_array_equal(again.frames, direct.frames)
     np.testing.assert_array_equal(again.times_seconds, direct.times_seconds)
@@ -242,7 +259,7 @@ def test_where_packets_are_not_frames_the_frames_decide(tmp_path: Path, claimed:
     path = media.write(tmp_path / "a.mp4", media.numbered(6))
     facts, times = probe_with_times(path)
     wrong = replace(facts, frame_count=claimed)
-    count, found, taken = read_by_pyav(path, wrong, times[:3], frames=6, box=None)
+    count, found, taken = pyav.read(path, wrong, times[:3], frames=6, finish=lambda frame: frame)
     assert count == 6
     np.testing.assert_allclose(found, times)
     assert [media.number_of(taken[index]) for index in range(6)] == list(range(6))
@@ -256,7 +273,7 @@ def test_a_video_whose_picture_changes_its_size_is_refused(tmp_path: Path) -> No
     path = tmp_path / "both.h264"
     path.write_bytes(b"".join(parts))
     with pytest.raises(DecodeError) as refusal:
-        decode(path, frames=2, box=None)
+        decode(path, frames=2, box=None, backend="pyav")
     assert str(refusal.value) == (
         f"Video in {path}: got frames of 64x48 and of 96x48 pixels, expected frames of one size; "
         "cut it into parts."
@@ -272,7 +289,7 @@ def test_a_playlist_cannot_make_other_files_open(tmp_path: Path) -> None:
     for name in ("list.m3u8", "list.mp4"):
         (tmp_path / name).write_text(text, encoding="utf-8")
         with pytest.raises(DecodeError):
-            decode(tmp_path / name, frames=1, box=None)
+            decode(tmp_path / name, frames=1, box=None, backend="pyav")
 
 
 @given(st.integers(1, 2000), st.integers(1, 64))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from msavqa.frames import write as module
-from msavqa.frames.write import QuarantineError
+from msavqa.ground.errors import MsavqaError
 from msavqa.machine.processes import LostError, Outcome
 from msavqa.store import read as store
 from pipeline import decode as stage
@@ -111,7 +111,7 @@ def test_too_many_bad_videos_stop_the_run_with_their_reasons_and_keep_the_rest(
         'first frame to its last; download it again or leave it out.".'
     )
     for _ in range(2):  # decoded now, or staged by the run before
-        with pytest.raises(QuarantineError) as refusal:
+        with pytest.raises(MsavqaError) as refusal:
             videos.decode_to(tmp_path, copies, videos.settings())
         assert str(refusal.value) == sentence
         assert not (tmp_path / "frames.zarr").exists()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from msavqa.frames import read as frames
-from msavqa.frames.decode import Decoded, DecodeError, decode
+from msavqa.frames.decode import Backend, Decoded, DecodeError, decode
 from msavqa.machine.processes import LostError
 from msavqa.store import read as store
 from tests import media, videos
@@ -44,7 +44,7 @@ def test_frames_are_those_of_a_lone_decode_whether_stored_or_not(
         got = list(read_frames(good)) + list(read_frames([3, 1]))
     order = [opened.ids[row] for row in [*good, 3, 1]]
     for name, pixels in zip(order, got, strict=True):
-        alone = decode(folder / name, frames=FRAMES, box=BOX)
+        alone = decode(folder / name, frames=FRAMES, box=BOX, backend="pyav")
         np.testing.assert_array_equal(pixels, alone.frames)
         (row,) = opened.index([name])
         np.testing.assert_array_equal(
@@ -77,11 +77,11 @@ def test_a_video_that_no_longer_decodes_says_so_when_frames_are_not_stored(tmp_p
         list(read_frames([0]))
 
 
-def decode_or_hang(path: Path, *, frames: int, box: int) -> Decoded:
+def decode_or_hang(path: Path, *, frames: int, box: int, backend: Backend) -> Decoded:
     """Decodes in a worker, which hangs over one video."""
     if path.name == "hangs.mp4":
         time.sleep(600)
-    return decode(path, frames=frames, box=box)
+    return decode(path, frames=frames, box=box, backend=backend)
 
 
 @pytest.mark.parametrize("allowed", [0.5, 0.2])
@@ -135,3 +135,4 @@ def test_what_decides_pixels_is_in_the_fingerprint_and_what_does_not_is_not() ->
     assert frames.fingerprint(videos.settings(workers=7, timeout_seconds=1.0, store="none")) == base
     assert frames.fingerprint(videos.settings(box=64)) != base
     assert frames.fingerprint(videos.settings(frames=5)) != base
+    assert frames.fingerprint(videos.settings(backend="decord")) != base

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from msavqa.branches import segment
-from msavqa.learning import branch
-from msavqa.learning.branch import BranchWeightsError, Shapes
+from msavqa.ground.errors import MsavqaError
+from msavqa.learning import branch, saved
+from msavqa.learning.branch import Shapes
 from msavqa.learning.semantics import ClipShapes
 from msavqa.machine import params
 from tests import branch_settings
@@ -38,7 +38,7 @@ def batch(name: str, videos: int = 4) -> dict[str, torch.Tensor]:
 
 def build(name: str, **changes: object) -> nn.Module:
     torch.manual_seed(0)
-    return branch.assemble(name, branch_settings.branch(name, **{**CLS, **changes}), shapes=SHAPES).eval()
+    return branch.assemble(branch_settings.branch(name, **{**CLS, **changes}), shapes=SHAPES).eval()
 
 
 def arrays(net: nn.Module) -> dict[str, np.ndarray]:
@@ -62,7 +62,7 @@ def test_every_input_that_a_branch_asks_for_changes_its_score(name: str) -> None
     for adapter in [module for key, module in net.named_modules() if key.endswith("adapters.0")]:
         nn.init.normal_(adapter.up.weight)
     before = net(given).score
-    wanted = branch.branch(name).inputs(settings)
+    wanted = branch.inputs(settings)
     measures = {"spatial", "temporal", "change"}
     assert set(wanted) == {"features", "frames_cls", "text_cls"} | measures | ({"motion"} & set(wanted))
     for key in wanted:
@@ -75,9 +75,7 @@ def test_every_input_that_a_branch_asks_for_changes_its_score(name: str) -> None
 def test_the_loss_reaches_every_parameter(name: str, feeds: str) -> None:
     settings = branch_settings.branch(name, **CLS, sma__feeds=feeds)
     net = build(name, sma__feeds=feeds)
-    loss = branch.branch(name).loss(
-        settings, output=net(batch(name)), mos=torch.randn(4), weight=torch.ones(4)
-    )
+    loss = branch.loss(settings, output=net(batch(name)), mos=torch.randn(4), weight=torch.ones(4))
     torch.autograd.backward(loss)
     assert [key for key, one in net.named_parameters() if one.grad is None] == []
 
@@ -121,12 +119,12 @@ def test_switching_modules_off_reads_less_and_has_fewer_weights(name: str) -> No
         assert set(part.state_dict()) < set(full.state_dict())
         assert part(batch(name)).score.shape == (4,)
     plain = branch_settings.branch(name, pss__enabled=False, sma__enabled=False, statistics=[])
-    assert set(branch.branch(name).inputs(plain)) <= {"features", "motion"}
+    assert set(branch.inputs(plain)) <= {"features", "motion"}
 
 
 @pytest.mark.parametrize(("motion", "width"), [("trunk", 2), ("difference", 2), ("none", 1)])
 def test_a_segments_motion_is_what_the_settings_say(motion: str, width: int) -> None:
-    net = build("segment", motion=motion, statistics=[])
+    net = build("segment", technical__motion=motion, statistics=[])
     technical = net.technical(batch("segment"))
     assert technical.shape == (4, COUNTS["segment"], width * FEATURES)
     if motion == "difference":
@@ -139,13 +137,13 @@ def test_a_segments_motion_is_what_the_settings_say(motion: str, width: int) -> 
 def test_saved_weights_give_the_same_scores_and_the_same_bytes(name: str, tmp_path: Path) -> None:
     net = build(name)
     net.head.set_scale(slope=12.0, offset=40.0)
-    branch.save(arrays(net), tmp_path / "a.safetensors")
-    branch.save(arrays(net), tmp_path / "b.safetensors")
+    saved.save(arrays(net), tmp_path / "a.safetensors")
+    saved.save(arrays(net), tmp_path / "b.safetensors")
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
     torch.manual_seed(1)
-    other = branch.assemble(name, branch_settings.branch(name, **CLS), shapes=SHAPES).eval()
+    other = branch.assemble(branch_settings.branch(name, **CLS), shapes=SHAPES).eval()
     assert not torch.allclose(other(batch(name)).score, net(batch(name)).score)
-    branch.load(other, tmp_path / "a.safetensors")
+    saved.load(other, tmp_path / "a.safetensors")
     assert torch.equal(other(batch(name)).score, net(batch(name)).score)
 
 
@@ -155,10 +153,10 @@ def test_weights_with_a_missing_an_extra_and_a_misshapen_tensor_are_refused(tmp_
     state["surplus"] = state.pop("head.score.bias")
     state["head.hidden.bias"] = np.zeros(3, dtype=np.float32)
     path = tmp_path / "w.safetensors"
-    branch.save(state, path)
+    saved.save(state, path)
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    with pytest.raises(BranchWeightsError) as caught:
-        branch.load(net, path)
+    with pytest.raises(MsavqaError) as caught:
+        saved.load(net, path)
     assert str(caught.value) == (
         f"Branch weights in {path}: got missing head.score.bias; extra surplus; "
         f"misshapen head.hidden.bias (3,) for (16,), "
@@ -170,17 +168,15 @@ def test_weights_with_a_missing_an_extra_and_a_misshapen_tensor_are_refused(tmp_
 
 def test_weights_that_are_not_there_or_no_weights_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
-    with pytest.raises(BranchWeightsError) as caught:
-        branch.load(build("frame"), path)
+    with pytest.raises(MsavqaError) as caught:
+        saved.load(build("frame"), path)
     assert str(caught.value) == (
         f"Branch weights in {path}: got no such file, expected a safetensors file; "
         "run `dvc repro` to train the branch."
     )
     path.write_bytes(b"not weights at all")
-    with pytest.raises(
-        BranchWeightsError, match=r"expected a safetensors file; delete it and run `dvc repro`"
-    ):
-        branch.load(build("frame"), path)
+    with pytest.raises(MsavqaError, match=r"expected a safetensors file; delete it and run `dvc repro`"):
+        saved.load(build("frame"), path)
 
 
 def problems(name: str, **changes: object) -> list[str]:
@@ -188,7 +184,7 @@ def problems(name: str, **changes: object) -> list[str]:
     for key, value in changes.items():
         part, inner = key.split("__")
         data[part][inner] = value
-    return params.problems_in(data, f"branches.{name}", branch.branch(name).BranchSettings)
+    return params.problems_in(data, f"branches.{name}", branch.settings_of(name))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -220,11 +216,11 @@ def test_sma_that_would_see_nothing_without_pss_is_refused(name: str) -> None:
 
 
 def pretrained(path: Path) -> nn.Module:
-    settings = segment.without_prompts(branch_settings.branch("segment", **CLS))
+    settings = branch.without_prompts(branch_settings.branch("segment", **CLS))
     torch.manual_seed(7)
-    net = branch.assemble("segment", settings, shapes=Shapes(FEATURES, FEATURES, 2, 0, None)).eval()
+    net = branch.assemble(settings, shapes=Shapes(FEATURES, FEATURES, 2, 0, None)).eval()
     net.head.set_scale(slope=9.0, offset=3.0)
-    branch.save(arrays(net), path)
+    saved.save(arrays(net), path)
     return net
 
 
@@ -232,7 +228,7 @@ def test_the_segment_branch_continues_from_pretraining_with_a_fresh_semantic_hal
     first = pretrained(tmp_path / "w.safetensors")
     net = build("segment")
     fresh = net.head.semantic.weight.clone()
-    branch.continue_from(net, tmp_path / "w.safetensors")
+    saved.continue_from(net, tmp_path / "w.safetensors")
     assert torch.equal(net.head.technical.weight, first.head.technical.weight)
     assert torch.equal(net.head.hidden.weight, first.head.hidden.weight)
     assert torch.equal(net.head.semantic.weight, fresh)
@@ -243,7 +239,5 @@ def test_the_segment_branch_continues_from_pretraining_with_a_fresh_semantic_hal
 
 def test_continuing_from_other_settings_is_refused(tmp_path: Path) -> None:
     pretrained(tmp_path / "w.safetensors")
-    with pytest.raises(
-        BranchWeightsError, match=r"misshapen .*head\.technical\.weight \(16, 26\) for \(16, 14\)"
-    ):
-        branch.continue_from(build("segment", motion="none"), tmp_path / "w.safetensors")
+    with pytest.raises(MsavqaError, match=r"misshapen .*head\.technical\.weight \(16, 26\) for \(16, 14\)"):
+        saved.continue_from(build("segment", technical__motion="none"), tmp_path / "w.safetensors")

@@ -1,6 +1,7 @@
 """The training loop: repeatable to the bit, resumable, the same in parts, blind to tests."""
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -12,13 +13,13 @@ from torch import nn
 
 from msavqa.datasets import tables
 from msavqa.evaluation import metrics
-from msavqa.learning import branch, fit, folds
-from msavqa.learning import folds as side_by_side
-from msavqa.learning.fit import FitError
+from msavqa.ground.errors import MsavqaError
+from msavqa.learning import branch, fit, folds, saved, side_by_side, training
+from msavqa.learning.branch import Shapes
 from msavqa.store import read as store
 from tests import branch_settings, feature_world
 from tests.feature_world import World
-from tests.training import ALONE, NAMES, Killed, close, final, killed_after_two_epochs, same, work
+from tests.training import ALONE, NAMES, Killed, close, final, killed_after_two_epochs, opened, same, work
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_labels_of_validation_rows_change_the_history_and_nothing_else(world: Wo
 
 def test_every_row_is_scored_once_by_a_model_that_did_not_learn_from_it(world: World) -> None:
     todo = work(world)
-    done = list(side_by_side.run(todo, folds.jobs(world.splits), ranks=ALONE))
+    done = list(side_by_side.run(folds.open_work(todo), folds.jobs(world.splits), ranks=ALONE))
     scores = pd.concat([outcome.scores for outcome in done])
     assert not scores["video_id"].duplicated().any()
     merged = scores.merge(world.splits, on="video_id", suffixes=("", "_split"))
@@ -82,9 +83,7 @@ def test_every_row_is_scored_once_by_a_model_that_did_not_learn_from_it(world: W
     changed = world.manifest.copy()
     rows = changed["video_id"].isin(set(held_out))
     changed.loc[rows, "mos"] = 0.0
-    again = folds.run_job(
-        folds.open_work(dataclasses.replace(todo, manifest=changed)), fold0.job, ranks=ALONE
-    )
+    again = training.train(opened(dataclasses.replace(todo, manifest=changed)), fold0.job, ranks=ALONE)
     assert again.scores.equals(fold0.scores)
 
 
@@ -94,15 +93,15 @@ def test_a_killed_run_continues_to_the_same_weights_to_the_bit(
 ) -> None:
     todo = work(world, train={"epochs": 4, "ema": ema})
     whole = final(todo)
-    live, tmp_path = tmp_path / "live", tmp_path / "checkpoints"
-    todo = dataclasses.replace(todo, checkpoints=tmp_path, live=live)
+    live, tmp_path = tmp_path / "live", tmp_path / "kept"
+    todo = dataclasses.replace(todo, kept=tmp_path, live=live)
     saved = killed_after_two_epochs(monkeypatch)
     with pytest.raises(Killed):
         final(todo)
     assert len(list(tmp_path.glob("*.pt"))) == 1
     assert same(final(todo), whole)
     assert saved == [1, 2, 3]
-    assert list(tmp_path.iterdir()) == []
+    assert [path.suffix for path in tmp_path.iterdir()] == [".safetensors"]
     shown = pd.read_csv(live / "repeat0" / "plots" / "metrics" / "loss.tsv", sep="\t")
     assert shown["step"].tolist() == [1, 2, 3, 4]
     assert shown["loss"].tolist() == [record["loss"] for record in whole.history]
@@ -181,7 +180,7 @@ def test_scores_are_on_the_scale_of_mos_whatever_the_loss(world: World) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_with_the_video_and_what_to_do(world: World) -> None:
-    with pytest.raises(FitError) as caught:
+    with pytest.raises(MsavqaError) as caught:
         final(work(world, optimiser__rate=1e25, train={"warmup": 0.0}))
     message = str(caught.value)
     assert message.startswith("Loss in epoch ")
@@ -212,21 +211,27 @@ def test_the_history_has_the_branchs_own_rate_and_not_its_backbones(
 
 def test_quarantined_videos_are_left_out_and_named(tmp_path: Path) -> None:
     world = feature_world.make(tmp_path, broken={"segment.zarr": [0, 3]})
-    outcome = final(work(world, "segment"))
-    assert outcome.facts["quarantined"] == ["000.mp4", "003.mp4"]
+    todo = work(world, "segment")
+    outcome = final(todo)
+    assert opened(todo).facts()["quarantined"] == ["000.mp4", "003.mp4"]
     assert not set(outcome.scores["video_id"]) & {"000.mp4", "003.mp4"}
 
 
 def test_saved_weights_and_facts_build_the_branch_that_made_the_scores(world: World, tmp_path: Path) -> None:
     outcome = final(work(world))
-    branch.save(outcome.weights, tmp_path / "w.safetensors")
-    opened = folds.open_work(work(world))
-    net = opened.model()
-    branch.load(net, tmp_path / "w.safetensors")
-    videos = opened.inputs.index(list(outcome.scores["video_id"]))
-    score = fit.predict(net, inputs=opened.inputs, videos=videos, settings=branch_settings.train())
+    saved.save(outcome.weights, tmp_path / "w.safetensors")
+    found = opened(work(world))
+    facts = json.loads(json.dumps(found.facts()))
+    net = branch.assemble(
+        branch.settings_of(facts["kind"]).model_validate(facts["settings"]),
+        shapes=Shapes.from_dict(facts["shapes"]),
+        text_tail=found.tails["text"],
+        image_tail=found.tails["image"],
+    )
+    saved.load(net, tmp_path / "w.safetensors")
+    videos = found.inputs.index(list(outcome.scores["video_id"]))
+    score = fit.predict(net, inputs=found.inputs, videos=videos, settings=branch_settings.train())
     assert np.array_equal(score, outcome.scores["score"])
-    assert opened.shapes == type(opened.shapes).from_dict(outcome.facts["shapes"])
 
 
 def test_learning_labels_hold_no_test_row(world: World) -> None:

@@ -1,14 +1,12 @@
-"""What a training run learns from: rows by their weight, and a checkpoint of these very rows alone."""
+"""What a training run learns from: rows by their weight."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from msavqa.learning import fit, folds
-from msavqa.learning.fit import FitError
-from msavqa.learning.folds import FINAL, Job
+from msavqa.ground.errors import MsavqaError
+from msavqa.learning import fit
 from tests import feature_world
 from tests.feature_world import World
 from tests.training import final, work
@@ -52,34 +50,9 @@ def test_a_heavier_row_pulls_a_model_towards_its_mos(world: World) -> None:
 
 def test_no_labelled_row_to_learn_from_is_said(world: World) -> None:
     bare = world.manifest.assign(mos=np.nan)
-    with pytest.raises(FitError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         final(dataclasses.replace(work(world), manifest=bare))
     assert str(refusal.value) == (
         "Training rows in the splits: got no row that is labelled and in the stores, expected at least 1; "
         "give more labelled videos, or look for quarantined ones in the report."
     )
-
-
-def test_a_checkpoint_of_other_settings_is_not_continued_from(world: World, tmp_path: Path) -> None:
-    opened = folds.open_work(dataclasses.replace(work(world), checkpoints=tmp_path))
-    other = folds.open_work(dataclasses.replace(work(world, head__width=8), checkpoints=tmp_path))
-    names = {folds._checkpoint(one, Job(0, fold)) for one in (opened, other) for fold in (FINAL, 0)}
-    assert len(names) == 4
-
-
-def test_a_checkpoint_of_other_videos_or_prompts_is_not_continued_from(world: World, tmp_path: Path) -> None:
-    def named() -> Path | None:
-        return folds._checkpoint(opened, Job(0, FINAL))
-
-    todo = dataclasses.replace(work(world), checkpoints=tmp_path)
-    opened = folds.open_work(todo)
-    rows, before = opened.inputs.sources["features"].store.rows, named()
-    kept = rows["sha256"].copy()
-    rows.loc[0, "sha256"] = "another file's"
-    assert named() != before
-    rows["sha256"] = kept
-    assert named() == before
-    prompts = world.manifest["prompt"].to_numpy()[::-1]
-    other = dataclasses.replace(todo, manifest=world.manifest.assign(prompt=prompts))
-    opened = dataclasses.replace(opened, work=other)
-    assert named() != before

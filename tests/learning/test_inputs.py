@@ -30,11 +30,10 @@ def test_auto_takes_ram_while_all_processes_fill_at_most_half_of_it(
         features=world.features,
         ids=list(world.manifest["video_id"]),
         prompts=list(world.manifest["prompt"]),
-        resident="auto",
         device=torch.device("cpu"),
-        processes=processes,
     )
-    assert opened.resident == expected
+    assert opened.resident == "stream"
+    assert inputs.loaded(opened, resident="auto", processes=processes).resident == expected
 
 
 @pytest.mark.parametrize(

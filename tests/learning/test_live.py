@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from msavqa.learning import fit
+from msavqa.learning import live
 from pipeline import stage
 
 
@@ -23,7 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_each_epoch_can_be_read_as_soon_as_it_ends(folder: Path) -> None:
-    with fit.following(folder) as follow:
+    with live.following(folder) as follow:
         for epoch, loss in ((1, 0.5), (2, 0.25)):
             follow({"epoch": epoch, "loss": loss, "val_srcc": float("nan")})
             assert json.loads((folder / "metrics.json").read_text())["loss"] == loss
@@ -34,13 +34,13 @@ def test_each_epoch_can_be_read_as_soon_as_it_ends(folder: Path) -> None:
 
 def test_another_run_replaces_the_files_of_an_older_one(folder: Path) -> None:
     for loss in (0.5, 0.1):
-        with fit.following(folder) as follow:
+        with live.following(folder) as follow:
             follow({"epoch": 1, "loss": loss})
     assert rows(folder, "loss") == [(1, 0.1)]
 
 
 def test_no_dvc_yaml_is_written_and_no_experiment_made(folder: Path, tmp_path: Path) -> None:
-    with fit.following(folder) as follow:
+    with live.following(folder) as follow:
         follow({"epoch": 1, "loss": 1.0})
     assert [path.name for path in tmp_path.iterdir()] == ["dvclive"]
     assert not list(tmp_path.rglob("dvc.yaml"))
@@ -49,14 +49,14 @@ def test_no_dvc_yaml_is_written_and_no_experiment_made(folder: Path, tmp_path: P
 def test_a_repository_without_a_commit_trains_all_the_same(folder: Path, tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     subprocess.run(["dvc", "init", "--quiet"], cwd=tmp_path, check=True)
-    with fit.following(folder) as follow:
+    with live.following(folder) as follow:
         follow({"epoch": 1, "loss": 1.0})
 
 
 def test_nothing_is_followed_where_dvc_does_not_run_the_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DVC_ROOT", raising=False)
     assert stage.live_folder("frame") is None
-    with fit.following(None) as follow:
+    with live.following(None) as follow:
         follow({"epoch": 1, "loss": 1.0})
 
 

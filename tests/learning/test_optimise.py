@@ -3,12 +3,12 @@
 import pytest
 from torch import nn
 
-from msavqa.learning import fit
+from msavqa.learning import optimise
 from tests import branch_settings
 
 
 def test_the_rate_rises_then_falls_along_a_cosine_to_zero() -> None:
-    rates = [fit.cosine_with_warmup(step, steps=100, warmup=10) for step in range(100)]
+    rates = [optimise.cosine_with_warmup(step, steps=100, warmup=10) for step in range(100)]
     assert rates[:3] == pytest.approx([1 / 11, 2 / 11, 3 / 11])
     assert rates[10] == pytest.approx(1.0)
     assert max(rates) <= 1.0
@@ -20,7 +20,7 @@ def test_the_rate_rises_then_falls_along_a_cosine_to_zero() -> None:
 def test_biases_and_vectors_are_not_decayed_and_a_backbone_learns_at_its_own_rate() -> None:
     net = nn.ModuleDict({"backbone": nn.Linear(3, 3), "head": nn.Linear(3, 1)})
     settings = branch_settings.branch("frame").optimiser
-    groups = fit.optimiser(net, settings).param_groups
+    groups = optimise.optimiser(net, settings).param_groups
     found = {(g["lr"], g["weight_decay"]): sum(p.numel() for p in g["params"]) for g in groups}
     low = settings.rate * settings.backbone_rate
     expected = {(low, 0.02): 9, (low, 0.0): 3, (settings.rate, 0.02): 3, (settings.rate, 0.0): 1}

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from msavqa.learning import folds
+from msavqa.learning import training
 from msavqa.learning.folds import FINAL, Job, Outcome, Work
 from msavqa.learning.gradients import Ranks
 from tests import feature_world
 from tests.feature_world import World
 from tests.learning import test_trainable
-from tests.training import NAMES, close, final, work
+from tests.training import NAMES, close, final, opened, work
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def _rank(rank: int, todo: dict[str, Work], port: int, out: str) -> None:
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     ranks = Ranks.join(torch.device("cpu"))
     for name, one in todo.items():
-        outcome = folds.run_job(folds.open_work(one), Job(repeat=0, fold=FINAL), ranks=ranks)
+        outcome = training.train(opened(one), Job(repeat=0, fold=FINAL), ranks=ranks)
         if ranks.leads:
             text = json.dumps([list(outcome.scores["score"]), outcome.history])
             (Path(out) / f"{name}.json").write_text(text)

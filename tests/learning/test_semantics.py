@@ -6,9 +6,12 @@ import pytest
 import torch
 
 from msavqa.learning import tail
-from msavqa.learning.semantics import ClipShapes, Plan, PssSettings, Semantics, SmaSettings
+from msavqa.learning.semantic_settings import Plan, PssSettings, SmaSettings
+from msavqa.learning.semantics import ClipShapes, Semantics
 from tests import feature_world
 from tests.feature_world import ARCHITECTURE, DIM, FRAMES, TOKENS, WIDTH
+
+TOWERS = {"text": "clip_text", "image": "clip_image"}
 
 
 def pss(**changes: Any) -> PssSettings:
@@ -66,7 +69,7 @@ def test_a_batch_of_just_what_the_plan_reads_is_enough(
     tails: dict[str, tail.ClipTail], adapters: str, frames: str, fusion: list[str], tokens: list[str]
 ) -> None:
     p, s = pss(adapters=adapters, fusion=fusion), sma(frames=frames, tokens=tokens)
-    wanted = Plan.of(pss=p, sma=s).reads()
+    wanted = Plan.of(pss=p, sma=s).reads(**TOWERS)
     module = build(tails, p, s)
     meaning = module({key: value for key, value in batch().items() if key in wanted})
     features = meaning.at(FRAMES)
@@ -82,8 +85,8 @@ def test_measures_of_changed_content_stand_standardised_behind_what_the_query_sa
     tails: dict[str, tail.ClipTail],
 ) -> None:
     p, with_measures = pss(), sma(measures=True)
-    assert Plan.of(pss=p, sma=with_measures).reads()["change"] == ("statistics", "change")
-    assert "change" not in Plan.of(pss=p, sma=sma(measures=True, enabled=False)).reads()
+    assert Plan.of(pss=p, sma=with_measures).reads(**TOWERS)["change"] == ("statistics", "change")
+    assert "change" not in Plan.of(pss=p, sma=sma(measures=True, enabled=False)).reads(**TOWERS)
     module = build(tails, p, with_measures)
     change = torch.tensor([[4.0, -9.0, 0.0], [16.0, -1.0, 0.0], [0.0, 0.0, 25.0]])
     roots = torch.tensor([[2.0, -3.0, 0.0], [4.0, -1.0, 0.0], [0.0, 0.0, 5.0]])
@@ -97,7 +100,7 @@ def test_measures_of_changed_content_stand_standardised_behind_what_the_query_sa
 
 def test_both_modules_off_read_nothing_and_give_nothing(tails: dict[str, tail.ClipTail]) -> None:
     p, s = pss(enabled=False), sma(enabled=False)
-    assert Plan.of(pss=p, sma=s).reads() == {}
+    assert Plan.of(pss=p, sma=s).reads(**TOWERS) == {}
     module = build(tails, p, s)
     assert (module.dim, list(module.parameters())) == (0, [])
     assert module({}).at(4) is None
@@ -107,7 +110,7 @@ def test_where_the_query_would_see_nothing_its_measures_are_not_read_either(
     tails: dict[str, tail.ClipTail],
 ) -> None:
     p, s = pss(enabled=False), sma(tokens=["alignment"], measures=True)
-    assert Plan.of(pss=p, sma=s).reads() == {}
+    assert Plan.of(pss=p, sma=s).reads(**TOWERS) == {}
     assert build(tails, p, s).dim == 0
     assert build(tails, p, s)({}).at(4) is None
 
@@ -116,7 +119,7 @@ def test_without_pss_the_mutation_module_reads_no_prompt_and_leaves_alignment_ou
     tails: dict[str, tail.ClipTail],
 ) -> None:
     p, s = pss(enabled=False), sma(tokens=["cls", "alignment"], frames="adapted")
-    assert Plan.of(pss=p, sma=s).reads() == {"frames_cls": ("clip_image", "cls")}
+    assert Plan.of(pss=p, sma=s).reads(**TOWERS) == {"frames_cls": ("clip_image", "cls")}
     meaning = build(tails, p, s)(batch())
     assert meaning.prompt is None
     assert meaning.similarity is None
@@ -151,7 +154,7 @@ def test_untrained_adapters_leave_clips_own_similarity(
 
 
 def test_the_prompt_alone_needs_no_frame_tokens() -> None:
-    wanted = Plan.of(pss=pss(fusion=["text"]), sma=sma()).reads()
+    wanted = Plan.of(pss=pss(fusion=["text"]), sma=sma()).reads(**TOWERS)
     assert set(wanted) == {"frames_cls", "text_tokens", "text_length"}
 
 

@@ -5,9 +5,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from msavqa.learning import folds
-from msavqa.learning import folds as side_by_side
-from msavqa.machine.processes import WorkerDiedError
+from msavqa.ground.errors import MsavqaError
+from msavqa.learning import folds, side_by_side
 from tests import feature_world
 from tests.training import ALONE, same, work
 
@@ -17,7 +16,7 @@ def test_models_trained_side_by_side_are_those_trained_one_after_the_other(tmp_p
     world = feature_world.make(tmp_path)
     todo, found, epochs = folds.jobs(world.splits), [], list[int]()
     for number, processes in enumerate((1, 2)):
-        wanted = work(world, train={"processes": processes})
+        wanted = folds.open_work(work(world, train={"processes": processes}))
         running = side_by_side.run(wanted, todo, ranks=ALONE, epoch=lambda to=number: epochs.append(to))
         found.append({outcome.job: outcome for outcome in running})
     assert set(found[0]) == set(found[1]) == set(todo)
@@ -30,9 +29,12 @@ def test_a_training_process_that_dies_is_told_in_one_sentence(tmp_path: Path) ->
     world = feature_world.make(tmp_path)
     todo = folds.jobs(world.splits)
     running = side_by_side.run(
-        work(world, train={"processes": 2, "epochs": 2000}), todo, ranks=ALONE, epoch=kill_a_child
+        folds.open_work(work(world, train={"processes": 2, "epochs": 2000})),
+        todo,
+        ranks=ALONE,
+        epoch=kill_a_child,
     )
-    with pytest.raises(WorkerDiedError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         list(running)
     assert str(refusal.value) == (
         "Dead worker in a pool of 2 processes: got a process that ended without a result (killed, or out of "
@@ -52,6 +54,6 @@ def test_every_epoch_is_told_as_it_ends(tmp_path: Path) -> None:
     world, told = feature_world.make(tmp_path), []
     todo = folds.jobs(world.splits)
     for number, _ in enumerate(
-        side_by_side.run(work(world), todo, ranks=ALONE, epoch=lambda: told.append(0))
+        side_by_side.run(folds.open_work(work(world)), todo, ranks=ALONE, epoch=lambda: told.append(0))
     ):
         assert len(told) == 3 * (number + 1)

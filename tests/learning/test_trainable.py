@@ -1,6 +1,7 @@
 """Backbones trained along: the same features at first whatever the cut, and weights that then move."""
 
 import dataclasses
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,13 @@ from safetensors.torch import save_file
 from timm import create_model
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
-from msavqa.learning import checkpoint, folds, inputs, stage_tail
+from msavqa.learning import checkpoint, inputs, stage_tail, training
 from msavqa.learning.folds import FINAL, Job, Outcome, Work
 from msavqa.learning.gradients import Ranks
-from msavqa.networks.weights import WeightsError
 from msavqa.trunks.kinds import image, video
 from msavqa.trunks.run import network
 from tests import branch_settings, feature_world
-from tests.training import Killed, close, same
+from tests.training import Killed, close, opened, same
 
 CUTS = ("pooled", "last_stage", "pixels")
 CONVNEXT = {
@@ -88,16 +88,17 @@ def extract(root: Path, kind: str, cut: str) -> Work:
         attributes=trunk.attributes(chosen),
         **{name: (axes, found[name]) for name, axes in specs.items()},
     )
+    shutil.copy(root / f"{kind}.safetensors", made.weights / f"{target.stem}.safetensors")
     return Work(
         branch=branch,
-        settings=branch_settings.branch(branch, trunk=f"{branch}-{cut}", head__dropout=0.0),
+        settings=branch_settings.branch(branch, reads__trunk=target.stem, head__dropout=0.0),
         train=branch_settings.train(epochs=2),
         manifest=made.manifest,
         splits=made.splits,
         features=made.features,
-        weights=made.weights | {f"{branch}-{cut}": root / f"{kind}.safetensors"},
+        weights=made.weights,
         start=None,
-        checkpoints=None,
+        kept=None,
         live=None,
     )
 
@@ -109,15 +110,15 @@ def test_every_cut_shows_the_branch_the_same_features_and_learns_the_more_the_ea
     technical, scores, moved = {}, {}, {}
     videos = np.arange(VIDEOS)
     for cut in CUTS:
-        opened = folds.open_work(extract(world, kind, cut))
-        net = opened.model().eval()
+        found = opened(extract(world, kind, cut))
+        net = found.model().eval()
         with torch.no_grad():
-            fixed = net.technical(opened.inputs.batch(videos))
-            other = net.technical(opened.inputs.batch(videos, views=np.ones(VIDEOS, dtype=np.int64)))
+            fixed = net.technical(found.inputs.batch(videos))
+            other = net.technical(found.inputs.batch(videos, views=np.ones(VIDEOS, dtype=np.int64)))
         assert not torch.allclose(fixed, other)
         technical[cut] = torch.cat([fixed, other])
         before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-        outcome = folds.run_job(opened, Job(repeat=0, fold=FINAL), ranks=Ranks(0, 1))
+        outcome = training.train(found, Job(repeat=0, fold=FINAL), ranks=Ranks(0, 1))
         scores[cut] = outcome.scores["score"].to_numpy()
         learned = [name for name in before if not np.array_equal(outcome.weights[name], before[name])]
         moved[cut] = [name for name in learned if name.startswith("backbone.")]
@@ -131,13 +132,13 @@ def test_a_backbone_of_other_weights_than_the_features_is_refused(world: Path, t
     folder = extract(world, "image", "last_stage").features / "frame-last_stage.zarr"
     other = tmp_path / "other.safetensors"
     save_file({"x": torch.zeros(1)}, other)
-    with pytest.raises(WeightsError, match="Other weights than those of the cached features"):
+    with pytest.raises(MsavqaError, match="Other weights than those of the cached features"):
         stage_tail.backbone(inputs.store.open(folder), other)
 
 
 def final(todo: Work, **train: Any) -> Outcome:
     todo = dataclasses.replace(todo, train=branch_settings.train(epochs=2, **train))
-    return folds.run_job(folds.open_work(todo), Job(repeat=0, fold=FINAL), ranks=Ranks(0, 1))
+    return training.train(opened(todo), Job(repeat=0, fold=FINAL), ranks=Ranks(0, 1))
 
 
 @cache
@@ -154,7 +155,7 @@ backbones = pytest.mark.parametrize(
 def test_an_average_of_a_trained_backbone_holds_its_tables_and_counters_as_they_are(
     world: Path, kind: str, cut: str
 ) -> None:
-    fresh = folds.open_work(extract(world, kind, cut)).model().state_dict()
+    fresh = opened(extract(world, kind, cut)).model().state_dict()
     averaged, last = final(extract(world, kind, cut), ema=0.9).weights, plain(world, kind, cut).weights
     kept = [name for name, tensor in fresh.items() if not tensor.is_floating_point()]
     assert kept
@@ -179,7 +180,7 @@ def test_a_backbone_trained_in_bf16_stays_near_fp32(world: Path, kind: str, cut:
 def test_a_killed_run_with_a_backbone_continues_to_the_same_weights_to_the_bit(
     world: Path, kind: str, cut: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    todo, save = dataclasses.replace(extract(world, kind, cut), checkpoints=tmp_path), checkpoint.save
+    todo, save = dataclasses.replace(extract(world, kind, cut), kept=tmp_path), checkpoint.save
 
     def save_and_die(*given: Any) -> None:
         save(*given)
@@ -195,7 +196,7 @@ def test_a_killed_run_with_a_backbone_continues_to_the_same_weights_to_the_bit(
 
 @pytest.mark.parametrize("cut", CUTS[1:])
 def test_batch_norm_keeps_its_running_statistics_and_learns_its_scale(world: Path, cut: str) -> None:
-    fresh = folds.open_work(extract(world, "image", cut)).model().state_dict()
+    fresh = opened(extract(world, "image", cut)).model().state_dict()
     weights = plain(world, "image", cut).weights
     statistics = [name for name in fresh if name.endswith(("running_mean", "running_var"))]
     assert statistics

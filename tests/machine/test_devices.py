@@ -1,17 +1,18 @@
 """Devices: what `auto` and `cuda` mean, and that everything that runs on a GPU stays on it."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from msavqa.score.networks import Branch
 
+from msavqa.ground.errors import MsavqaError
 from msavqa.learning import branch, folds
 from msavqa.machine import device
-from msavqa.machine.device import DeviceError
-from msavqa.score.networks import Branch
-from msavqa.trunks.run import feature_rows
+from msavqa.trunks.run import named
 from tests import branch_settings, clips, feature_world, tiny_networks
 from tests.pretended_gpu import GPU, later, pretended
 from tests.training import work
@@ -46,7 +47,7 @@ def test_a_gpu_that_is_not_there_is_refused(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", built)
-    with pytest.raises(DeviceError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         device.chosen("cuda", setting="`train.device`")
     assert str(refusal.value) == (
         f"Device in `train.device`: got cuda, and torch {torch.__version__} {said}, expected a GPU that "
@@ -113,15 +114,21 @@ def test_a_video_is_scored_on_the_gpu_alone(
 def test_a_frozen_network_runs_on_the_gpu_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, precision: str
 ) -> None:
-    made = {
-        "image": lambda: tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT),
-        "video": lambda: tiny_networks.video_settings(tmp_path),
-        "clip_image": lambda: clips.build("small", tmp_path).image,
-        "clip_text": lambda: clips.build("small", tmp_path).text,
-    }[kind]().model_copy(update={"precision": precision})
-    trunk = feature_rows.trunk(kind)
+    if kind.startswith("clip"):
+        world = clips.build("small", tmp_path)
+        text = kind == "clip_text"
+        made: Any = world.text if text else world.image
+        file = world.text_weights if text else world.image_weights
+    else:
+        made = {
+            "image": lambda: tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT),
+            "video": lambda: tiny_networks.video_settings(tmp_path),
+        }[kind]()
+        file = tiny_networks.file(tmp_path, made)
+    made = made.model_copy(update={"precision": precision})
+    load = partial(named.module(kind).load, made, weights=file, batch=8)
     given: Any = clips.PROMPTS[:2] if kind == "clip_text" else clips.videos(2, frames=4, size=64)
-    exact = trunk.load(made, device="cpu", batch=8)(given)
+    exact = load(device="cpu")(given)
     came_from = []
 
     def noted(tensor: torch.Tensor) -> Any:
@@ -130,7 +137,7 @@ def test_a_frozen_network_runs_on_the_gpu_alone(
 
     monkeypatch.setattr(f"msavqa.trunks.kinds.{kind}.to_numpy", noted)
     with later(monkeypatch) as move:
-        network = trunk.load(made, device="cuda", batch=8)
+        network = load(device="cuda")
     with pretended(monkeypatch):
         move()
         found = network(given)

@@ -4,6 +4,7 @@ These tests skip where torch sees no GPU; `test_devices.py` holds everywhere tha
 """
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 
 from msavqa.machine import device
 from msavqa.score.scorer import load
-from msavqa.trunks.run import feature_rows
+from msavqa.trunks.run import named
 from tests import clips, feature_world, media, tiny_networks
 from tests.conftest import skip_or_fail
 from tests.feature_world import World
@@ -42,17 +43,22 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 def test_a_frozen_network_gives_on_a_gpu_what_it_gives_on_a_cpu(
     tmp_path: Path, kind: str, precision: str
 ) -> None:
-    made = {
-        "clip_image": lambda: clips.build("small", tmp_path).image,
-        "clip_text": lambda: clips.build("small", tmp_path).text,
-        "convnext": lambda: tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT),
-        "swin": lambda: tiny_networks.image_settings(tmp_path, tiny_networks.SWIN),
-        "video": lambda: tiny_networks.video_settings(tmp_path),
-    }[kind]()
-    trunk = feature_rows.trunk(made.kind)
+    if kind.startswith("clip"):
+        world = clips.build("small", tmp_path)
+        text = kind == "clip_text"
+        made: Any = world.text if text else world.image
+        file = world.text_weights if text else world.image_weights
+    else:
+        made = {
+            "convnext": lambda: tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT),
+            "swin": lambda: tiny_networks.image_settings(tmp_path, tiny_networks.SWIN),
+            "video": lambda: tiny_networks.video_settings(tmp_path),
+        }[kind]()
+        file = tiny_networks.file(tmp_path, made)
+    load = partial(named.module(made.kind).load, weights=file, batch=8)
     asked: Any = clips.PROMPTS if kind == "clip_text" else clips.videos(3, frames=4, size=64)
-    exact = trunk.load(made, device="cpu", batch=8)(asked)
-    there = trunk.load(made.model_copy(update={"precision": precision}), device="cuda", batch=8)
+    exact = load(made, device="cpu")(asked)
+    there = load(made.model_copy(update={"precision": precision}), device="cuda")
     found, again = there(asked), there(asked)
     assert found.keys() == exact.keys()
     for name, value in exact.items():

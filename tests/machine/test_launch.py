@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from msavqa.machine.processes import Launcher, in_turn, processes
+from msavqa.machine.launch import Launcher, in_turn, processes
 
 
 def square(number: int) -> int:
@@ -65,7 +65,7 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(
         "import pathlib, sys\n"
-        "from msavqa.machine.processes import processes\n"
+        "from msavqa.machine.launch import processes\n"
         "from tests.machine.test_launch import sleep_long\n"
         "if __name__ == '__main__':\n"
         "    list(processes(2)(sleep_long, [pathlib.Path(sys.argv[1])] * 4))\n",

@@ -9,10 +9,10 @@ import pytest
 SCRIPT = """
 import resource, sys
 import numpy as np
-from msavqa import memory
+from msavqa.machine import device
 
 if sys.argv[1] == "kept":
-    memory.keep_freed()
+    device.keep_freed()
 np.ones(4 << 20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(20):
@@ -34,7 +34,7 @@ def test_large_arrays_that_come_and_go_are_asked_for_once() -> None:
 
 def test_asking_twice_is_no_mistake() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "from msavqa import memory; memory.keep_freed(); memory.keep_freed()"],
+        [sys.executable, "-c", "from msavqa.machine import device; device.keep_freed(); device.keep_freed()"],
         check=False,
     )
     assert done.returncode == 0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from msavqa.ground.errors import MsavqaError
+from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.machine import params
 
 
@@ -25,6 +25,13 @@ def test_a_key_that_stands_twice_is_refused_where_the_last_would_win(tmp_path: P
     assert params.read(path) == {"a": {"x": 1}, "b": {"x": 1}}
 
 
+@pytest.mark.parametrize("text", ["1e-05", "5E-5", "-1e3", "2.e4", "1.5e-05", "1.5e+3"])
+def test_a_number_is_one_as_dvc_writes_it(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"rate: {text}\nname: 1e-05x\n", encoding="utf-8")
+    assert params.read(path) == {"rate": float(text), "name": "1e-05x"}
+
+
 @pytest.mark.parametrize(
     ("content", "byte"),
     [("a: 1 # \xfc\n".encode("latin-1"), "0xfc at 7"), ("a: 1".encode("utf-16"), "0xff at 0")],
@@ -41,3 +48,36 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path, content: bytes, byt
 )
 def test_names_are_near_whatever_their_case(name: str, hint: str) -> None:
     assert params.nearest(name, ["prompt", " Video", "MOS"]) == hint
+
+
+def test_a_data_set_that_branches_learn_from_is_split_for_them() -> None:
+    data = {"train_on": ["a", "b"], "pretrain_on": ["c"]}
+    assert [params.split_block(data, name) for name in "abcd"] == ["split", "split", *["pretrain_split"] * 2]
+    assert params.split_block({}, "a") == "split", "where nothing is said of data sets"
+
+
+def test_commands_take_the_first_data_set_that_is_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert params.dataset_of("given") == "given"
+    Path("params.yaml").write_text("train_on: [one, two]\n", encoding="utf-8")
+    assert params.dataset_of(None) == "one"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: 1", "train_on: missing"),
+        ("train_on: []", "train_on: got [], expected names"),
+        ("train_on: one", "train_on: got 'one', expected names"),
+    ],
+)
+def test_no_data_set_that_is_trained_on_is_a_sentence(
+    text: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ProblemsError) as refused:
+        params.dataset_of(None)
+    assert list(refused.value.problems) == [problem]

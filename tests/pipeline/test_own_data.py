@@ -50,9 +50,9 @@ def test_own_data_goes_from_a_csv_to_a_report_by_the_readmes_commands(
         f"mine: {len(rows)} videos, {prompts} prompts, {makers} generators, {len(rows)} with a MOS, "
     )
     ran = tiny.stages_run(tiny.run("bash", "-c", repro, cwd=repo))
-    assert {"decode@mine", "train@frame", "export"} <= set(ran)
+    assert {"decode@mine", "train@mine-frame", "export@mine"} <= set(ran)
     assert "pretrain" not in ran
-    check_the_metrics_of(rows, json.loads((repo / "reports/metrics.json").read_text(encoding="utf-8")))
+    check_the_metrics_of(rows, json.loads((repo / "reports/mine/metrics.json").read_text(encoding="utf-8")))
     tiny.run("bash", "-c", track, cwd=repo)
     assert tiny.repro(repo) == []
     assert "srcc" in tiny.run("bash", "-c", compare, cwd=repo).lower()
@@ -60,7 +60,9 @@ def test_own_data_goes_from_a_csv_to_a_report_by_the_readmes_commands(
     tiny.run("dvc", "queue", "start", "--jobs", "1", cwd=repo)
     name = tiny.run("dvc", "queue", "status", cwd=repo).split("\n")[1].split()[1]
     ran = tiny.stages_run(tiny.run("dvc", "queue", "logs", "--follow", name, cwd=repo))
-    assert [one for one in ran if one != "check"] == ["train@frame", "ensemble", "report", "export"]
+    assert [one for one in ran if one != "check"] == [
+        "train@mine-frame", "examine@mine-frame", "ensemble@mine", "report@mine", "export@mine"
+    ]  # fmt: skip
     tiny.wait_for_queue(repo)
 
 
@@ -76,7 +78,8 @@ def test_videos_outside_of_the_repository_are_read_where_they_lie(tiny_world: Pa
     repo = Path(shutil.copytree(tiny_world, tmp_path / "msavqa", symlinks=True))
     folder = tmp_path / "archive" / "videos"
     rows = own_videos(repo, ["video", "prompt", "mos"], videos=folder)
-    shutil.copy(repo / "presets/csv.yaml", repo / "params.yaml")
+    (repo / "params.yaml").unlink()
+    tiny.run("msavqa", "init", "--preset", "csv", cwd=repo)
     tiny.edit(repo / "params.yaml", {"datasets.mine.root": str(folder), "decode.box": 96})
     assert tiny.repro(repo, "decode@mine") == ["check", "index@mine", "decode@mine"]
     known = pd.read_parquet(repo / "features/mine/frames.zarr/rows.parquet")

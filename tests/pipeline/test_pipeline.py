@@ -21,7 +21,7 @@ def repo(tiny_world: Path, tmp_path: Path) -> Path:
 
 
 def test_every_stage_completes_and_the_metrics_are_flat_and_whole(tiny_world: Path) -> None:
-    metrics = json.loads((tiny_world / "reports/metrics.json").read_text(encoding="utf-8"))
+    metrics = json.loads((tiny_world / "reports/sample/metrics.json").read_text(encoding="utf-8"))
     wanted = {
         "srcc", "plcc", "krcc", "rmse", "avg_score", "srcc_ci95_low", "srcc_ci95_high", "noise_ceiling_srcc",
         "videos_test", "videos_quarantined", "frame_srcc", "segment_srcc", "video_srcc",
@@ -32,35 +32,108 @@ def test_every_stage_completes_and_the_metrics_are_flat_and_whole(tiny_world: Pa
     trained = [metrics[f"seconds_train_{branch}"] for branch in ("frame", "segment", "video")]
     assert metrics["seconds"] == pytest.approx(sum(trained), abs=0.01)
     assert min(trained) > 0
-    assert {"seconds_decode", "seconds_pretrain", "seconds_extract_clip_image"} <= metrics.keys()
-    assert "<html" in (tiny_world / "reports/report.html").read_text(encoding="utf-8")
+    assert {
+        "seconds_decode",
+        "seconds_measure",
+        "seconds_pretrain_segment",
+        "seconds_extract_clip_image",
+    } <= metrics.keys()
+    assert "<html" in (tiny_world / "reports/sample/report.html").read_text(encoding="utf-8")
 
 
 def test_a_second_repro_runs_no_stage(repo: Path) -> None:
     assert tiny.repro(repo) == []
 
 
-def test_an_edited_branch_reruns_its_training_and_what_follows(repo: Path) -> None:
+TRAINED = [f"train@sample-{branch}" for branch in ("frame", "segment", "video")]
+EXAMINED = [f"examine@sample-{branch}" for branch in ("frame", "segment", "video")]
+
+
+def said_of(stage: str, output: str) -> str:
+    """What one stage printed, out of what `dvc repro` did."""
+    return output.split(f"Running stage '{stage}':")[1].split("Running stage '")[0]
+
+
+def test_an_edited_branch_trains_that_branch_alone(repo: Path) -> None:
+    """DVC runs what stands on the room; whose models come out the same takes them as they are."""
     path = repo / "msavqa/branches/frame.py"
     text = path.read_text(encoding="utf-8")
-    assert text.count("frame_scores.mean(dim=1)") == 1
-    path.write_text(text.replace("frame_scores.mean(dim=1)", "frame_scores.amax(dim=1)"), encoding="utf-8")
-    assert tiny.repro(repo) == ["train@frame", "ensemble", "report", "export"]
+    assert text.count("mean(dim=1)") == 1
+    path.write_text(text.replace("mean(dim=1)", "amax(dim=1)"), encoding="utf-8")
+    output = tiny.run("dvc", "repro", cwd=repo)
+    assert sorted(tiny.stages_run(output)) == sorted(
+        [
+            "pretrain@sample_ugc-segment",
+            *TRAINED,
+            *EXAMINED,
+            "ensemble@sample",
+            "report@sample",
+            "export@sample",
+        ]
+    )
+    assert "3 models, 0 of them trained before" in said_of("train@sample-frame", output)
+    for stage in TRAINED[1:]:
+        assert "3 models, 3 of them trained before" in said_of(stage, output)
 
 
-def test_a_comment_in_a_branch_reruns_no_ensemble(repo: Path) -> None:
-    path = repo / "msavqa/branches/frame.py"
-    path.write_text(path.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
-    # The weights came out the same: only the seconds that it took are another figure of the report.
-    assert tiny.repro(repo) == ["train@frame", "report", "export"]
+def test_a_comment_trains_and_extracts_nothing(repo: Path) -> None:
+    for room in ("branches", "learning", "store", "trunks/kinds"):
+        path = next((repo / "msavqa" / room).glob("[a-z]*.py"))
+        path.write_text(path.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+    output = tiny.run("dvc", "repro", cwd=repo)
+    ran = tiny.stages_run(output)
+    assert {"extract@sample-frame", "decode@sample", *TRAINED} <= set(ran)
+    for stage in ran:
+        if stage.startswith(("extract", "prompts", "measure")):
+            assert " 0 computed now" in said_of(stage, output), stage
+        elif stage.startswith("train"):
+            assert "3 models, 3 of them trained before" in said_of(stage, output), stage
 
 
-def test_a_changed_parameter_of_one_trunk_extracts_that_trunk_alone(repo: Path) -> None:
+def test_a_changed_parameter_of_one_trunk_extracts_that_trunk_and_trains_who_reads_it(repo: Path) -> None:
     tiny.edit(repo / "params.yaml", {"trunks.frame.dtype": "float32"})
-    ran = tiny.repro(repo)
-    extracted = [name for name in ran if name.startswith(("extract", "decode", "index", "data/"))]
-    assert extracted == ["extract@frame"]
-    assert [name for name in ran if name.startswith("train")] == ["train@frame"]
+    output = tiny.run("dvc", "repro", cwd=repo)
+    ran = tiny.stages_run(output)
+    extracted = [
+        name for name in ran if name.startswith(("extract", "prompts", "measure", "decode", "index", "data/"))
+    ]
+    assert extracted == ["extract@sample-frame"]
+    assert "3 models, 0 of them trained before" in said_of("train@sample-frame", output)
+    for stage in TRAINED[1:]:
+        assert "3 models, 3 of them trained before" in said_of(stage, output)
+
+
+def test_more_epochs_leave_the_pre_training_alone(repo: Path) -> None:
+    tiny.edit(repo / "params.yaml", {"train.epochs": 3, "branches.segment.sma.width": 64})
+    stale = tiny.run("dvc", "status", cwd=repo)
+    assert "train@sample-segment" in stale
+    assert "pretrain" not in stale
+
+
+def test_an_edited_statistic_marks_no_network_and_prompts_do_not_wait_for_videos(repo: Path) -> None:
+    path = repo / "msavqa/trunks/measures/frame_statistics.py"
+    path.write_text(path.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+    stale = [
+        line.rstrip(":") for line in tiny.run("dvc", "status", cwd=repo).splitlines() if line[:1].isalpha()
+    ]
+    assert sorted(stale) == ["measure@sample", "measure@sample_ugc"]
+    tiny.run("git", "checkout", "msavqa", cwd=repo)
+    tiny.edit(repo / "params.yaml", {"decode.frames": 8})
+    stale = tiny.run("dvc", "status", cwd=repo)
+    assert "decode@sample" in stale
+    assert "prompts@" not in stale
+
+
+def test_a_changed_control_retrains_nothing(repo: Path) -> None:
+    path = repo / "pipeline/examine.py"
+    path.write_text(path.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+    assert set(tiny.repro(repo)) <= {*EXAMINED, "ensemble@sample", "report@sample", "export@sample"}
+
+
+def test_moved_files_rerun_nothing_after_a_commit(repo: Path) -> None:
+    (repo / "msavqa/learning/losses.py").rename(repo / "msavqa/learning/loss.py")
+    tiny.run("dvc", "commit", "--force", "--quiet", cwd=repo)
+    assert tiny.repro(repo, "--dry") == []
 
 
 def test_torchrun_trains_with_two_processes_what_one_trains_in_two_parts(repo: Path) -> None:
@@ -68,7 +141,7 @@ def test_torchrun_trains_with_two_processes_what_one_trains_in_two_parts(repo: P
 
     def predicted(*command: str, accumulate: int) -> pd.DataFrame:
         tiny.edit(repo / "params.yaml", {"train.accumulate": accumulate})
-        file = repo / "runs/sample/frame/predictions.parquet"
+        file = repo / "runs/sample/branches/frame/predictions.parquet"
         file.unlink()
         tiny.run(*command, "-m", "pipeline.train", "sample", "frame", cwd=repo)
         return pd.read_parquet(file).sort_values(keys, ignore_index=True)
@@ -94,7 +167,9 @@ def test_a_queued_sweep_reuses_every_store_shows_its_progress_and_fits_a_termina
     for name in (line.split()[1] for line in names):
         output = tiny.run("dvc", "queue", "logs", "--follow", name, cwd=repo)
         ran = tiny.stages_run(output)
-        assert [one for one in ran if one != "check"] == ["train@frame", "ensemble", "report", "export"]
+        assert [one for one in ran if one != "check"] == [
+            "train@sample-frame", "examine@sample-frame", "ensemble@sample", "report@sample", "export@sample"
+        ]  # fmt: skip
         shown = repo / "dvclive" / name / "frame" / "repeat0" / "plots" / "metrics" / "loss.tsv"
         assert [line.split("\t")[0] for line in shown.read_text(encoding="utf-8").splitlines()] == [
             "step",
@@ -114,13 +189,13 @@ def test_a_queued_sweep_reuses_every_store_shows_its_progress_and_fits_a_termina
 
 def test_dvc_shows_the_stages_and_the_metrics(tiny_world: Path) -> None:
     drawn = tiny.run("dvc", "dag", "--mermaid", cwd=tiny_world)
-    assert all(f'"{name}"' in drawn for name in ("check", "train@frame", "export"))
+    assert all(f'"{name}"' in drawn for name in ("check", "train@sample-frame", "export@sample"))
     shown = tiny.run("dvc", "metrics", "show", "--md", cwd=tiny_world).splitlines()
     names = [cell.strip() for cell in shown[0].strip("|").split("|")]
     assert {"Path", "srcc", "plcc", "control_no_pixel_srcc", "retrieval_r1_image_to_text"} <= set(names)
     assert {line.strip("|").split("|")[0].strip() for line in shown[2:] if line} == {
         "data/sample/clip_metrics.json",
-        "reports/metrics.json",
+        "reports/sample/metrics.json",
     }
 
 
@@ -133,10 +208,10 @@ def test_dvc_plots_draws_the_reports_curves(tiny_world: Path) -> None:
         "comparison": ("srcc", "predictor"),
         "generators": ("srcc", "generator"),
     }
-    assert set(drawn) == {f"reports/plots/{name}.csv" for name in expected}
+    assert set(drawn) == {f"reports/sample/plots/{name}.csv" for name in expected}
     for name, fields in expected.items():
         for field in fields:
-            assert f'"field": "{field}"' in drawn[f"reports/plots/{name}.csv"]
+            assert f'"field": "{field}"' in drawn[f"reports/sample/plots/{name}.csv"]
 
 
 def test_wrong_keys_stop_everything_with_all_their_names(repo: Path) -> None:
@@ -160,7 +235,7 @@ def test_make_names_every_wrong_key_that_dvc_would_stumble_over(repo: Path) -> N
     path = repo / "params.yaml"
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
     data["datasets"]["sample"]["label"] = data["datasets"]["sample"].pop("labels")
-    data["trunks"]["clip_txt"] = data["trunks"].pop("clip_text")
+    data["texts"]["clip_txt"] = data["texts"].pop("clip_text")
     del data["fetch"]
     path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     assert "failed to parse" in tiny.run("dvc", "repro", cwd=repo, ok=False)

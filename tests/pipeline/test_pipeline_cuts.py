@@ -16,7 +16,20 @@ from msavqa.learning import stage_tail
 from msavqa.machine import params
 from msavqa.networks import weights
 from msavqa.store import read as store
-from pipeline import check, controls, decode, ensemble, export, extract, pretrain, report, train
+from pipeline import (
+    check,
+    controls,
+    decode,
+    ensemble,
+    examine,
+    export,
+    extract,
+    measure,
+    pretrain,
+    prompts,
+    report,
+    train,
+)
 from tests import tiny
 from tests.conftest import ROOT
 from tests.stores import tree
@@ -60,14 +73,18 @@ def make(dataset: str, *names: str) -> dict[str, store.Store]:
     """Runs the stages that write these stores, in place of the linked ones."""
     for name in names:
         (Path("features") / dataset / f"{name}.zarr").unlink()  # the link
-        decode.main([dataset]) if name == "frames" else extract.main([dataset, name])
+        if name in ("frames", "statistics"):
+            (decode if name == "frames" else measure).main([dataset])
+        else:
+            (prompts if name == "clip_text" else extract).main([dataset, name])
     return {name: store.open(f"features/{dataset}/{name}.zarr") for name in names}
 
 
 def learn() -> None:
-    """Trains all branches."""
+    """Trains all branches and asks them once more."""
     for branch in BRANCHES:
         train.main([SET, branch])
+        examine.main([SET, branch])
 
 
 def check_that_all_is_reported() -> None:
@@ -76,19 +93,19 @@ def check_that_all_is_reported() -> None:
     ensemble.main([SET])
     report.main([SET])
     splits = tables.read_splits(Path("data") / SET / "splits.parquet")
-    for name in (*BRANCHES, "ensemble"):
+    for name in (*(f"branches/{branch}" for branch in BRANCHES), "ensemble"):
         predictions = tables.read_predictions(Path("runs") / SET / name / "predictions.parquet")
         assert set(predictions["video_id"]) == set(splits["video_id"])
         assert np.isfinite(predictions["score"]).all()
-    metrics = json.loads(Path("reports/metrics.json").read_text(encoding="utf-8"))
+    metrics = json.loads(Path("reports", SET, "metrics.json").read_text(encoding="utf-8"))
     assert {"srcc", *(f"{branch}_srcc" for branch in BRANCHES)} <= metrics.keys()
 
 
 def learned(branch: str) -> list[str]:
     """Names of the trunk's tensors that this branch has trained along and moved."""
     trunk = store.open(f"features/{SET}/{branch}.zarr")
-    start = stage_tail.backbone(trunk, Path(params.read()["trunks"][branch]["weights"])).state_dict()
-    trained = weights.read(f"runs/{SET}/{branch}/weights/repeat0.safetensors")
+    start = stage_tail.backbone(trunk, Path(params.read()["weights"], f"{branch}.safetensors")).state_dict()
+    trained = weights.read(f"runs/{SET}/branches/{branch}/weights/repeat0.safetensors")
     assert {f"backbone.{name}" for name in start} == {one for one in trained if one.startswith("backbone.")}
     return [name for name, tensor in start.items() if not torch.equal(tensor, trained[f"backbone.{name}"])]
 
@@ -109,14 +126,14 @@ def test_the_last_stages_of_all_networks_learn_from_the_cache_and_are_reported(p
     """The segment branch trains adapters inside CLIP beside it, from the tokens before CLIP's last block."""
     change(
         **{f"trunks__{name}__cut": "last_stage" for name in BRANCHES},
-        branches__segment__motion="trunk",
+        branches__segment__technical__motion="trunk",
         branches__segment__pss__adapters="tail",
     )
     made = make(SET, *BRANCHES) | make(UGC, "segment", "video")
     assert all("stage" in one.specs for one in made.values())
     linked = Path("features") / SET / "frames.zarr"
     linked.rename("frames.zarr")
-    pretrain.main([])
+    pretrain.main([UGC, "segment"])
     learn()
     Path("frames.zarr").rename(linked)
     check_that_all_is_reported()
@@ -128,7 +145,7 @@ def test_whole_networks_learn_from_stored_frames_and_are_reported(project: Path)
     """The segment branch reads as motion what the video network gave before any training."""
     change(
         **{f"trunks__{name}__cut": "pixels" for name in BRANCHES},
-        branches__segment__motion="trunk",
+        branches__segment__technical__motion="trunk",
         trunks__frame__frames=2,
         trunks__segment__frames=2,
     )
@@ -136,7 +153,7 @@ def test_whole_networks_learn_from_stored_frames_and_are_reported(project: Path)
     assert {name: set(one.specs) for name, one in made.items()} == {
         "frame": {"frame_index"}, "segment": {"frame_index"}, "video": {"pooled"},
     }  # fmt: skip
-    pretrain.main([])
+    pretrain.main([UGC, "segment"])
     learn()
     check_that_all_is_reported()
     assert all(len(learned(branch)) > 10 for branch in BRANCHES)
@@ -148,10 +165,11 @@ def test_adapters_behind_clips_final_token_learn_from_that_token_alone(
 ) -> None:
     change(
         **{f"branches__{name}__pss__adapters": "cls" for name in BRANCHES},
-        trunks__clip_text__cut="cls",
+        texts__clip_text__cut="cls",
         trunks__clip_image__cut="cls",
     )
-    Path("runs/pretrain").symlink_to(tiny_world / "runs" / "pretrain")  # it reads no CLIP
+    Path("runs/start").mkdir(parents=True, exist_ok=True)
+    Path("runs/start/segment").symlink_to(tiny_world / "runs/start/segment")  # it reads no CLIP
     made = make(SET, "clip_text", "clip_image")
     assert [set(one.specs) for one in made.values()] == [{"length", "cls"}, {"cls"}]
     learn()

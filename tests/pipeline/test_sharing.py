@@ -1,6 +1,7 @@
 """What docs/sharing.md promises, on real remotes: a folder, an S3 server, an SSH server."""
 
 import getpass
+import json
 import os
 import shutil
 import socket
@@ -30,7 +31,7 @@ EXAMPLES = {
     "git": "GIT_URL",
 }
 """What the page writes for places of one's own."""
-AFTER_TRAINING = ["ensemble", "report", "export"]
+AFTER_TRAINING = ["examine@sample-frame", "ensemble@sample", "report@sample", "export@sample"]
 
 
 @pytest.fixture
@@ -61,11 +62,11 @@ def type_in(heading: str, *, cwd: Path, only: tuple[str, ...] = ("",), **places:
 
 def share(first: Path, *remote: str, **places: str) -> Path:
     """The page from its first command to the colleague's last: returns the colleague's clone, ran nothing."""
-    type_in("Once a team: a remote", cwd=first, only=(*remote, "git add"), **places)
+    type_in("Once per team: a remote", cwd=first, only=(*remote, "git add"), **places)
     assert tiny.stages_run(type_in("Who has run the pipeline", cwd=first)) == []
     second = tiny.clone(first.parent / "hub.git", first.parent / "second")
     if "keyfile" in places:  # each has a key of their own: it is not in git
-        type_in("Once a team: a remote", cwd=second, only=("keyfile",), **places)
+        type_in("Once per team: a remote", cwd=second, only=("keyfile",), **places)
     assert tiny.stages_run(type_in("Who has not", cwd=second)) == []
     assert tiny.run("git", "status", "--short", cwd=second) == ""
     return second
@@ -81,11 +82,11 @@ def test_a_colleague_pulls_and_no_stage_runs_then_a_new_head_retrains_from_the_f
 
     tiny.edit(second / "params.yaml", {"branches.frame.head.width": 24})
     ran = tiny.repro(second, "--allow-missing")
-    assert [name for name in ran if name != "check"] == ["train@frame", *AFTER_TRAINING]
+    assert [name for name in ran if name != "check"] == ["train@sample-frame", *AFTER_TRAINING]
 
 
 def test_another_project_takes_one_store(first: Path, tmp_path: Path) -> None:
-    type_in("Once a team: a remote", cwd=first, only=("/mnt/", "git add"), folder=str(tmp_path / "remote"))
+    type_in("Once per team: a remote", cwd=first, only=("/mnt/", "git add"), folder=str(tmp_path / "remote"))
     type_in("Who has run the pipeline", cwd=first)
     for verb in ("dvc get", "dvc import"):
         other = tmp_path / verb
@@ -105,13 +106,24 @@ def test_a_store_travels_as_one_file(first: Path, tmp_path: Path) -> None:
     assert "files whole" in tiny.run("msavqa", "features", "verify", "clip_image.zarr", cwd=first)
 
 
-def test_variants_of_a_trunk_live_side_by_side(first: Path) -> None:
+def test_variants_live_side_by_side_and_a_branch_reads_the_one_it_names(first: Path) -> None:
     before = (first / STORE / "shards.json").read_bytes()
+    weights = first / "data/sample/weights"
+    shutil.copy(weights / "clip_image.safetensors", weights / "clip_image_l14.safetensors")
     params = first / "params.yaml"
     data = yaml.safe_load(params.read_text(encoding="utf-8"))
     data["trunks"]["clip_image_l14"] = {**data["trunks"]["clip_image"], "cut": "cls"}
+    frame = data["branches"]["frame"]
+    data["branches"]["frame_l14"] = {**frame, "reads": {**frame["reads"], "image": "clip_image_l14"}}
     params.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
-    assert tiny.repro(first) == ["check", "extract@clip_image_l14", "report", "export"]
+    said = tiny.run("dvc", "repro", cwd=first)
+    ran = tiny.stages_run(said)
+    assert [name for name in ran if name.startswith("extract")] == ["extract@sample-clip_image_l14"]
+    assert "train@sample-frame_l14" in ran
+    trained = said.split("Running stage 'train@sample-frame':")[1].split("Running stage")[0]
+    assert "3 models, 3 of them trained before" in trained
+    metrics = json.loads((first / "reports/sample/metrics.json").read_text(encoding="utf-8"))
+    assert "frame_l14_srcc" in metrics
     variant = STORE.replace("clip_image", "clip_image_l14")
     assert "tokens" in zarr.open_group(str(first / STORE), mode="r")
     assert "tokens" not in zarr.open_group(str(first / variant), mode="r")

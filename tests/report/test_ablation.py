@@ -13,14 +13,15 @@ from scipy import stats
 from msavqa.datasets import tables
 from msavqa.evaluation import ensemble
 from msavqa.evaluation.ensemble import EnsembleSettings
-from msavqa.ground.errors import ProblemsError
-from msavqa.report import ablation, ablation_file, build, page
+from msavqa.ground.errors import MsavqaError, ProblemsError
+from msavqa.report import ablation, build, page
 from msavqa.report.ablation import Line, Run, Sweep
 from tests import synthetic, tiny
 from tests.check.test_presets import MODEL_OF_THE_PAPER, flat, preset
 from tests.conftest import ROOT
 
-SETTINGS = EnsembleSettings(branches=["frame", "segment", "video"], shrinkage=0.5, seed=0)
+BRANCHES = list(synthetic.WEIGHTS)
+SETTINGS = EnsembleSettings(branches="all", shrinkage=0.5, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def runs(made: Path) -> dict[str, Run]:
     """What stands in the folders, and the same with noise on the ensemble's scores."""
-    full = ablation.read_run(made, synthetic.DATASET)
+    full = ablation.read_run(made, synthetic.DATASET, branches=BRANCHES)
     noise = np.random.default_rng(0).normal(0, 1, len(full.ensemble))
     worse = full.ensemble.assign(score=full.ensemble["score"] + noise * full.ensemble["score"].std())
     return {"full": full, "worse": Run(full.splits, full.branches, worse, full.controls)}
@@ -120,7 +121,7 @@ def test_runs_that_tested_other_videos_make_no_table(runs: dict[str, Run], manif
     worse = runs["worse"]
     fewer = Run(worse.splits, worse.branches, worse.ensemble.drop_duplicates("video_id"), worse.controls)
     chosen = sweep({"model": "a", "run": "full"}, {"model": "b", "run": "worse"})
-    with pytest.raises(ablation.AblationError) as refused:
+    with pytest.raises(MsavqaError) as refused:
         made_of(chosen, {"full": runs["full"], "worse": fewer}, manifest)
     tested = int((runs["full"].ensemble["role"] == "test").sum())
     left = int((fewer.ensemble["role"] == "test").sum())
@@ -138,11 +139,10 @@ def test_a_run_is_told_its_seeds_and_each_branch_of_a_star() -> None:
         runs={"a": {"branches.*.pss.fusion": ["text", "cosine"], "train.ema": 0.5, "train.prompts": "own"}},
         lines=[Line(model="a", run="a")],
     )
-    assert ablation.overrides(chosen, "a") == [
+    assert ablation.overrides(chosen, "a", branches=["frame", "sound"]) == [
         "split.seeds=[3,4]",
         "branches.frame.pss.fusion=[text,cosine]",
-        "branches.segment.pss.fusion=[text,cosine]",
-        "branches.video.pss.fusion=[text,cosine]",
+        "branches.sound.pss.fusion=[text,cosine]",
         "train.ema=0.5",
         "train.prompts=own",
     ]
@@ -171,12 +171,12 @@ def test_a_sweep_of_names_that_do_not_exist_is_refused(
 def test_the_sweep_asks_for_all_that_the_paper_and_its_reader_ask_for() -> None:
     chosen = ablation.read(ROOT / "presets/sweeps/ablation.yaml")
     assert len(chosen.seeds) >= 5
-    settings = dict(one.split("=", 1) for one in ablation.overrides(chosen, "paper"))
+    settings = dict(one.split("=", 1) for one in ablation.overrides(chosen, "paper", branches=BRANCHES))
     del settings["split.seeds"]
     assert {key: yaml.safe_load(value) for key, value in settings.items()} == MODEL_OF_THE_PAPER
     known = flat(preset("sample")).keys()
     for run in chosen.runs:
-        assert {one.split("=")[0] for one in ablation.overrides(chosen, run)} <= known
+        assert {one.split("=")[0] for one in ablation.overrides(chosen, run, branches=BRANCHES)} <= known
     subsets = {tuple(line.branches) for line in chosen.lines if isinstance(line.branches, list)}
     assert subsets == {("frame",), ("segment",), ("video",), ("frame", "segment"), ("frame", "video"),
                        ("segment", "video")}  # fmt: skip
@@ -188,7 +188,7 @@ def test_the_papers_own_sweep_sets_modules_alone_and_compares_every_subset() -> 
     chosen = ablation.read(ROOT / "presets/sweeps/ablation_paper.yaml")
     known = flat(preset("sample_paper")).keys()
     for run in chosen.runs:
-        keys = {one.split("=")[0] for one in ablation.overrides(chosen, run)}
+        keys = {one.split("=")[0] for one in ablation.overrides(chosen, run, branches=BRANCHES)}
         assert keys <= known
         assert {key.split(".")[-1] for key in keys} <= {"seeds", "enabled"}
     ours = ablation.read(ROOT / "presets/sweeps/ablation.yaml")
@@ -202,21 +202,21 @@ def test_the_table_says_what_it_was_made_from(
 ) -> None:
     chosen = sweep({"model": "worse", "run": "worse"}, {"model": "full", "run": "full", "against": "worse"})
     path = tmp_path / "reports/ablation.csv"
-    data = {"dataset": "made", "split": {"protocol": "given", "seeds": [0]}, "train": {"epochs": 4}}
+    data = {"train_on": ["made"], "split": {"protocol": "given", "seeds": [0]}, "train": {"epochs": 4}}
     found = made_of(chosen, runs, manifest)
-    ablation_file.write(found, path, data=data, revision="0123456789ab+")
-    shown = ablation_file.read(path, "made", data)
+    ablation.write_table(found, path, data=data, revision="0123456789ab+")
+    shown = ablation.read_table(path, "made", data)
     assert shown is not None
     assert list(shown.rows["against"]) == ["", "worse"]
     assert (shown.revision, shown.same) == ("0123456789ab+", True)
     assert list(shown.rows["plcc"]) == pytest.approx(list(found["plcc"]), abs=1e-6)
     other_seeds = {**data, "split": {"protocol": "given", "seeds": [5]}, "report": {"films": 4}}
-    assert ablation_file.digest(other_seeds) == ablation_file.digest(data)
-    shown = ablation_file.read(path, "made", {**data, "train": {"epochs": 5}})
+    assert ablation.digest(other_seeds) == ablation.digest(data)
+    shown = ablation.read_table(path, "made", {**data, "train": {"epochs": 5}})
     assert shown is not None
     assert not shown.same
-    assert ablation_file.read(path, "other", data) is None
-    assert ablation_file.read(tmp_path / "none.csv", "made", data) is None
+    assert ablation.read_table(path, "other", data) is None
+    assert ablation.read_table(tmp_path / "none.csv", "made", data) is None
 
 
 def test_the_report_says_where_the_table_was_made_with_other_settings(
@@ -226,8 +226,8 @@ def test_the_report_says_where_the_table_was_made_with_other_settings(
     chosen = sweep({"model": "worse", "run": "worse"}, {"model": "full", "run": "full", "against": "worse"})
     content = build.build(copy, synthetic.DATASET, synthetic.PARAMS)
     assert "once <code>make ablation</code> has run on this dataset" in page.render(content)
-    ablation_file.write(
-        made_of(chosen, runs, manifest), copy / ablation_file.ABLATION_FILE,
+    ablation.write_table(
+        made_of(chosen, runs, manifest), copy / ablation.ABLATION_FILE,
         data=synthetic.PARAMS, revision="abcdef",
     )  # fmt: skip
     shown = page.render(build.build(copy, synthetic.DATASET, synthetic.PARAMS))
@@ -253,7 +253,7 @@ def test_the_sweep_runs_experiments_reuses_stores_and_leaves_everything_as_it_wa
     tiny_world: Path, tmp_path: Path
 ) -> None:
     repo = Path(shutil.copytree(tiny_world, tmp_path / "msavqa", symlinks=True))
-    kept = ("params.yaml", "reports/metrics.json")
+    kept = ("params.yaml", f"reports/{tiny.DATASET}/metrics.json")
     before = {name: (repo / name).read_bytes() for name in kept}
     small = {
         "seeds": [0, 1], "resamples": 100, "seed": 0,
@@ -276,5 +276,5 @@ def test_the_sweep_runs_experiments_reuses_stores_and_leaves_everything_as_it_wa
     assert "ablation-full" in names
     assert "ablation-neither" in names
     assert {name: (repo / name).read_bytes() for name in kept} == before
-    assert 'id="ablation"' in (repo / "reports/report.html").read_text(encoding="utf-8")
+    assert 'id="ablation"' in (repo / f"reports/{tiny.DATASET}/report.html").read_text(encoding="utf-8")
     assert tiny.repro(repo) == []

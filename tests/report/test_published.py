@@ -8,8 +8,8 @@ import pytest
 
 from msavqa.datasets import splits
 from msavqa.datasets.splits import SplitSettings
-from msavqa.datasets.tables import TableError
 from msavqa.evaluation import controls, metrics
+from msavqa.ground.errors import ProblemsError
 from msavqa.report import published
 from tests.check.test_presets import preset
 from tests.conftest import ROOT
@@ -24,7 +24,7 @@ def rows() -> Any:
 
 
 def test_ours_stands_in_its_place_and_compares_with_its_own_protocol(rows: Any) -> None:
-    found, sentence = published.table(rows, FOUND, preset("paper"))
+    found, sentence = published.table(rows, FOUND, preset("paper"), dataset="t2vqa_db")
     assert list(found["srcc"]) == sorted(found["srcc"], reverse=True)
     assert set(found.loc[found["same"], "model"]) == {
         published.OURS, "MSA-VQA", "prompt mean + generator mean"
@@ -43,7 +43,7 @@ def test_another_draw_of_t2vqas_splits_is_no_comparison(rows: Any) -> None:
     data = preset("paper")
     for seeds, same in ((list(range(1, 11)), {"T2VQA", "prompt mean + generator mean"}), ([1, 2, 3], set())):
         data["split"] |= {"protocol": "qmme_8_2", "seeds": seeds}
-        found, sentence = published.table(rows, FOUND, data)
+        found, sentence = published.table(rows, FOUND, data, dataset="t2vqa_db")
         assert set(found.loc[found["same"], "model"]) == {published.OURS, *same}
         assert sentence.endswith("over split.seeds 1 to 10, ours is not") == (not same)
 
@@ -53,7 +53,9 @@ def test_every_source_is_a_paper_by_its_number_or_ours(rows: Any) -> None:
 
 
 def test_the_sample_world_compares_with_nothing_published(rows: Any) -> None:
-    found, sentence = published.table(rows, {"srcc": 0.8, "plcc": 0.8, "repeats": 1}, preset("sample"))
+    found, sentence = published.table(
+        rows, {"srcc": 0.8, "plcc": 0.8, "repeats": 1}, preset("sample"), dataset="sample"
+    )
     assert list(found.loc[found["same"], "model"]) == [published.OURS] == [found["model"][0]]
     assert sentence.startswith(f"0 of {len(rows)} published results are on sample under prompt_disjoint")
 
@@ -61,7 +63,7 @@ def test_the_sample_world_compares_with_nothing_published(rows: Any) -> None:
 def test_a_number_without_a_source_is_refused(rows: Any, tmp_path: Path) -> None:
     rows.loc[0, "source"] = ""
     rows.to_csv(tmp_path / "published.csv", index=False)
-    with pytest.raises(TableError) as refusal:
+    with pytest.raises(ProblemsError) as refusal:
         published.read(tmp_path / "published.csv")
     assert str(refusal.value) == (
         f"1 problem in {tmp_path}/published.csv; mend it: a published number has its source and a protocol "

@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from msavqa.datasets import tables
+from msavqa.ground.errors import MsavqaError
 from msavqa.report import build, figures, filmstrips, page
-from msavqa.report.results import CollectError, Results
+from msavqa.report.results import Results
 from tests import synthetic
 from tests.browser import browser
 
@@ -69,7 +70,7 @@ def test_the_page_says_what_it_was_made_from(made: Path, content: page.Content) 
 
 def test_a_video_without_features_is_counted_among_those_left_out(made: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(made, tmp_path / "copy")
-    path = copy / "runs" / synthetic.DATASET / "segment" / "settings.json"
+    path = copy / "runs" / synthetic.DATASET / "branches" / "segment" / "settings.json"
     facts = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(facts | {"quarantined": ["v0007.mp4", "v0241.mp4"]}), encoding="utf-8")
     left_out = build.gather(copy, synthetic.DATASET, synthetic.PARAMS).quarantined
@@ -106,7 +107,7 @@ def test_no_labelled_test_video_is_refused_in_one_sentence(tmp_path: Path) -> No
     manifest = synthetic.manifest_of(60, np.random.default_rng(0))
     manifest.loc[manifest["video_id"].isin(held), "mos"] = np.nan
     tables.write_manifest(manifest, path)
-    with pytest.raises(CollectError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         build.gather(made, synthetic.DATASET, synthetic.PARAMS)
     assert str(refusal.value) == (
         "Test predictions in runs/made/ensemble/predictions.parquet: got no test video with a MOS, expected "

@@ -12,11 +12,10 @@ import torch
 
 import msavqa
 from msavqa.bundle import bundle
-from msavqa.bundle.bundle import BundleError
-from msavqa.bundle.reference import Reference
+from msavqa.bundle.reference import Reference, of_branch
 from msavqa.frames import decode
 from msavqa.ground.errors import MsavqaError
-from msavqa.score.networks import Perception, PerceptionError
+from msavqa.score.perception import Perception
 from msavqa.score.result import Score
 from msavqa.score.scorer import STILL, Asked, Scorer, load
 from tests import media
@@ -144,7 +143,7 @@ def test_alignment_and_the_scores_of_frames_have_the_mean_of_the_video(scorer: S
     frames = [one.score for one in moments]
     assert len(set(frames)) > 1
     assert found.branches["frame"].value == pytest.approx(np.mean(frames), rel=1e-4)
-    decoded = decode.decode(video, frames=scorer.bundle.frames, box=scorer.bundle.box)
+    decoded = decode.decode(video, frames=scorer.bundle.frames, box=scorer.bundle.box, backend="pyav")
     perception, _ = scorer._networks().result()
     image = perception.see(decoded.frames, video_id="")["clip_image"]["cls"][0].astype(np.float64)
     text = perception.read(PROMPT)[0]["clip_text"]["cls"][0].astype(np.float64)
@@ -153,7 +152,7 @@ def test_alignment_and_the_scores_of_frames_have_the_mean_of_the_video(scorer: S
 
 def test_scores_that_no_training_video_had_are_warned_of(random_bundle: Path, video: Path) -> None:
     found = bundle.load(random_bundle)
-    low = Reference({**found.reference.quantiles, "frame": [1000.0, 2000.0]})
+    low = Reference({**found.reference.quantiles, of_branch("frame"): [1000.0, 2000.0]})
     fitted = dataclasses.replace(found.calibration, score_range=(2.0, 3.0))
     with Scorer(dataclasses.replace(found, reference=low, calibration=fitted)) as other:
         scored = other.score(video, PROMPT)
@@ -215,7 +214,7 @@ def test_a_frozen_video_is_named_however_it_was_encoded(scorer: Scorer, tmp_path
         picture[16:32, place : place + 16] = 140
     for name, pictures, frozen in (("noisy", noisy, True), ("moving", square, False)):
         path = media.write(tmp_path / f"{name}.mp4", pictures, options={"crf": "28"})
-        assert np.ptp(decode.decode(path, frames=4, box=None).frames, axis=0).any()
+        assert np.ptp(decode.decode(path, frames=4, box=None, backend="pyav").frames, axis=0).any()
         assert (FROZEN in scorer.score(path, PROMPT).warnings) == frozen
 
 
@@ -253,7 +252,7 @@ def test_a_bundle_whose_settings_make_other_features_is_refused(random_bundle: P
     trunks = {**found.trunks, "frame": {**found.trunks["frame"], "resize": 40}}
     with (
         Scorer(dataclasses.replace(found, trunks=trunks)) as other,
-        pytest.raises(PerceptionError) as refusal,
+        pytest.raises(MsavqaError) as refusal,
     ):
         other.score(video, PROMPT)
     assert str(refusal.value) == (
@@ -274,7 +273,7 @@ def test_a_bundle_with_settings_of_another_msavqa_is_refused(
         facts = found.branches["frame"]
         branch = {**facts, "settings": {**facts["settings"], "novel": 1}}
         changed = dataclasses.replace(found, branches={**found.branches, "frame": branch})
-    with Scorer(changed) as other, pytest.raises(BundleError) as refusal:
+    with Scorer(changed) as other, pytest.raises(MsavqaError) as refusal:
         other.score(video, PROMPT)
     assert str(refusal.value) == (
         f"Model bundle in the settings of {part} 'frame': got novel: Extra inputs are not permitted, "
@@ -295,5 +294,5 @@ def test_other_versions_are_warned_of(random_bundle: Path, video: Path) -> None:
 
 
 def test_a_frame_scored_from_memory_is_the_file_scored(scorer: Scorer, video: Path) -> None:
-    decoded = decode.decode(video, frames=scorer.bundle.frames, box=scorer.bundle.box)
+    decoded = decode.decode(video, frames=scorer.bundle.frames, box=scorer.bundle.box, backend="pyav")
     assert scorer.judge(decoded, video=str(video), prompt=PROMPT) == scorer.score(video, PROMPT)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from msavqa.machine.device import DeviceError
+from msavqa.ground.errors import MsavqaError
 from msavqa.machine.processes import Pool
 from msavqa.score import scorer as score
 from msavqa.score import table
@@ -205,6 +205,6 @@ def test_a_pipe_in_a_row_fails_alone(random_bundle: Path, listed: Path) -> None:
 
 def test_the_device_is_handed_on(random_bundle: Path, listed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(DeviceError, match=r"^Device in --device: got cuda, and torch "):
+    with pytest.raises(MsavqaError, match=r"^Device in --device: got cuda, and torch "):
         run_csv(random_bundle, listed, device="cuda")
     assert not (listed / "scores.csv").exists()

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from msavqa.bundle.bundle import BundleError
-from msavqa.score.table import CsvError
+from msavqa.ground.errors import MsavqaError, ProblemsError
 from tests.score.test_score_csv import listed, rows_of, run_csv, video
 
 __all__ = ["listed", "video"]  # fixtures
@@ -26,7 +25,7 @@ def test_an_out_that_is_something_else_is_refused_and_left_as_it_is(tmp_path: Pa
     else:
         out.symlink_to("videos.csv")
         reason = "it is the csv that is to be scored"
-    with pytest.raises(CsvError) as refusal:
+    with pytest.raises(ProblemsError) as refusal:
         run_csv(tmp_path / "no model", tmp_path, out=out)
     assert str(refusal.value) == f"1 problem in {out}; choose another --out:\n  - {reason}"
     assert out.read_text(encoding="utf-8") == (held or asked)
@@ -66,7 +65,7 @@ def test_a_csv_that_cannot_be_read_is_refused_before_anything_starts(
     tmp_path: Path, content: bytes, problems: list[str]
 ) -> None:
     (tmp_path / "videos.csv").write_bytes(content)
-    with pytest.raises(CsvError) as refusal:
+    with pytest.raises(ProblemsError) as refusal:
         run_csv(tmp_path / "no model", tmp_path)
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
     said = f"{count} in {tmp_path}/videos.csv; mend them or name the columns, and run again:"
@@ -77,7 +76,7 @@ def test_a_csv_that_cannot_be_read_is_refused_before_anything_starts(
 def test_an_out_in_no_folder_is_refused_before_anything_starts(tmp_path: Path, place: str) -> None:
     (tmp_path / "videos.csv").write_text("video,prompt\na,b\n", encoding="utf-8")
     out = tmp_path / place
-    with pytest.raises(CsvError) as refusal:
+    with pytest.raises(ProblemsError) as refusal:
         run_csv(tmp_path / "no model", tmp_path, out=out)
     assert str(refusal.value) == (
         f"1 problem in {out}; choose another --out:\n  - there is no folder '{out.parent}'"
@@ -86,7 +85,7 @@ def test_an_out_in_no_folder_is_refused_before_anything_starts(tmp_path: Path, p
 
 def test_an_out_that_cannot_be_written_is_named_itself(random_bundle: Path, listed: Path) -> None:
     out = Path("/proc/scores.csv")
-    with pytest.raises(CsvError) as refusal:
+    with pytest.raises(ProblemsError) as refusal:
         run_csv(random_bundle, listed, out=out)
     assert str(refusal.value) == (
         "1 problem in /proc/scores.csv; choose another --out:\n"
@@ -96,14 +95,14 @@ def test_an_out_that_cannot_be_written_is_named_itself(random_bundle: Path, list
 
 def test_an_out_that_is_a_folder_is_refused_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / "videos.csv").write_text("video,prompt\na,b\n", encoding="utf-8")
-    with pytest.raises(CsvError) as refusal:
+    with pytest.raises(ProblemsError) as refusal:
         run_csv(tmp_path / "no model", tmp_path, out=tmp_path)
     assert str(refusal.value) == f"1 problem in {tmp_path}; choose another --out:\n  - it is a folder"
 
 
 def test_a_missing_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "videos.csv").write_text("video,prompt\na,b\n", encoding="utf-8")
-    with pytest.raises(BundleError):
+    with pytest.raises(MsavqaError):
         run_csv(tmp_path / "no model", tmp_path)
 
 
@@ -111,7 +110,7 @@ def test_scores_of_rows_that_the_csv_lacks_are_not_written_over(random_bundle: P
     run_csv(random_bundle, listed)
     before = (listed / "scores.csv").read_bytes()
     (listed / "videos.csv").write_text("video,prompt\ngood one.mp4,a red ball\n", encoding="utf-8")
-    with pytest.raises(CsvError) as refusal:
+    with pytest.raises(ProblemsError) as refusal:
         run_csv(random_bundle, listed)
     assert str(refusal.value) == (
         f"1 problem in {listed}/scores.csv; choose another --out, or remove this file:\n"
@@ -128,7 +127,7 @@ def test_an_out_that_is_a_link_is_written_where_it_points_and_a_pipe_is_refused(
     assert (listed / "link.csv").is_symlink()
     assert len(rows_of(listed / "real.csv")) == 4
     os.mkfifo(listed / "out")
-    with pytest.raises(CsvError) as refusal:
+    with pytest.raises(ProblemsError) as refusal:
         run_csv(random_bundle, listed, out=listed / "out")
     assert str(refusal.value) == (
         f"1 problem in {listed}/out; choose another --out:\n  - it is no regular file"

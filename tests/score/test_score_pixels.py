@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from msavqa.learning import branch, inputs, stage_tail
-from msavqa.score.networks import Branch, Perception
+from msavqa.score.perception import Perception
+from msavqa.score.trained import Branch
 from msavqa.store import read as store
 from msavqa.trunks.run import feature_rows
 from tests import branch_settings, clips, feature_world, tiny_networks

@@ -69,7 +69,7 @@ def raw(scorer: Scorer, decoded: Decoded, prompt: str) -> float:
 
 
 def decoded_of(scorer: Scorer, path: Path) -> Decoded:
-    return decode.decode(path, frames=scorer.bundle.frames, box=scorer.bundle.box)
+    return decode.decode(path, frames=scorer.bundle.frames, box=scorer.bundle.box, backend="pyav")
 
 
 def test_another_prompt_lowers_the_mean_score_of_nearly_every_video(

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from msavqa.score.submission import Readme, SubmissionError, withheld_scores, write
+from msavqa.ground.errors import ProblemsError
+from msavqa.score.submission import Readme, withheld_scores, write
 
 README = Readme(
     seconds_per_video=0.25,
@@ -58,7 +59,7 @@ def test_a_phase_is_scored_alone_where_both_are_withheld() -> None:
         (None, "name one with --split:\n  - MOS are withheld in 'test' and 'val'"),
         ("tset", "check `labels`:\n  - no MOS is withheld in 'tset', but in 'test', 'val'"),
     ):
-        with pytest.raises(SubmissionError) as refused:
+        with pytest.raises(ProblemsError) as refused:
             withheld_scores(both, PREDICTIONS, split=split)
         assert str(refused.value) == f"1 problem in the manifest; {said}"
 
@@ -71,7 +72,7 @@ def test_the_same_scores_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_videos_without_a_score_are_all_named_with_their_reason() -> None:
     broken = MANIFEST.assign(error=["", "", "no frame"])
-    with pytest.raises(SubmissionError) as refused:
+    with pytest.raises(ProblemsError) as refused:
         withheld_scores(broken, PREDICTIONS.iloc[:0], split=None)
     assert str(refused.value) == (
         "2 problems in the predictions; "
@@ -82,7 +83,7 @@ def test_videos_without_a_score_are_all_named_with_their_reason() -> None:
 
 
 def test_a_dataset_with_nothing_withheld_has_nothing_to_submit() -> None:
-    with pytest.raises(SubmissionError) as refused:
+    with pytest.raises(ProblemsError) as refused:
         withheld_scores(MANIFEST.assign(mos=1.0), PREDICTIONS, split=None)
     assert str(refused.value) == (
         "1 problem in the manifest; check `labels`:\n  - every video has a MOS, none is withheld"
@@ -93,13 +94,13 @@ def test_scores_and_names_that_the_format_cannot_hold_are_refused_and_nothing_is
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "s.zip"
-    with pytest.raises(SubmissionError) as refused:
+    with pytest.raises(ProblemsError) as refused:
         write(path, scores={"a.mp4": float("nan"), "b,c.mp4": 1.0}, readme=README)
     assert str(refused.value) == (
         f"2 problems in {path}; mend them, nothing was written:\n"
         "  - 'a.mp4' has the score nan\n"
         "  - 'b,c.mp4' holds a comma or a line end"
     )
-    with pytest.raises(SubmissionError, match="no scores"):
+    with pytest.raises(ProblemsError, match="no scores"):
         write(path, scores={}, readme=README)
     assert list(tmp_path.iterdir()) == []

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from msavqa.machine.processes import processes
+from msavqa.ground.errors import MsavqaError
+from msavqa.machine.launch import processes
+from msavqa.store import format
 from msavqa.store import read as store
-from msavqa.store import shards
 from msavqa.store.format import MAX_SHARD_ROWS, rows_per_shard, staging_name
-from msavqa.store.shards import RowResult, ShardDone, ShardError, ShardResult
+from msavqa.store.shards import RowResult, ShardDone, ShardResult
 from tests.stores import BAD, FINGERPRINT, SPECS, World, compute_rows, same_as_fresh, tree
 
 
@@ -120,10 +121,8 @@ def test_the_order_of_facts_and_arrays_makes_no_other_fingerprint(world: World) 
     world.write(fingerprint=dict(reversed(FINGERPRINT.items())), specs=SPECS[::-1])
     assert world.computed == []
     assert tree(world.path) == before
-    assert shards.fingerprint_digest({"a": 1, "b": {"c": 2}}) == shards.fingerprint_digest(
-        {"b": {"c": 2}, "a": 1}
-    )
-    assert shards.fingerprint_digest({"a": 1}) != shards.fingerprint_digest({"a": 2})
+    assert format.digest({"a": 1, "b": {"c": 2}}) == format.digest({"b": {"c": 2}, "a": 1})
+    assert format.digest({"a": 1}) != format.digest({"a": 2})
 
 
 def test_quarantined_rows_are_counted_and_tried_again_with_their_shard(world: World) -> None:
@@ -183,7 +182,7 @@ def test_shards_hold_as_many_rows_as_fit_at_least_one_and_never_too_many() -> No
 
 
 def refusal(world: World, **changes: object) -> str:
-    with pytest.raises(ShardError) as caught:
+    with pytest.raises(MsavqaError) as caught:
         world.write(**changes)
     assert not world.path.exists()
     return str(caught.value)

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msavqa.machine.processes import WorkerDiedError, processes
+from msavqa.ground.errors import MsavqaError
+from msavqa.machine.launch import processes
 from msavqa.store import read as store
 from msavqa.store import staging
 from msavqa.store.shard_file import ShardFile
 from msavqa.store.shards import ShardResult
-from msavqa.store.staging import DiskFullError
 from tests.stores import BAD, World, compute_rows, flip, same_as_fresh, tree
 
 
@@ -53,7 +53,7 @@ def die(rows: Sequence[int]) -> ShardResult:
 
 
 def test_a_dead_worker_is_a_sentence(world: World) -> None:
-    with pytest.raises(WorkerDiedError) as caught:
+    with pytest.raises(MsavqaError) as caught:
         world.write(compute=die, launcher=processes(1))
     assert str(caught.value) == (
         "Dead worker in a pool of 1 processes: got a process that ended without a result (killed, or out "
@@ -133,7 +133,7 @@ def test_a_full_disk_is_a_sentence_and_the_run_resumes(
         return real(*given)
 
     monkeypatch.setattr(os, call, full)
-    with pytest.raises(DiskFullError) as caught:
+    with pytest.raises(MsavqaError) as caught:
         world.write()
     monkeypatch.undo()
     where = world.path.parent if call == "link" else next(world.staging.iterdir())
@@ -158,7 +158,7 @@ def test_a_disk_that_is_full_from_the_start_is_a_sentence(
 
     world.path.parent.mkdir()
     monkeypatch.setattr(os, "mkdir", full)
-    with pytest.raises(DiskFullError, match=r"^Full disk in .*: got no space left, expected room for one "):
+    with pytest.raises(MsavqaError, match=r"^Full disk in .*: got no space left, expected room for one "):
         world.write()
     monkeypatch.undo()
     assert world.write().computed == 10

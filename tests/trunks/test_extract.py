@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +11,21 @@ import pytest
 import torch
 
 from msavqa.frames import read as frames
-from msavqa.frames.read import DecodeSettings, ReadFrames
-from msavqa.ground.errors import ProblemsError
+from msavqa.frames.read import ReadFrames
+from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.networks import weights
 from msavqa.store import read as store
 from msavqa.store.format import prompt_id
 from msavqa.trunks.kinds import clip_image, clip_text, image
 from msavqa.trunks.measures import frame_statistics, statistics
-from msavqa.trunks.run import extract, feature_rows
-from msavqa.trunks.run.feature_rows import ExtractError, ExtractSettings
-from msavqa.trunks.run.network import Video
+from msavqa.trunks.run import named, prompts, videos
+from msavqa.trunks.run.feature_rows import ExtractSettings
+from msavqa.trunks.run.network import Trunk, Video
 from tests import clips, tiny_networks
+from tests import videos as test_videos
 
 HOW = ExtractSettings(batch_frames=8, ahead_videos=2, threads=2, device="cpu")
-DECODE = DecodeSettings(
-    frames=4, box=96, store="frames", workers=1, timeout_seconds=10.0, max_quarantined_fraction=1.0
-)
+DECODE = test_videos.settings(box=96, workers=1, timeout_seconds=10.0, max_quarantined_fraction=1.0)
 
 
 @contextmanager
@@ -34,10 +34,10 @@ def reading(opened: store.Store) -> Iterator[ReadFrames]:
         yield read_frames
 
 
-def run(path: Path, settings: Any, opened: store.Store, **changes: Any) -> store.Store:
+def run(path: Path, trunk: Trunk, opened: store.Store, **changes: Any) -> store.Store:
     with reading(opened) as read_frames:
         usual: dict[str, Any] = {"shard_mb": 1, "extract": HOW, "staging_root": path.parent / "staging"}
-        extract.videos(path, settings=settings, frames=opened, read_frames=read_frames, **usual | changes)
+        videos.run(path, trunk=trunk, frames=opened, read_frames=read_frames, **usual | changes)
     return store.open(path)
 
 
@@ -51,14 +51,13 @@ def mixed_videos() -> list[Video]:
 
 
 def test_the_store_holds_what_the_network_gives_for_each_video(tmp_path: Path) -> None:
-    videos = mixed_videos()
+    some = mixed_videos()
     settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT, dtype="float16")
-    made = run(
-        tmp_path / "frame.zarr", settings, tiny_networks.frames_store(tmp_path / "frames.zarr", videos)
-    )
-    assert made.ids == [video.id for video in videos]
-    alone = image.load(settings, device="cpu", batch=64)
-    for row, video in enumerate(videos):
+    trunk = tiny_networks.trunk(tmp_path, settings)
+    made = run(tmp_path / "frame.zarr", trunk, tiny_networks.frames_store(tmp_path / "frames.zarr", some))
+    assert made.ids == [video.id for video in some]
+    alone = image.load(settings, weights=tiny_networks.file(tmp_path, settings), device="cpu", batch=64)
+    for row, video in enumerate(some):
         expected = alone([video])["pooled"]
         np.testing.assert_allclose(made.read("pooled", [row]), expected, rtol=2e-3, atol=1e-3)
     assert made.spec("pooled").dtype == "float16"
@@ -66,16 +65,15 @@ def test_the_store_holds_what_the_network_gives_for_each_video(tmp_path: Path) -
 
 
 def test_frames_clip_and_statistics_stores_have_the_promised_arrays(tmp_path: Path) -> None:
-    videos = mixed_videos()
-    opened = tiny_networks.frames_store(tmp_path / "frames.zarr", videos)
+    some = mixed_videos()
+    opened = tiny_networks.frames_store(tmp_path / "frames.zarr", some)
     world = clips.build("small", tmp_path)
-    clip = run(tmp_path / "clip_image.zarr", world.image, opened)
+    clip = run(tmp_path / "clip_image.zarr", world.image_trunk(), opened)
     assert clip.shape("tokens") == (5, 4, 17, 128)
     assert clip.shape("cls") == (5, 4, 128)
     np.testing.assert_allclose(np.linalg.norm(clip.all("cls"), axis=-1), 1, rtol=1e-5)
-    source = statistics.TrunkSettings(kind="statistics", weights="msavqa/trunks/measures/frame_statistics.py")
-    measured = run(tmp_path / "statistics.zarr", source, opened)
-    expected = np.stack([frame_statistics.measure(video.frames) for video in videos])
+    measured = run(tmp_path / "statistics.zarr", statistics.trunk(), opened)
+    expected = np.stack([frame_statistics.measure(video.frames) for video in some])
     groups = measured.attributes["statistics"]
     names = [name for group in groups for name in groups[group]]
     found = np.concatenate([measured.all(group) for group in groups], axis=1)
@@ -86,17 +84,16 @@ def test_frames_clip_and_statistics_stores_have_the_promised_arrays(tmp_path: Pa
 def test_the_cheap_clip_cut_keeps_class_embeddings_only(tmp_path: Path) -> None:
     opened = tiny_networks.frames_store(tmp_path / "frames.zarr", mixed_videos())
     world = clips.build("small", tmp_path)
-    whole = run(tmp_path / "whole.zarr", world.image, opened)
-    cheap = run(tmp_path / "cheap.zarr", world.image.model_copy(update={"cut": "cls"}), opened)
+    whole = run(tmp_path / "whole.zarr", world.image_trunk(), opened)
+    cheap = run(tmp_path / "cheap.zarr", world.image_trunk(cut="cls"), opened)
     assert set(cheap.specs) == {"cls"}
     assert np.array_equal(cheap.all("cls"), whole.all("cls"))
 
 
 def test_quarantined_videos_stay_quarantined_with_their_reason(tmp_path: Path) -> None:
     opened = tiny_networks.frames_store(tmp_path / "frames.zarr", mixed_videos(), broken=[1, 3])
-    made = run(
-        tmp_path / "frame.zarr", tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT), opened
-    )
+    settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT)
+    made = run(tmp_path / "frame.zarr", tiny_networks.trunk(tmp_path, settings), opened)
     assert made.valid.tolist() == [True, False, True, False, True]
     assert made.rows["error"].tolist() == ["", "no frame", "", "no frame", ""]
     assert not made.read("pooled", [1]).any()
@@ -106,9 +103,10 @@ def test_prompts_are_stored_once_with_their_length(tmp_path: Path) -> None:
     world = clips.build("small", tmp_path)
     asked = ["a red ball", "", "a red ball", "word " * 200]
     path = tmp_path / "clip_text.zarr"
-    report = extract.prompts(
-        path, settings=world.text, prompts=asked, extract=HOW, shard_mb=1, staging_root=tmp_path / "staging"
-    )
+    report = prompts.run(
+        path, trunk=world.text_trunk(asked), prompts=asked, extract=HOW, shard_mb=1,
+        staging_root=tmp_path / "staging",
+    )  # fmt: skip
     made = store.open(path)
     rows = made.rows.set_index("prompt")
     assert report.rows == len(made) == 3
@@ -144,11 +142,12 @@ def test_a_truncated_prompt_is_open_clips_own_truncation(tmp_path: Path) -> None
 def test_a_value_too_large_for_the_store_stops_the_run_with_the_videos_name(tmp_path: Path) -> None:
     opened = tiny_networks.frames_store(tmp_path / "frames.zarr", mixed_videos()[:1])
     settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT, dtype="float16")
-    state = weights.read(settings.weights)
+    file = tiny_networks.file(tmp_path, settings)
+    state = weights.read(file)
     state["head.norm.bias"] = state["head.norm.bias"] * 0 + 1e6
-    weights.save(state, settings.weights)
-    with pytest.raises(ExtractError) as refusal:
-        run(tmp_path / "frame.zarr", settings, opened)
+    weights.save(state, file)
+    with pytest.raises(MsavqaError) as refusal:
+        run(tmp_path / "frame.zarr", tiny_networks.trunk(tmp_path, settings), opened)
     assert str(refusal.value) == (
         "Feature in v0.mp4 (pooled): got values up to 1e+06, expected finite values of at most 65504 "
         "(float16); set the trunk's `dtype: float32` if they are large, or check its weights and precision."
@@ -158,11 +157,12 @@ def test_a_value_too_large_for_the_store_stops_the_run_with_the_videos_name(tmp_
 def test_a_value_that_is_not_finite_stops_the_run_with_the_videos_name(tmp_path: Path) -> None:
     opened = tiny_networks.frames_store(tmp_path / "frames.zarr", mixed_videos()[:1])
     settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT)
-    state = weights.read(settings.weights)
+    file = tiny_networks.file(tmp_path, settings)
+    state = weights.read(file)
     state["head.norm.bias"] = state["head.norm.bias"] * float("nan")
-    weights.save(state, settings.weights)
-    with pytest.raises(ExtractError) as refusal:
-        run(tmp_path / "frame.zarr", settings, opened)
+    weights.save(state, file)
+    with pytest.raises(MsavqaError) as refusal:
+        run(tmp_path / "frame.zarr", tiny_networks.trunk(tmp_path, settings), opened)
     assert str(refusal.value) == (
         "Feature in v0.mp4 (pooled): got values that are not finite, expected finite values of at most "
         "3.4028e+38 (float32); set the trunk's `dtype: float32` if they are large, or check its weights and "
@@ -171,11 +171,11 @@ def test_a_value_that_is_not_finite_stops_the_run_with_the_videos_name(tmp_path:
 
 
 def test_an_interrupted_run_continues_and_gives_the_same_bytes(tmp_path: Path) -> None:
-    videos = clips.videos(40, frames=4, size=96)
-    opened = tiny_networks.frames_store(tmp_path / "frames.zarr", videos)
+    some = clips.videos(40, frames=4, size=96)
+    opened = tiny_networks.frames_store(tmp_path / "frames.zarr", some)
     settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT)
-    small = {"shard_mb": 0.004}
-    whole = run(tmp_path / "a" / "frame.zarr", settings, opened, **small)
+    trunk = tiny_networks.trunk(tmp_path, settings)
+    whole = run(tmp_path / "a" / "frame.zarr", trunk, opened, shard_mb=0.004)
 
     class StoppedError(Exception):
         pass
@@ -188,17 +188,17 @@ def test_an_interrupted_run_continues_and_gives_the_same_bytes(tmp_path: Path) -
 
     path = tmp_path / "b" / "frame.zarr"
     with reading(opened) as read, pytest.raises(StoppedError):
-        extract.videos(
-            path, settings=settings, frames=opened, read_frames=stopping, extract=HOW,
+        videos.run(
+            path, trunk=trunk, frames=opened, read_frames=stopping, extract=HOW,
             shard_mb=0.004, staging_root=path.parent / "staging",
         )  # fmt: skip
     assert not path.exists()
     with reading(opened) as read_frames:
-        report = extract.videos(
-            path, settings=settings, frames=opened, read_frames=read_frames, extract=HOW,
+        report = videos.run(
+            path, trunk=trunk, frames=opened, read_frames=read_frames, extract=HOW,
             shard_mb=0.004, staging_root=path.parent / "staging",
         )  # fmt: skip
-    assert 0 < report.computed < len(videos)
+    assert 0 < report.computed < len(some)
     files = sorted(one.relative_to(path) for one in path.rglob("*") if one.is_file())
     assert files == sorted(one.relative_to(whole.path) for one in whole.path.rglob("*") if one.is_file())
     assert [f for f in files if (path / f).read_bytes() != (whole.path / f).read_bytes()] == []
@@ -206,12 +206,11 @@ def test_an_interrupted_run_continues_and_gives_the_same_bytes(tmp_path: Path) -
 
 def test_other_frames_make_another_fingerprint(tmp_path: Path) -> None:
     settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT)
-    one = run(
-        tmp_path / "one.zarr", settings, tiny_networks.frames_store(tmp_path / "f1.zarr", mixed_videos())
-    )
+    trunk = tiny_networks.trunk(tmp_path, settings)
+    one = run(tmp_path / "one.zarr", trunk, tiny_networks.frames_store(tmp_path / "f1.zarr", mixed_videos()))
     two = run(
         tmp_path / "two.zarr",
-        settings,
+        trunk,
         tiny_networks.frames_store(tmp_path / "f2.zarr", clips.videos(2, frames=4, size=48)),
     )
     assert one.fingerprint["decoded"]["box"] == 96
@@ -221,15 +220,16 @@ def test_other_frames_make_another_fingerprint(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("trunk", ["image", "clip_image"])
 def test_bfloat16_stays_within_two_percent_of_float32(tmp_path: Path, trunk: str) -> None:
-    videos = clips.videos(2, frames=2, size=64)
+    some = clips.videos(2, frames=2, size=64)
     if trunk == "image":
         settings: Any = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT)
-        array = "pooled"
+        file, array = tiny_networks.file(tmp_path, settings), "pooled"
     else:
-        settings, array = clips.build("small", tmp_path).image, "cls"
-    load = feature_rows.trunk(trunk).load
-    exact = load(settings, device="cpu", batch=8)(videos)[array]
-    rough = load(settings.model_copy(update={"precision": "bf16"}), device="cpu", batch=8)(videos)[array]
+        world = clips.build("small", tmp_path)
+        settings, file, array = world.image, world.image_weights, "cls"
+    load = partial(named.module(trunk).load, weights=file, device="cpu", batch=8)
+    exact = load(settings)(some)[array]
+    rough = load(settings.model_copy(update={"precision": "bf16"}))(some)[array]
     off = np.abs(rough - exact).max() / np.abs(exact).max()
     assert 0 < off < 0.02
 
@@ -241,32 +241,33 @@ def test_bfloat16_does_not_drown_fine_texture_in_the_mean_of_a_patch(tmp_path: P
         settings: Any = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT)
     else:
         settings = tiny_networks.video_settings(tmp_path)
-    state = weights.read(settings.weights)
+    file = tiny_networks.file(tmp_path, settings)
+    state = weights.read(file)
     (first,) = (name for name in ("stem.0.weight", "patch_embed.proj.weight") if name in state)
     filters = 10 * torch.randn(state[first].shape, generator=torch.Generator().manual_seed(0))
     state[first] = filters - filters.flatten(1).mean(1).reshape(-1, *[1] * (filters.ndim - 1))
-    weights.save(state, settings.weights)
+    weights.save(state, file)
     noise = np.random.default_rng(0).integers(240, 244, (2, 6, 64, 64, 3), dtype=np.uint8)
-    videos = [Video(f"{number}", pixels) for number, pixels in enumerate(noise)]
-    load = feature_rows.trunk(kind).load
-    exact = load(settings, device="cpu", batch=8)(videos)["pooled"]
-    rough = load(settings.model_copy(update={"precision": "bf16"}), device="cpu", batch=8)(videos)["pooled"]
+    some = [Video(f"{number}", pixels) for number, pixels in enumerate(noise)]
+    load = partial(named.module(kind).load, weights=file, device="cpu", batch=8)
+    exact = load(settings)(some)["pooled"]
+    rough = load(settings.model_copy(update={"precision": "bf16"}))(some)["pooled"]
     assert np.sqrt(np.mean((rough - exact) ** 2)) < 0.02 * exact.std()
 
 
 def test_an_unknown_kind_is_named_with_the_nearest_right_one() -> None:
     with pytest.raises(ProblemsError) as refusal:
-        feature_rows.settings_of({"trunks": {"frame": {"kind": "images"}}}, "frame")
+        named.trunk({"trunks": {"frame": {"kind": "images"}}}, "frame")
     assert str(refusal.value) == (
         "1 problem in params.yaml; mend it and run again:\n"
-        "  - trunks.frame.kind: got 'images', expected one of clip_image, clip_text, image, statistics, "
-        "video, did you mean 'image'?"
+        "  - trunks.frame.kind: got 'images', expected one of clip_image, image, video, "
+        "did you mean 'image'?"
     )
 
 
 def test_an_unknown_trunk_is_named_with_the_nearest_right_one() -> None:
     with pytest.raises(ProblemsError) as refusal:
-        feature_rows.settings_of({"trunks": {"frame": {"kind": "image"}}}, "frames")
+        named.trunk({"trunks": {"frame": {"kind": "image"}}}, "frames")
     assert str(refusal.value) == (
         "1 problem in params.yaml; mend it and run again:\n  - trunks.frames: missing, did you mean 'frame'?"
     )
@@ -302,6 +303,8 @@ def test_an_unknown_clip_is_refused_with_names_near_it() -> None:
 @pytest.mark.parametrize("kind", [clip_image, clip_text])
 def test_a_clip_tower_refuses_the_other_towers_weights(tmp_path: Path, kind: Any) -> None:
     world = clips.build("small", tmp_path)
-    mine, other = (world.image, world.text) if kind is clip_image else (world.text, world.image)
-    with pytest.raises(weights.WeightsError, match=r"missing .* extra .*expected exactly the"):
-        kind.load(mine.model_copy(update={"weights": other.weights}), device="cpu", batch=4)
+    mine, other = world.image, world.text_weights
+    if kind is clip_text:
+        mine, other = world.text, world.image_weights
+    with pytest.raises(MsavqaError, match=r"missing .* extra .*expected exactly the"):
+        kind.load(mine, weights=other, device="cpu", batch=4)

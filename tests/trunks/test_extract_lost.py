@@ -7,20 +7,18 @@ from typing import Any
 import pytest
 
 from msavqa.frames import read as frames
-from msavqa.frames.read import DecodeSettings
 from msavqa.machine.processes import LostError
 from msavqa.store import read as store
 from msavqa.store.shards import WriteReport
 from msavqa.trunks.measures import statistics
-from msavqa.trunks.run import extract
+from msavqa.trunks.run import videos
 from msavqa.trunks.run.feature_rows import ExtractSettings
 from tests import clips, tiny_networks
+from tests import videos as test_videos
 from tests.stores import tree
 
 VIDEOS = 6
-DECODE = DecodeSettings(
-    frames=4, box=48, store="frames", workers=1, timeout_seconds=10.0, max_quarantined_fraction=1.0
-)
+DECODE = test_videos.settings(box=48, workers=1, timeout_seconds=10.0, max_quarantined_fraction=1.0)
 SENTENCE = (
     "Video in video 4: got no answer within 60 s, twice, expected a result; look at that file, or allow it "
     "more seconds and memory."
@@ -49,11 +47,9 @@ def run(place: Path, opened: store.Store, *, losing: int | None) -> WriteReport:
             for row, pixels in zip(rows, read(rows), strict=True):
                 yield lost if row == losing else pixels
 
-        return extract.videos(
+        return videos.run(
             place / "statistics.zarr",
-            settings=statistics.TrunkSettings(
-                kind="statistics", weights="msavqa/trunks/measures/frame_statistics.py"
-            ),
+            trunk=statistics.trunk(),
             frames=opened,
             read_frames=read_frames,
             extract=ExtractSettings(batch_frames=8, ahead_videos=2, threads=1, device="cpu"),

@@ -7,35 +7,34 @@ import numpy as np
 import pytest
 
 from msavqa.frames import read as frames
-from msavqa.frames.read import DecodeSettings
-from msavqa.machine.processes import in_turn, processes
+from msavqa.machine.launch import in_turn, processes
 from msavqa.store import read as store
-from msavqa.trunks.run import extract, feature_rows
+from msavqa.trunks.run import prompts, videos
 from msavqa.trunks.run.feature_rows import ExtractSettings
 from tests import clips, feature_world, tiny_networks
+from tests import videos as test_videos
 from tests.stores import tree
 
 HOW = ExtractSettings(batch_frames=8, ahead_videos=2, threads=2, device="cpu")
-DECODE = DecodeSettings(
-    frames=4, box=96, store="frames", workers=1, timeout_seconds=10.0, max_quarantined_fraction=1.0
-)
+DECODE = test_videos.settings(box=96, workers=1, timeout_seconds=10.0, max_quarantined_fraction=1.0)
 
 
 def test_two_processes_make_the_same_bytes_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    videos = clips.videos(6, frames=4, size=96)
-    opened = tiny_networks.frames_store(tmp_path / "frames.zarr", videos, broken=[1])
+    some = clips.videos(6, frames=4, size=96)
+    opened = tiny_networks.frames_store(tmp_path / "frames.zarr", some, broken=[1])
     settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT)
-    text = clips.build("small", tmp_path).text
-    reader = feature_rows.FrameReader(opened, DECODE, paths={})
+    trunk = tiny_networks.trunk(tmp_path, settings)
+    text = clips.build("small", tmp_path).text_trunk(["a", "b"])
+    reader = videos.FrameReader(opened, DECODE, paths={})
     how: dict[str, Any] = {"extract": HOW, "shard_mb": 0.0012}
     for name, launcher in (("turn", in_turn), ("side", processes(2))):
         rest = how | {"staging_root": tmp_path / name / "staging", "launcher": launcher}
-        report = extract.videos(
-            tmp_path / name / "frame.zarr", settings=settings, frames=opened, read_frames=reader, **rest
+        report = videos.run(
+            tmp_path / name / "frame.zarr", trunk=trunk, frames=opened, read_frames=reader, **rest
         )
         assert (report.shards_made, report.computed) == (3, 6)
         assert last_line(capsys).startswith("extract: 6/6 videos, ")
-        extract.prompts(tmp_path / name / "text.zarr", settings=text, prompts=["a", "b"], **rest)
+        prompts.run(tmp_path / name / "text.zarr", trunk=text, prompts=["a", "b"], **rest)
         assert last_line(capsys).startswith("extract: 2/2 prompts, ")
     for store_name in ("frame.zarr", "text.zarr"):
         assert tree(tmp_path / "turn" / store_name) == tree(tmp_path / "side" / store_name)
@@ -47,9 +46,9 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_frames_of_other_settings_are_refused(tmp_path: Path) -> None:
     path = tiny_networks.frames_store(tmp_path / "frames.zarr", clips.videos(2, frames=4, size=96)).path
-    assert len(extract.open_frames(path, settings=DECODE)) == 2
+    assert len(frames.open_frames(path, settings=DECODE)) == 2
     with pytest.raises(store.StoreError) as refusal:
-        extract.open_frames(path, settings=DECODE.model_copy(update={"box": 48}))
+        frames.open_frames(path, settings=DECODE.model_copy(update={"box": 48}))
     assert str(refusal.value) == (
         f"Another fingerprint in {path}: got box 96, expected box 48; run `dvc repro` to make the store that "
         "the settings ask for."
@@ -63,7 +62,7 @@ def test_another_decoder_is_refused_where_frames_are_decoded_again(
     times = ("video frame", np.zeros((2, 4)))
     none = tmp_path / "none.zarr"
     feature_world.write_store(none, ["a", "b"], fingerprint=frames.fingerprint(DECODE), times_seconds=times)
-    monkeypatch.setattr(frames, "decoder_facts", lambda: {"decord": "9.9"})
-    assert "frames" in extract.open_frames(stored, settings=DECODE).specs
-    with pytest.raises(store.StoreError, match=r"expected decoder.decord '9\.9'; run `dvc repro`"):
-        extract.open_frames(none, settings=DECODE)
+    monkeypatch.setattr(frames, "decoder_facts", lambda backend: {"av": "9.9"})
+    assert "frames" in frames.open_frames(stored, settings=DECODE).specs
+    with pytest.raises(store.StoreError, match=r"expected decoder.av '9\.9'; run `dvc repro`"):
+        frames.open_frames(none, settings=DECODE)

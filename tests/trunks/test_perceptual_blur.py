@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from scipy import ndimage
 from skimage.measure import blur_effect
 
-from msavqa.ground import sources
 from msavqa.store import read as store
 from msavqa.trunks.measures import perceptual_blur, statistics
 from msavqa.trunks.measures.perceptual_blur import sharpness
@@ -64,24 +63,15 @@ def test_every_video_has_a_sharpness_from_0_to_1(
 
 
 def test_the_trunk_keeps_it_in_an_array_of_its_own() -> None:
-    settings = statistics.TrunkSettings(
-        kind="statistics", weights="msavqa/trunks/measures/frame_statistics.py"
-    )
-    network = statistics.load(settings, device="cpu", batch=1)
+    network = statistics.load()
     videos = [Video("a", pictures(6)), Video("b", pictures(2, sigma=1.0))]
     found = network(videos)
-    assert {spec.name: spec.shape for spec in statistics.specs(settings, frames=6)} == {
+    assert {spec.name: spec.shape for spec in statistics.specs()} == {
         name: values.shape[1:] for name, values in found.items()
     }
     expected = [[sharpness(video.frames)] for video in videos]
     np.testing.assert_allclose(found["no_reference"], expected, rtol=1e-6)
-    assert "no_reference" not in statistics.attributes(settings)["statistics"]
-
-
-def test_the_fingerprint_names_every_source_of_the_measures() -> None:
-    modules = ("frame_statistics", "perceptual_blur")
-    needed = {str(path) for one in modules for path in sources.closure(f"msavqa.trunks.run.{one}")}
-    assert set(statistics.SOURCES) == needed
+    assert "no_reference" not in statistics.attributes()["statistics"]
 
 
 def test_the_trees_do_not_read_it_and_the_control_reads_nothing_else(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from tests import clips, tiny_networks
 NETWORKS = [tiny_networks.CONVNEXT, tiny_networks.SWIN]
 
 
-def timm_itself(settings: image.TrunkSettings, frames: np.ndarray) -> np.ndarray:
+def timm_itself(folder: Path, settings: image.TrunkSettings, frames: np.ndarray) -> np.ndarray:
     """Pooled features of whole frames (frame, y, x, 3) by timm's own forward."""
     network = backbones.image(settings.model, settings.kwargs)
-    network.load_state_dict(weights.read(settings.weights), strict=True)
+    network.load_state_dict(weights.read(tiny_networks.file(folder, settings)), strict=True)
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
     mean, sd = (torch.tensor(part).view(3, 1, 1) for part in preprocess.IMAGENET_MEAN_SD)
     with torch.no_grad():
@@ -31,10 +31,10 @@ def timm_itself(settings: image.TrunkSettings, frames: np.ndarray) -> np.ndarray
 def test_pooled_features_are_timms_own(tmp_path: Path, network: dict[str, Any]) -> None:
     settings = tiny_networks.image_settings(tmp_path, network)
     videos = clips.videos(2, frames=3, size=64)
-    found = image.load(settings, device="cpu", batch=4)(videos)
+    found = tiny_networks.load(tmp_path, settings, batch=4)(videos)
     for row, video in enumerate(videos):
         np.testing.assert_allclose(
-            found["pooled"][row, 0], timm_itself(settings, video.frames), rtol=1e-4, atol=1e-5
+            found["pooled"][row, 0], timm_itself(tmp_path, settings, video.frames), rtol=1e-4, atol=1e-5
         )
     assert np.ptp(found["pooled"], axis=0).max() > 0.01, "the videos look alike to it"
 
@@ -43,7 +43,7 @@ def test_pooled_features_are_timms_own(tmp_path: Path, network: dict[str, Any]) 
 @pytest.mark.parametrize("cut", ["pooled", "last_stage", "pixels"])
 def test_specs_say_what_forward_gives(tmp_path: Path, network: dict[str, Any], cut: str) -> None:
     settings = tiny_networks.image_settings(tmp_path, network, cut=cut, frames=2, views=3)
-    found = image.load(settings, device="cpu", batch=64)(clips.videos(2, frames=5, size=64))
+    found = tiny_networks.load(tmp_path, settings, batch=64)(clips.videos(2, frames=5, size=64))
     specs = image.specs(settings, frames=5)
     assert {spec.name: (2, *spec.shape) for spec in specs} == {
         name: array.shape for name, array in found.items()
@@ -57,10 +57,13 @@ def test_the_last_stage_behind_the_cut_gives_the_pooled_features(
 ) -> None:
     settings = tiny_networks.image_settings(tmp_path, network)
     videos = clips.videos(2, frames=3, size=64)
-    pooled = image.load(settings, device="cpu", batch=64)(videos)["pooled"][:, 0]
+    pooled = tiny_networks.load(tmp_path, settings, batch=64)(videos)["pooled"][:, 0]
     cut = settings.model_copy(update={"cut": "last_stage"})
-    stage = image.load(cut, device="cpu", batch=64)(videos)["stage"][:, 0]
-    behind = stage_tail.ImageStage(image.attributes(cut)["architecture"], settings.weights).eval()
+    stage = tiny_networks.load(tmp_path, cut, batch=64)(videos)["stage"][:, 0]
+    behind = stage_tail.ImageStage(
+        image.attributes(cut, weights=tiny_networks.file(tmp_path, cut))["architecture"],
+        tiny_networks.file(tmp_path, settings),
+    ).eval()
     with torch.no_grad():
         np.testing.assert_allclose(behind(torch.from_numpy(stage)).numpy(), pooled, rtol=1e-5, atol=1e-6)
         close = behind(torch.from_numpy(stage).half()).numpy()
@@ -73,10 +76,10 @@ def test_gradients_of_the_last_stage_are_those_of_the_whole_network(
 ) -> None:
     settings = tiny_networks.image_settings(tmp_path, network, cut="last_stage")
     videos = clips.videos(1, frames=2, size=64)
-    architecture = image.attributes(settings)["architecture"]
-    behind = stage_tail.ImageStage(architecture, settings.weights).eval()
-    whole = stage_tail.ImageWhole(architecture, settings.weights).eval()
-    stage = torch.from_numpy(image.load(settings, device="cpu", batch=64)(videos)["stage"][:, 0])
+    architecture = image.attributes(settings, weights=tiny_networks.file(tmp_path, settings))["architecture"]
+    behind = stage_tail.ImageStage(architecture, tiny_networks.file(tmp_path, settings)).eval()
+    whole = stage_tail.ImageWhole(architecture, tiny_networks.file(tmp_path, settings)).eval()
+    stage = torch.from_numpy(tiny_networks.load(tmp_path, settings, batch=64)(videos)["stage"][:, 0])
     pixels = torch.from_numpy(videos[0].frames).permute(0, 3, 1, 2)[None]
     behind(stage).square().sum().backward()
     whole(pixels).square().sum().backward()
@@ -91,9 +94,8 @@ def test_gradients_of_the_last_stage_are_those_of_the_whole_network(
 
 
 def test_a_videos_features_do_not_depend_on_the_videos_beside_it(tmp_path: Path) -> None:
-    run = image.load(
-        tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT, views=2), device="cpu", batch=3
-    )
+    settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT, views=2)
+    run = tiny_networks.load(tmp_path, settings, batch=3)
     videos = clips.videos(3, frames=3, size=80)
     together = run(videos)
     for row, video in enumerate(videos):
@@ -103,7 +105,7 @@ def test_a_videos_features_do_not_depend_on_the_videos_beside_it(tmp_path: Path)
 def test_view_zero_takes_middles_and_other_views_start_elsewhere(tmp_path: Path) -> None:
     settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT, frames=4, views=3, cut="pixels")
     (video,) = clips.videos(1, frames=16, size=64)
-    index = image.load(settings, device="cpu", batch=64)([video])["frame_index"][0]
+    index = tiny_networks.load(tmp_path, settings, batch=64)([video])["frame_index"][0]
     assert index[0].tolist() == [2, 6, 10, 14]
     assert len({tuple(view) for view in index.tolist()}) > 1
     assert (np.diff(index, axis=1) >= 3).all()
@@ -112,20 +114,20 @@ def test_view_zero_takes_middles_and_other_views_start_elsewhere(tmp_path: Path)
 
 def test_fewer_frames_than_asked_for_are_repeated(tmp_path: Path) -> None:
     settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT, frames=4, cut="pixels")
-    found = image.load(settings, device="cpu", batch=64)(clips.videos(1, frames=2, size=64))
+    found = tiny_networks.load(tmp_path, settings, batch=64)(clips.videos(1, frames=2, size=64))
     assert found["frame_index"][0, 0].tolist() == [0, 0, 1, 1]
 
 
 def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
     settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT)
     other = settings.model_copy(update={"kwargs": {"depths": [1, 1, 2, 1], "dims": [8, 16, 24, 40]}})
-    with pytest.raises(weights.WeightsError) as refusal:
-        image.load(other, device="cpu", batch=64)
+    with pytest.raises(MsavqaError) as refusal:
+        tiny_networks.load(tmp_path, other, batch=64)
     assert str(refusal.value) == (
-        f"Weights of another network in {settings.weights}: got head.norm.bias of shape [32] for [40], "
-        "head.norm.weight of shape [32] for [40], stages.3.blocks.0.conv_dw.bias of shape [32] for [40], "
-        "..., expected exactly the 63 tensors of convnext_atto; name the model the weights were trained as "
-        "in params.yaml, or fetch its weights."
+        f"Weights of another network in {tiny_networks.file(tmp_path, settings)}: got head.norm.bias of "
+        "shape [32] for [40], head.norm.weight of shape [32] for [40], stages.3.blocks.0.conv_dw.bias of "
+        "shape [32] for [40], ..., expected exactly the 63 tensors of convnext_atto; name the model the "
+        "weights were trained as in params.yaml, or fetch its weights."
     )
 
 
@@ -139,7 +141,7 @@ def test_an_unknown_network_is_refused_with_names_near_it(tmp_path: Path) -> Non
     settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT).model_copy(
         update={"model": "convnext_nought"}
     )
-    with pytest.raises(backbones.BackboneError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         image.specs(settings, frames=2)
     assert str(refusal.value) == (
         "Network in convnext_nought: got Unknown model (convnext_nought), expected a timm model such as "
@@ -148,7 +150,7 @@ def test_an_unknown_network_is_refused_with_names_near_it(tmp_path: Path) -> Non
 
 
 def test_a_network_without_stages_cannot_be_cut(tmp_path: Path) -> None:
-    with pytest.raises(backbones.BackboneError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         backbones.image_stage("vit_tiny_patch16_224", {}, crop=224)
     assert str(refusal.value) == (
         "Network in vit_tiny_patch16_224: got VisionTransformer without stages, expected a network with "
@@ -161,8 +163,10 @@ def test_a_network_without_stages_cannot_be_cut(tmp_path: Path) -> None:
 def test_a_network_without_stages_gives_its_pooled_features(tmp_path: Path, model: str) -> None:
     settings = tiny_networks.image_settings(tmp_path, {"model": model, "kwargs": {}})
     (video,) = clips.videos(1, frames=2, size=64)
-    found = image.load(settings, device="cpu", batch=4)([video])["pooled"]
-    np.testing.assert_allclose(found[0, 0], timm_itself(settings, video.frames), rtol=1e-4, atol=1e-5)
+    found = tiny_networks.load(tmp_path, settings, batch=4)([video])["pooled"]
+    np.testing.assert_allclose(
+        found[0, 0], timm_itself(tmp_path, settings, video.frames), rtol=1e-4, atol=1e-5
+    )
     assert found.shape[1:] == image.specs(settings, frames=2)[0].shape
 
 
@@ -170,9 +174,9 @@ def test_a_network_whose_last_stage_does_not_continue_what_lies_before_is_refuse
     settings = tiny_networks.image_settings(
         tmp_path, {"model": "levit_128s", "kwargs": {}}, crop=224, resize=224
     )
-    image.load(settings, device="cpu", batch=4)
-    with pytest.raises(backbones.BackboneError) as refusal:
-        image.load(settings.model_copy(update={"cut": "last_stage"}), device="cpu", batch=4)
+    tiny_networks.load(tmp_path, settings, batch=4)
+    with pytest.raises(MsavqaError) as refusal:
+        tiny_networks.load(tmp_path, settings.model_copy(update={"cut": "last_stage"}), batch=4)
     assert str(refusal.value) == (
         "Network in levit_128s: got LevitDistilled, whose last stage does not continue what lies before it, "
         "expected a network of nothing but stem, stages, norm and head, or `cut: pooled`; mend `model` or "
@@ -195,4 +199,6 @@ def test_every_knob_that_changes_features_changes_the_fingerprint(
     tmp_path: Path, change: dict[str, Any]
 ) -> None:
     settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT)
-    assert image.fingerprint(settings) != image.fingerprint(settings.model_copy(update=change))
+    file = tiny_networks.file(tmp_path, settings)
+    changed = image.fingerprint(settings.model_copy(update=change), weights=file)
+    assert image.fingerprint(settings, weights=file) != changed

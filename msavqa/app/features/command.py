@@ -91,19 +91,26 @@ def verify(
 
 @app.command(
     "adopt",
-    help="Stage a store's shards, so that the next `dvc repro` computes only the rows it lacks.",
-    epilog="\b\nExample (a colleague's features, then more videos):"
-    "\n  dvc pull && msavqa features adopt features/mine/frame.zarr",
+    help="Vouch for a store of which a change of the code changed no value: its stage computes nothing then.",
+    epilog="\b\nExamples:\n  msavqa features adopt features/mine/frame.zarr"
+    "\n  msavqa features adopt --all features/mine",
 )
-def adopt(path: Place) -> None:
-    """Puts a finished store's shards where the stage that writes it looks for them."""
-    from msavqa.app.features import recompute
-    from msavqa.store import publish
-    from msavqa.store import read as store
+def adopt(
+    path: Annotated[
+        Path,
+        typer.Argument(help="A store, or with --all a data set's folder, features/mine.", show_default=False),
+    ],
+    everything: Annotated[bool, typer.Option("--all", help="All stores of a data set at once.")] = False,
+    rows: Annotated[
+        int,
+        typer.Option(help="Rows to compute again, from the videos, and compare before; 0: none.", min=0),
+    ] = 3,
+) -> None:
+    """Puts finished stores' shards where the stages that write them look for them."""
+    from msavqa.app.features import adopt
 
-    found = store.open(path)
-    count = publish.adopt(path, staging_root=recompute.staging_root(found))
-    print(f"{path}: {count} of {len(found.records.shards)} shards newly staged")
+    for line in adopt.all_of(path, rows=rows) if everything else [adopt.one(path, rows=rows)]:
+        print(line)
 
 
 @app.command(

@@ -37,7 +37,7 @@ TEXT = h5py.string_dtype("utf-8")
 def export_store(found: Store, file: Path | str) -> None:
     """Writes an opened store into a new HDF5 file, which appears whole; holds one row in memory at a time.
 
-    Raises `StoreError` for a damaged store or a file that is there and no export, `DiskFullError` where
+    Raises `StoreError` for a damaged store or a file that is there and no export, `MsavqaError` where
     there is no room.
     """
     file = Path(file)

@@ -19,7 +19,7 @@ from msavqa.store import format as fmt
 from msavqa.store import shard_file
 from msavqa.store.format import FileRecord, StoreError
 from msavqa.store.read import Array, Store
-from msavqa.store.shards import Compute, ShardResult
+from msavqa.store.shards import Compute
 
 ROWS_AT_ONCE = 32
 """Rows recomputed in one call: bounds the memory of a large sample."""
@@ -126,11 +126,29 @@ def verify(
         valid = [row for row in np.flatnonzero(found.valid) if row // found.rows_per_shard not in broken]
         chosen = np.random.default_rng(seed).choice(valid, size=min(sample, len(valid)), replace=False)
         rows = sorted(chosen.tolist())
-    for first in range(0, len(rows), ROWS_AT_ONCE):
-        some = rows[first : first + ROWS_AT_ONCE]
-        difference, wrong = _compare(found, some, recompute, tolerance)
-        largest, problems = max(largest, difference), problems + wrong
+    if recompute is not None:
+        largest, wrong = compare(found, rows, recompute=recompute, tolerance=tolerance)
+        problems += wrong
     return Verified(len(files), len(rows), largest, tuple(problems), damaged)
+
+
+def spread(found: Store, count: int) -> list[int]:
+    """Up to `count` valid rows, from the first to the last."""
+    valid = np.flatnonzero(found.valid)
+    places = np.linspace(0, max(0, len(valid) - 1), min(count, len(valid)))
+    return [int(row) for row in valid[np.unique(places.round().astype(int))]]
+
+
+def compare(
+    found: Store, rows: Sequence[int], *, recompute: Compute, tolerance: float
+) -> tuple[float, list[str]]:
+    """Computes rows again: the largest difference, and a sentence for each row and array that differs too
+    much, which is by more than `tolerance` times the row's largest stored absolute value."""
+    largest, problems = 0.0, list[str]()
+    for first in range(0, len(rows), ROWS_AT_ONCE):
+        difference, wrong = _compare(found, rows[first : first + ROWS_AT_ONCE], recompute, tolerance)
+        largest, problems = max(largest, difference), problems + wrong
+    return largest, problems
 
 
 def _damaged_shards(found: Store, damaged: Sequence[Path]) -> set[int]:
@@ -192,11 +210,10 @@ def _list_problem(found: Store) -> str | None:
 
 
 def _compare(
-    found: Store, rows: Sequence[int], recompute: Compute | None, tolerance: float
+    found: Store, rows: Sequence[int], recompute: Compute, tolerance: float
 ) -> tuple[float, list[str]]:
-    """The largest difference of some rows, and a sentence for each row and array that differs too much."""
     largest, problems = 0.0, []
-    again = recompute(rows) if recompute else ShardResult({}, [])
+    again = recompute(rows)
     for place, row in enumerate(rows):
         if again.rows[place].error:
             reason = again.rows[place].error

@@ -1,7 +1,7 @@
 """The function that computed a store's rows, made again from the store's place and params.yaml.
 
 with recompute.of(Path("features/sample/frame.zarr"), data=params.read()) as (found, compute):
-    store_info.verify(found, sample=20, recompute=compute)
+    look.verify(found, sample=20, recompute=compute)
 """
 
 import contextlib
@@ -18,17 +18,22 @@ from msavqa.machine import params
 from msavqa.store import read as store
 from msavqa.store.read import Store, StoreError
 from msavqa.store.shards import Compute
-from msavqa.trunks.run import feature_rows
-from msavqa.trunks.run.extract import open_frames
+from msavqa.trunks.kinds import clip_text
+from msavqa.trunks.measures import statistics
+from msavqa.trunks.run import named
 from msavqa.trunks.run.feature_rows import ExtractSettings
+from msavqa.trunks.run.network import Trunk
+from msavqa.trunks.run.prompts import PromptRows
+from msavqa.trunks.run.videos import VideoRows
 
 
 @contextlib.contextmanager
-def of(path: Path, *, data: Mapping[str, Any]) -> Iterator[tuple[Store, Compute]]:
+def of(path: Path, *, data: Mapping[str, Any], from_videos: bool = False) -> Iterator[tuple[Store, Compute]]:
     """The opened store at `features/<dataset>/<name>.zarr` and the function that computes its rows.
 
-    `data` is the whole of params.yaml. Raises `StoreError` where the store is not one of a dataset of these
-    params, is of another fingerprint than they ask for, or has other rows than its frames.
+    `data` is the whole of params.yaml. Stored frames are taken for features as they are, or, `from_videos`,
+    decoded again. Raises `StoreError` where the store is not one of a data set of these params, is of another
+    fingerprint than they ask for, or has other rows than its frames.
     """
     dataset, name = path.parent.name, path.stem
     datasets = data.get("datasets", {})
@@ -40,6 +45,9 @@ def of(path: Path, *, data: Mapping[str, Any]) -> Iterator[tuple[Store, Compute]
             expected=f"one of params.yaml ({', '.join(datasets)})",
             next_step="name a store as features/<dataset>/<trunk>.zarr",
         )
+    if name in (data.get("texts") or {}):
+        yield _prompts(path, data)
+        return
     decode = params.block(data, "decode", DecodeSettings)
     manifest = tables.read_manifest(Path("data") / dataset / "manifest.parquet").set_index("video_id")
     root = Path(datasets[dataset]["root"])
@@ -49,37 +57,51 @@ def of(path: Path, *, data: Mapping[str, Any]) -> Iterator[tuple[Store, Compute]
         with write.computing(manifest=ordered, root=root, settings=decode) as compute:
             yield found, compute
         return
-    settings = feature_rows.settings_of(data, name)
-    extract = params.block(data, "extract", ExtractSettings)
-    trunk = feature_rows.trunk(settings.kind)
-    if trunk.AXIS == "prompt":
-        found = store.open(path, expect=trunk.fingerprint(settings))
-        specs = tuple(found.specs.values())
-        yield (
-            found,
-            feature_rows.PromptRows(
-                settings=settings, specs=specs, prompts=list(found.rows["prompt"]), extract=extract
-            ),
-        )
-        return
-    opened = open_frames(path.with_name("frames.zarr"), settings=decode)
-    found = store.open(path, expect={**trunk.fingerprint(settings), "decoded": opened.fingerprint})
+    opened = frames.open_frames(path.with_name("frames.zarr"), settings=decode)
+    trunk, extract = _trunk(name, data)
+    found = store.open(path, expect={**trunk.fingerprint, "decoded": opened.fingerprint})
     _known(found, opened.ids)
-    specs = tuple(found.specs.values())
     paths = {str(video): root / one for video, one in manifest["path"].items()}
-    with frames.source(opened, settings=decode, paths=paths) as read_frames:
-        compute = feature_rows.VideoRows(
-            settings=settings, specs=specs, frames=opened, read_frames=read_frames, extract=extract
-        )
+    with frames.source(opened, settings=decode, paths=paths, again=from_videos) as read_frames:
+        rows = VideoRows(trunk=trunk, frames=opened, read_frames=read_frames, extract=extract)
         at = opened.index(found.ids)
-        yield found, lambda rows: compute([int(at[row]) for row in rows])
+        yield found, lambda asked: rows([int(at[row]) for row in asked])
+
+
+def known(path: Path, *, data: Mapping[str, Any]) -> bool:
+    """Whether params.yaml names what a store `features/<dataset>/<name>.zarr` would hold."""
+    named_there = {*(data.get("texts") or {}), *(data.get("trunks") or {}), "frames", statistics.NAME}
+    return path.parent.name in data.get("datasets", {}) and path.stem in named_there
 
 
 def staging_root(found: Store) -> Path:
     """Where the stage that writes a store of this kind stages it, with the code as it is now."""
-    if "kind" not in found.fingerprint:
-        return sources.staging_root("pipeline.decode")
-    return sources.staging_root("pipeline.extract", f"msavqa.trunks.kinds.{found.fingerprint['kind']}")
+    kind = found.fingerprint.get("kind")
+    stages = {None: "decode", statistics.NAME: "measure", named.TEXT: "prompts"}
+    if kind in stages:
+        return sources.staging_root(f"pipeline.{stages[kind]}")
+    return sources.staging_root("pipeline.extract", f"msavqa.trunks.kinds.{kind}")
+
+
+def _prompts(path: Path, data: Mapping[str, Any]) -> tuple[Store, Compute]:
+    name = path.stem
+    settings = params.block(data, f"texts.{name}", clip_text.TextSettings)
+    weights = named.weights(data, name)
+    found = store.open(path, expect=clip_text.fingerprint(settings, weights=weights))
+    asked = [str(prompt) for prompt in found.rows["prompt"]]
+    trunk = Trunk.of(clip_text, settings, weights=weights, tokens=clip_text.room(settings, asked))
+    extract = params.block(data, "extract", ExtractSettings)
+    return found, PromptRows(trunk=trunk, prompts=asked, extract=extract)
+
+
+def _trunk(name: str, data: Mapping[str, Any]) -> tuple[Trunk, ExtractSettings]:
+    """What makes a store of that name of frames, and how it is run."""
+    extract = params.block(data, "extract", ExtractSettings)
+    if name == statistics.NAME:
+        return statistics.trunk(), extract.model_copy(update={"device": "cpu"})
+    kind, settings = named.trunk(data, name)
+    count = params.block(data, "decode", DecodeSettings).frames
+    return Trunk.of(kind, settings, weights=named.weights(data, name), frames=count), extract
 
 
 def _known(found: Store, known: Any) -> list[str]:

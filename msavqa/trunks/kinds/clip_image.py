@@ -1,12 +1,14 @@
 """CLIP's image tower over frames: the tokens before its last block, and its final class embedding."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from msavqa.networks import clip_model, preprocess, weights
+from msavqa.networks import clip_model, preprocess
 from msavqa.networks.clip_model import ClipSettings
+from msavqa.networks.weights import sha256
 from msavqa.store.format import ArraySpec
 from msavqa.trunks.run.network import Arrays, Network, Video, to_numpy, versions
 
@@ -18,7 +20,7 @@ INTERPOLATION: preprocess.Interpolation = "bicubic"
 
 
 class TrunkSettings(ClipSettings):
-    """`trunks.clip_image`. Frames are resized to CLIP's image size and cropped in the centre."""
+    """A trunk of kind `clip_image`. Frames are resized to CLIP's image size and cropped in the centre."""
 
     kind: Literal["clip_image"]
 
@@ -34,17 +36,17 @@ def specs(settings: TrunkSettings, *, frames: int) -> tuple[ArraySpec, ...]:
     return (ArraySpec("tokens", (AXIS, "frame", "token", "width"), tokens, settings.dtype), cls)
 
 
-def attributes(settings: TrunkSettings) -> dict[str, Any]:
+def attributes(settings: TrunkSettings, *, weights: Path) -> dict[str, Any]:
     """What the tail needs to know, `architecture`; see `tail.clip_image_tail`."""
     found = clip_model.architecture(settings.model, "image")
-    return {"architecture": found | {"weights_sha256": weights.sha256(settings.weights)}}
+    return {"architecture": found | {"weights_sha256": sha256(weights)}}
 
 
-def fingerprint(settings: TrunkSettings) -> dict[str, Any]:
+def fingerprint(settings: TrunkSettings, *, weights: Path) -> dict[str, Any]:
     """Everything the features depend on besides the frames themselves."""
     return {
         "kind": settings.kind, "cut": settings.cut, "precision": settings.precision, "dtype": settings.dtype,
-        **attributes(settings),
+        **attributes(settings, weights=weights),
         "preprocessing": {
             "interpolation": INTERPOLATION, "crop": "centre", "mean_sd": preprocess.CLIP_MEAN_SD,
         },
@@ -52,8 +54,8 @@ def fingerprint(settings: TrunkSettings) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def load(settings: TrunkSettings, *, device: str, batch: int) -> Network[Video]:
-    """The network on a device, at most `batch` frames at a time; raises `WeightsError` for wrong weights."""
+def load(settings: TrunkSettings, *, weights: Path, device: str, batch: int) -> Network[Video]:
+    """The network on a device, at most `batch` frames at a time; raises `MsavqaError` for wrong weights."""
     import torch
     from torch.nn import functional
 
@@ -61,7 +63,7 @@ def load(settings: TrunkSettings, *, device: str, batch: int) -> Network[Video]:
     # Whole in bfloat16, not by autocast: that casts all frozen weights anew in every pass, which was slower
     # than in float32.
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
-    tower = clip_model.image_tower(settings.model, settings.weights).to(device, dtype)
+    tower = clip_model.image_tower(settings.model, weights).to(device, dtype)
     take_tokens = _last_block_input(tower) if settings.cut == "last_block" else None
 
     def prepare(video: Video) -> "Tensor":

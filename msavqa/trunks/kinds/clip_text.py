@@ -6,12 +6,14 @@ prompt longer than the context keeps its beginning and EOT, and is marked `trunc
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
-from msavqa.networks import clip_model, weights
+from msavqa.networks import clip_model
 from msavqa.networks.clip_model import ClipSettings
+from msavqa.networks.weights import sha256
 from msavqa.store.format import ArraySpec
 from msavqa.trunks.run.network import Arrays, Network, chunks, precisely, to_numpy, versions
 
@@ -19,10 +21,10 @@ AXIS = "prompt"
 TOKENS_ROUNDED_TO = 16
 
 
-class TrunkSettings(ClipSettings):
-    """`trunks.clip_text`."""
+class TextSettings(ClipSettings):
+    """A network under `texts`. All of them are of this kind, so no key says it."""
 
-    kind: Literal["clip_text"]
+    kind: ClassVar[str] = "clip_text"
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Tokens:
     """How many there were before the cut."""
 
 
-def specs(settings: TrunkSettings, *, tokens: int) -> tuple[ArraySpec, ...]:
+def specs(settings: TextSettings, *, tokens: int) -> tuple[ArraySpec, ...]:
     """`tokens` (prompt, token, width): input of the last block, zeros behind `length`. `length` (prompt,):
     tokens, EOT included. `cls` (prompt, dim): the unadapted model's own embedding, a unit vector.
 
@@ -53,7 +55,7 @@ def specs(settings: TrunkSettings, *, tokens: int) -> tuple[ArraySpec, ...]:
     )
 
 
-def room(settings: TrunkSettings, prompts: Sequence[str]) -> int:
+def room(settings: TextSettings, prompts: Sequence[str]) -> int:
     """Tokens that the store keeps for a prompt: the longest one's, rounded up so that it seldom changes."""
     tokenised = tokeniser(settings)
     longest = max((len(tokenised(prompt).ids) for prompt in prompts), default=2)
@@ -61,23 +63,23 @@ def room(settings: TrunkSettings, prompts: Sequence[str]) -> int:
     return min(context, -(-longest // TOKENS_ROUNDED_TO) * TOKENS_ROUNDED_TO)
 
 
-def attributes(settings: TrunkSettings) -> dict[str, Any]:
+def attributes(settings: TextSettings, *, weights: Path) -> dict[str, Any]:
     """What the tail needs to know, `architecture`; see `tail.clip_text_tail`."""
     found = clip_model.architecture(settings.model, "text")
-    return {"architecture": found | {"weights_sha256": weights.sha256(settings.weights)}}
+    return {"architecture": found | {"weights_sha256": sha256(weights)}}
 
 
-def fingerprint(settings: TrunkSettings) -> dict[str, Any]:
+def fingerprint(settings: TextSettings, *, weights: Path) -> dict[str, Any]:
     """Everything the features depend on besides the prompts themselves."""
     return {
         "kind": settings.kind, "cut": settings.cut, "precision": settings.precision, "dtype": settings.dtype,
-        **attributes(settings),
+        **attributes(settings, weights=weights),
         "preprocessing": {"tokenizer": "open_clip SimpleTokenizer"},
         "versions": versions("torch", "open_clip_torch"),
     }  # fmt: skip
 
 
-def tokeniser(settings: TrunkSettings) -> Any:
+def tokeniser(settings: TextSettings) -> Any:
     """A function from a prompt to its `Tokens`, by open_clip's own byte-pair tokenizer."""
     from open_clip.tokenizer import SimpleTokenizer
 
@@ -91,15 +93,15 @@ def tokeniser(settings: TrunkSettings) -> Any:
     return tokenised
 
 
-def load(settings: TrunkSettings, *, device: str, batch: int) -> Network[str]:
-    """The network on a device, at most `batch` prompts at a time; raises `WeightsError` for wrong weights.
+def load(settings: TextSettings, *, weights: Path, device: str, batch: int) -> Network[str]:
+    """The network on a device, at most `batch` prompts at a time; raises `MsavqaError` for wrong weights.
 
     The `tokens` of one call are padded to its longest prompt.
     """
     import torch
     from torch.nn import functional
 
-    tower = clip_model.text_tower(settings.model, settings.weights).to(device)
+    tower = clip_model.text_tower(settings.model, weights).to(device)
 
     def one(ids: "Sequence[Tokens]") -> "tuple[torch.Tensor, torch.Tensor]":
         """Input of the last block and unit embeddings of some prompts, padded to the longest."""

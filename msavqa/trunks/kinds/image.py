@@ -5,6 +5,7 @@ The frame branch's ConvNeXt and the segment branch's Swin are both of this kind 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,7 +13,8 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from msavqa.machine.params import Settings
-from msavqa.networks import preprocess, weights
+from msavqa.networks import preprocess
+from msavqa.networks.weights import load_strictly, read, sha256
 from msavqa.store.format import ArraySpec
 from msavqa.trunks.run.network import Arrays, Network, Video, precisely, to_numpy, versions
 
@@ -23,14 +25,13 @@ AXIS = "video"
 
 
 class TrunkSettings(Settings):
-    """`trunks.frame`, `trunks.segment`."""
+    """A trunk of kind `image`."""
 
     kind: Literal["image"]
     model: str = Field(min_length=1)
     """timm's name."""
     kwargs: dict[str, Any]
     """Further arguments of `timm.create_model`."""
-    weights: str = Field(min_length=1)
     resize: int = Field(gt=0)
     """Pixels of the short side before the crop."""
     crop: int = Field(gt=0)
@@ -81,30 +82,29 @@ def specs(settings: TrunkSettings, *, frames: int) -> tuple[ArraySpec, ...]:
     return (ArraySpec("stage", (*axes, *stage_axes), (*lead, *stage), settings.dtype), index)
 
 
-def attributes(settings: TrunkSettings) -> dict[str, Any]:
+def attributes(settings: TrunkSettings, *, weights: Path) -> dict[str, Any]:
     """`architecture`: what is needed to build the network, or its last stage, again."""
     from msavqa.networks import backbones
 
     width = backbones.image_width(settings.model, settings.kwargs)
     found = {"model": settings.model, "kwargs": settings.kwargs, "width": width}
-    return {"architecture": found | {"weights_sha256": weights.sha256(settings.weights)}}
+    return {"architecture": found | {"weights_sha256": sha256(weights)}}
 
 
-def fingerprint(settings: TrunkSettings) -> dict[str, Any]:
+def fingerprint(settings: TrunkSettings, *, weights: Path) -> dict[str, Any]:
     """Everything the features depend on besides the frames themselves."""
-    kept = settings.model_dump(exclude={"weights", "model", "kwargs"})
-    return {**kept, **attributes(settings), "versions": versions("torch", "timm")}
+    kept = settings.model_dump(exclude={"model", "kwargs"})
+    return {**kept, **attributes(settings, weights=weights), "versions": versions("torch", "timm")}
 
 
-def load(settings: TrunkSettings, *, device: str, batch: int) -> Network[Video]:
-    """The network on a device, at most `batch` frames at a time; raises `WeightsError` for wrong weights."""
+def load(settings: TrunkSettings, *, weights: Path, device: str, batch: int) -> Network[Video]:
+    """The network on a device, at most `batch` frames at a time; raises `MsavqaError` for wrong weights."""
     import torch
 
     from msavqa.networks import backbones
 
     network = backbones.image(settings.model, settings.kwargs)
-    state = weights.read(settings.weights)
-    weights.load_strictly(network, state, where=settings.weights, network=settings.model)
+    load_strictly(network, read(weights), where=weights, network=settings.model)
     mean_sd = network.pretrained_cfg["mean"], network.pretrained_cfg["std"]
     array = "pooled" if settings.cut == "pooled" else "stage"
     if settings.cut == "last_stage":

@@ -1,12 +1,14 @@
 """torchvision's Video Swin over a video's frames: features a temporal token, and the last stage's input."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
 from msavqa.machine.params import Settings
-from msavqa.networks import preprocess, weights
+from msavqa.networks import preprocess
+from msavqa.networks.weights import load_strictly, read, sha256
 from msavqa.store.format import ArraySpec
 from msavqa.trunks.run.network import Arrays, Network, Video, precisely, to_numpy, versions
 
@@ -17,13 +19,12 @@ AXIS = "video"
 
 
 class TrunkSettings(Settings):
-    """`trunks.video`."""
+    """A trunk of kind `video`."""
 
     kind: Literal["video"]
     model: str = Field(min_length=1)
     """`swin3d_t`, `swin3d_s`, `swin3d_b`, or `SwinTransformer3d` with all its sizes in kwargs."""
     kwargs: dict[str, Any]
-    weights: str = Field(min_length=1)
     resize: int = Field(gt=0)
     """Pixels of the short side before crop or fragments."""
     crop: int = Field(gt=0)
@@ -62,32 +63,32 @@ def specs(settings: TrunkSettings, *, frames: int) -> tuple[ArraySpec, ...]:
     return (ArraySpec("stage", names, (*lead, *shape), settings.dtype), pooled)
 
 
-def attributes(settings: TrunkSettings) -> dict[str, Any]:
+def attributes(settings: TrunkSettings, *, weights: Path) -> dict[str, Any]:
     """`architecture`: what is needed to build the network, or its last stage, again."""
     from msavqa.networks import backbones
 
     *_, width = backbones.video_shape(settings.model, settings.kwargs, frames=1, crop=settings.crop)
     found = {"model": settings.model, "kwargs": settings.kwargs, "width": width}
-    return {"architecture": found | {"weights_sha256": weights.sha256(settings.weights)}}
+    return {"architecture": found | {"weights_sha256": sha256(weights)}}
 
 
-def fingerprint(settings: TrunkSettings) -> dict[str, Any]:
+def fingerprint(settings: TrunkSettings, *, weights: Path) -> dict[str, Any]:
     """Everything the features depend on besides the frames themselves."""
-    kept = settings.model_dump(exclude={"weights", "model", "kwargs"})
+    kept = settings.model_dump(exclude={"model", "kwargs"})
     sizes = {"mean_sd": preprocess.IMAGENET_MEAN_SD, "grid": preprocess.GRID}
-    return {**kept, **sizes, **attributes(settings), "versions": versions("torch", "torchvision")}
+    made_of = versions("torch", "torchvision")
+    return {**kept, **sizes, **attributes(settings, weights=weights), "versions": made_of}
 
 
-def load(settings: TrunkSettings, *, device: str, batch: int) -> Network[Video]:
-    """The network on a device, about `batch` frames at a time; raises `WeightsError` for wrong weights."""
+def load(settings: TrunkSettings, *, weights: Path, device: str, batch: int) -> Network[Video]:
+    """The network on a device, about `batch` frames at a time; raises `MsavqaError` for wrong weights."""
     import numpy as np
     import torch
 
     from msavqa.networks import backbones
 
     network = backbones.video(settings.model, settings.kwargs)
-    state = weights.read(settings.weights)
-    weights.load_strictly(network, state, where=settings.weights, network=settings.model)
+    load_strictly(network, read(weights), where=weights, network=settings.model)
     network.to(device)
 
     @torch.inference_mode()

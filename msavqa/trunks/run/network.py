@@ -1,13 +1,17 @@
 """A frozen network as the extraction sees it: videos in, float32 arrays a video out, on one device."""
 
-from collections.abc import Callable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+
+from msavqa.store.format import ArraySpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,6 +49,54 @@ class Network(Generic[I_]):
     def __call__(self, inputs: Sequence[I_]) -> Arrays:
         """Arrays of all inputs, one row each."""
         return self.forward([self.prepare(one) for one in inputs])
+
+
+@runtime_checkable
+class Kind(Protocol):
+    """What every module of msavqa/trunks/kinds offers beside the class of its settings."""
+
+    AXIS: str
+    """What a row is: `video` or `prompt`."""
+
+    @property
+    def specs(self) -> Callable[..., tuple[ArraySpec, ...]]:
+        """From settings, and `frames` or `tokens`, which the input decides: the arrays of the store."""
+
+    def attributes(self, settings: Any, *, weights: Path) -> dict[str, Any]:
+        """What a consumer of the store needs to know."""
+
+    def fingerprint(self, settings: Any, *, weights: Path) -> dict[str, Any]:
+        """Everything the features depend on besides their input."""
+
+    def load(self, settings: Any, *, weights: Path, device: str, batch: int) -> Network[Any]:
+        """The network, ready to run."""
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """What a run over a data set needs to know of a frozen network. Pickles, for launchers of processes."""
+
+    specs: tuple[ArraySpec, ...]
+    """The arrays of its store."""
+    attributes: Mapping[str, Any]
+    """What a consumer of the store needs to know."""
+    fingerprint: Mapping[str, Any]
+    """Everything its features depend on besides their input."""
+    load: Callable[..., Network[Any]]
+    """`load(device=..., batch=...)`: the network; called where and when the first row is computed."""
+    views: int = 1
+    """Views of a video that pass the network."""
+
+    @classmethod
+    def of(cls, kind: Kind, settings: Any, *, weights: Path, **sizes: int) -> "Trunk":
+        """A network of some kind with its settings and weights; `sizes` as its `specs` want them."""
+        return cls(
+            specs=kind.specs(settings, **sizes),
+            attributes=kind.attributes(settings, weights=weights),
+            fingerprint=kind.fingerprint(settings, weights=weights),
+            load=functools.partial(kind.load, settings, weights=weights),
+            views=getattr(settings, "views", 1),
+        )
 
 
 def precisely(precision: Precision, *, device: str) -> AbstractContextManager[None]:

@@ -1,0 +1,64 @@
+"""Launchers: how a function is run over many tasks, in turn here or in processes of its own."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any
+
+from msavqa.ground.errors import MsavqaError
+
+Launcher = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+
+in_turn: Launcher = map
+"""One task after the other in this process: for what keeps all cores or the device busy by itself."""
+
+
+def processes(count: int) -> Launcher:
+    """A launcher of `count` fresh processes, one task each at a time; the first error stops all.
+
+    They end with the process that started them, however it ends.
+    """
+
+    def launch(function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
+        # A forked child may inherit a lock that nobody will release.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(count, mp_context=context, initializer=end_with_parent) as pool:
+            futures = [pool.submit(function, task) for task in tasks]
+            with ending(pool, count):
+                for future in as_completed(futures):
+                    yield future.result()
+
+    return launch
+
+
+@contextmanager
+def ending(pool: ProcessPoolExecutor, count: int) -> Iterator[None]:
+    """Whatever ends the block, tasks that wait are dropped; a process that died is a `MsavqaError`."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise MsavqaError(
+            what="Dead worker",
+            where=f"a pool of {count} processes",
+            got="a process that ended without a result (killed, or out of memory)",
+            expected="a result for every task",
+            next_step="run again, with fewer workers if memory is short: what is finished is kept",
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def end_with_parent() -> None:
+    """Ends this process, spawned by multiprocessing, when its parent is gone, even in the midst of a task."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent.join,), daemon=True).start()
+
+
+def _end_after(wait: Callable[[], None]) -> None:
+    wait()  # for the end of a pipe that only the parent holds open
+    os._exit(1)

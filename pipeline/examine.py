@@ -1,0 +1,36 @@
+"""Stage `examine DATASET BRANCH`: a branch's final models asked with other prompts, and where SMA looks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from msavqa.datasets import tables
+from msavqa.ground.progress import track
+from msavqa.learning import examine, folds, saved
+from msavqa.learning.folds import FINAL
+from msavqa.machine import files, params
+from pipeline import stage
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Writes every repeat's scores of validation and test rows with one another's prompts, and attention."""
+    dataset, branch = stage.coordinates(argv, "dataset", "branch", description=__doc__)
+    trained = Path("runs") / dataset / "branches" / branch / "weights"
+    out = Path("runs") / dataset / "examined" / branch
+    work = folds.work_of(params.read(), dataset, branch, kept=stage.kept_folder(), live=None)
+    opened = folds.open_work(work)
+    jobs = [job for job in folds.jobs(work.splits) if job.fold == FINAL]
+    shuffled, attention = [], []
+    for job in track(jobs, description=f"examine {branch}", total=len(jobs), unit="models"):
+        model = opened.model()
+        saved.load(model, trained / f"repeat{job.repeat}.safetensors")
+        shuffled.append(examine.shuffled(opened, job, model))
+        attention.append(examine.attention(opened, job, model))
+    tables.write_predictions(pd.concat(shuffled, ignore_index=True), out / "shuffled.parquet")
+    looks = pd.concat(attention, ignore_index=True)
+    looks.to_parquet(files.fresh(out / "attention.parquet"), index=False)
+
+
+if __name__ == "__main__":
+    stage.run(main)
