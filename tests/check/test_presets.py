@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import networkx as nx
 import pytest
@@ -21,6 +20,7 @@ from msavqa.ground.errors import MsavqaError
 from msavqa.machine import params
 from msavqa.networks import backbones, hub, weights
 from msavqa.trunks.kinds import clip_text
+from tests import hubs
 from tests.conftest import ROOT
 
 BRANCHES = ("frame", "segment", "video")
@@ -120,10 +120,7 @@ def test_every_network_of_a_full_size_preset_is_fetched_to_where_its_trunk_reads
 def test_each_hub_name_is_known_and_meant_for_its_network(
     trunk: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def offline(url: str, *rest: object, **more: object) -> None:
-        raise URLError("offline")
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    hubs.switch_off(monkeypatch, tmp_path / "caches")
     data = preset("paper")
     wanted = params.block(data, f"fetch.{trunk}", hub.FetchSettings)
     with pytest.raises(MsavqaError, match=r"could not be fetched \(offline\)"):
