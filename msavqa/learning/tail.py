@@ -21,8 +21,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from msavqa.ground.errors import MsavqaError
 from msavqa.networks import weights
-from msavqa.networks.weights import WeightsError
 
 LastAdapterAt = Literal["embedding", "token"]
 
@@ -153,7 +153,7 @@ class ClipTail(nn.Module):
 def clip_text_tail(weights_path: Path | str, architecture: Mapping[str, Any]) -> ClipTail:
     """The tail of CLIP's text tower; `architecture` is the `clip_text` store's attribute of that name.
 
-    Raises `WeightsError` where the file is not the one the store was made with.
+    Raises `MsavqaError` where the file is not the one the store was made with.
     """
     return _tail(weights_path, architecture, prefix="", norm="ln_final", projection="text_projection")
 
@@ -161,7 +161,7 @@ def clip_text_tail(weights_path: Path | str, architecture: Mapping[str, Any]) ->
 def clip_image_tail(weights_path: Path | str, architecture: Mapping[str, Any]) -> ClipTail:
     """The tail of CLIP's image tower; `architecture` is the `clip_image` store's attribute of that name.
 
-    Raises `WeightsError` where the file is not the one the store was made with.
+    Raises `MsavqaError` where the file is not the one the store was made with.
     """
     return _tail(
         weights_path, architecture, prefix="visual.", norm="visual.ln_post", projection="visual.proj"
@@ -176,7 +176,7 @@ def _tail(
     wanted = {f"{norm}.weight", f"{norm}.bias", projection} | {block + name for name in _BLOCK}
     state = weights.read(path, keep=wanted.__contains__)
     if missing := sorted(wanted - state.keys()):
-        raise WeightsError(
+        raise MsavqaError(
             what="Weights of another network",
             where=path,
             got=f"{len(missing)} missing ({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''})",

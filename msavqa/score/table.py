@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from msavqa.datasets.rows import Record, header_problems, looks_like_utf_16, records
+from msavqa.datasets.text import Record, header_problems, looks_like_utf_16, records
 from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.ground.progress import Progress
 from msavqa.machine.device import Device

@@ -17,6 +17,7 @@ from dvc.repo import Repo
 from benchmarks import cost
 from msavqa.check import convert, presets
 from msavqa.check import params as whole_params
+from msavqa.ground.errors import MsavqaError
 from msavqa.machine import params
 from msavqa.networks import backbones, hub, weights
 from msavqa.trunks.kinds import clip_text
@@ -125,7 +126,7 @@ def test_each_hub_name_is_known_and_meant_for_its_network(
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     data = preset("paper")
     wanted = params.block(data, f"fetch.{trunk}", hub.FetchSettings)
-    with pytest.raises(hub.FetchError, match=r"could not be fetched \(offline\)"):
+    with pytest.raises(MsavqaError, match=r"could not be fetched \(offline\)"):
         hub.fetch(settings_of(data, trunk), wanted, downloads=tmp_path)
 
 

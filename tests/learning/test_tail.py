@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from msavqa.ground.errors import MsavqaError
 from msavqa.learning import tail
 from msavqa.learning.layers import Adapter
 from msavqa.networks import preprocess, weights
@@ -221,7 +222,7 @@ def test_tail_refuses_weights_other_than_those_of_the_cached_tokens(tmp_path: Pa
     before = weights.sha256(path)
     state = weights.read(path)
     weights.save({name: tensor + 1 for name, tensor in state.items()}, path)
-    with pytest.raises(weights.WeightsError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         tail.clip_text_tail(path, architecture)
     assert str(refusal.value) == (
         f"Other weights than those of the cached features in {path}: got sha256 {weights.sha256(path)[:12]}, "
@@ -232,7 +233,7 @@ def test_tail_refuses_weights_other_than_those_of_the_cached_tokens(tmp_path: Pa
 def test_tail_refuses_weights_of_another_tower(tmp_path: Path) -> None:
     world = clips.build("small", tmp_path)
     architecture = clip_text.attributes(world.text)["architecture"] | {"weights_sha256": None}
-    with pytest.raises(weights.WeightsError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         tail.clip_text_tail(world.image.weights, architecture)
     assert str(refusal.value) == (
         f"Weights of another network in {world.image.weights}: got 15 missing (ln_final.bias, "

@@ -132,7 +132,7 @@ def test_a_backbone_of_other_weights_than_the_features_is_refused(world: Path, t
     folder = extract(world, "image", "last_stage").features / "frame-last_stage.zarr"
     other = tmp_path / "other.safetensors"
     save_file({"x": torch.zeros(1)}, other)
-    with pytest.raises(WeightsError, match="Other weights than those of the cached features"):
+    with pytest.raises(MsavqaError, match="Other weights than those of the cached features"):
         stage_tail.backbone(inputs.store.open(folder), other)
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from msavqa.datasets import splits
 from msavqa.datasets.splits import SplitSettings
-from msavqa.datasets.tables import TableError
 from msavqa.evaluation import controls, metrics
+from msavqa.ground.errors import ProblemsError
 from msavqa.report import published
 from tests.check.test_presets import preset
 from tests.conftest import ROOT
@@ -63,7 +63,7 @@ def test_the_sample_world_compares_with_nothing_published(rows: Any) -> None:
 def test_a_number_without_a_source_is_refused(rows: Any, tmp_path: Path) -> None:
     rows.loc[0, "source"] = ""
     rows.to_csv(tmp_path / "published.csv", index=False)
-    with pytest.raises(TableError) as refusal:
+    with pytest.raises(ProblemsError) as refusal:
         published.read(tmp_path / "published.csv")
     assert str(refusal.value) == (
         f"1 problem in {tmp_path}/published.csv; mend it: a published number has its source and a protocol "

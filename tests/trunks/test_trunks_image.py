@@ -141,7 +141,7 @@ def test_an_unknown_network_is_refused_with_names_near_it(tmp_path: Path) -> Non
     settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT).model_copy(
         update={"model": "convnext_nought"}
     )
-    with pytest.raises(backbones.BackboneError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         image.specs(settings, frames=2)
     assert str(refusal.value) == (
         "Network in convnext_nought: got Unknown model (convnext_nought), expected a timm model such as "
@@ -150,7 +150,7 @@ def test_an_unknown_network_is_refused_with_names_near_it(tmp_path: Path) -> Non
 
 
 def test_a_network_without_stages_cannot_be_cut(tmp_path: Path) -> None:
-    with pytest.raises(backbones.BackboneError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         backbones.image_stage("vit_tiny_patch16_224", {}, crop=224)
     assert str(refusal.value) == (
         "Network in vit_tiny_patch16_224: got VisionTransformer without stages, expected a network with "

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from msavqa.ground.errors import MsavqaError
 from msavqa.learning import stage_tail
 from msavqa.machine.params import problems_in
 from msavqa.networks import backbones, preprocess, weights
@@ -75,7 +76,7 @@ def test_fragments_need_a_crop_of_seven_patches(tmp_path: Path) -> None:
 
 def test_an_unknown_network_is_refused_with_the_known_names(tmp_path: Path) -> None:
     settings = tiny_networks.video_settings(tmp_path).model_copy(update={"model": "swin3d_x"})
-    with pytest.raises(backbones.BackboneError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         video.specs(settings, frames=4)
     assert str(refusal.value) == (
         "Network in swin3d_x: got an unknown name, expected one of swin3d_t, swin3d_s, swin3d_b, "
