@@ -71,7 +71,7 @@ ui: $(BIN)/.installed-ui ## a page on this machine: drop a video, type a prompt,
 
 # Strict: a link that leads nowhere fails, here and in tests/test_docs.py, which builds the site too. The variable
 # keeps an advertisement away that the theme's makers print.
-docs: $(BIN)/.installed-docs ## build the site from docs/ into site/ (index.html opens it)
+docs: $(BIN)/.installed-docs ## build the site of docs/: open site/index.html (its search needs a server)
 	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
 
 # The linters run beside the pipeline: most stages leave a core free, the tests do not.
