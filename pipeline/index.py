@@ -22,8 +22,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if linked := paths.linked_folders(labels.root, table["path"]):
         names = f"{', '.join(linked[:3])}{', ...' if len(linked) > 3 else ''}"
         print(
-            f"links to folders ({names}): DVC does not look behind them; after a video there has changed, run "
-            f"`dvc repro --force --single-item index@{dataset}` and then `dvc repro`"
+            f"links to folders ({names}): DVC does not look behind them; after a video there has changed, "
+            f"run `dvc repro --force --single-item index@{dataset}` and then `dvc repro`"
         )
     prompts = table.loc[table["prompt"] != "", "prompt"].nunique()
     unreadable = (table["status"] == "unreadable").sum()

@@ -14,6 +14,7 @@ GROUND = Path("msavqa/ground")
 CORNERS = {Path("msavqa/trunks")}
 """Rooms whose folders are named one by one: a network does not change when a handcrafted measure does."""
 CHOSEN = {
+    "pipeline.check": Path("msavqa/branches"),
     "pipeline.extract": Path("msavqa/trunks/kinds"),
     "pipeline.train": Path("msavqa/branches"),
     "pipeline.pretrain": Path("msavqa/branches"),

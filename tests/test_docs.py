@@ -2,17 +2,22 @@
 
 import ast
 import contextlib
+import importlib
 import io
 import re
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 import msavqa
+from msavqa.machine import params
 from tests import documents, media, tiny
 from tests.conftest import ROOT, skip_or_fail
 
@@ -35,10 +40,13 @@ RUN_BY = {
     "make table2": MAKE,
     "make exp-show": MAKE,
     "make help": HELP,
+    "make ui": "test_docs::test_make_ui_leaves_the_checkout_itself_installed",
+    "make docs": "test_docs::test_the_site_is_whole_and_asks_nobody",
     'msavqa score data/sample/videos/t2v/0093_aurora.mp4 --prompt "a red ring moves down in front of a '
     'brick wall"': "test_docs::test_the_score_of_the_readme_is_what_the_command_prints",
     "rm params.yaml && msavqa init --preset csv": OWN,
-    "msavqa init --list": "app.test_init::test_the_list_names_every_preset_with_one_line",
+    "msavqa init": OWN,
+    "msavqa init --list": "app.test_init::test_presets_are_listed_with_a_line_each",
     "msavqa data check mine": OWN,
     "dvc repro": OWN,
     'dvc add videos && git add --all && git commit -m "feat: our videos and settings"': OWN,
@@ -49,7 +57,6 @@ RUN_BY = {
     "make ablation": "report.test_ablation::"
     "test_the_sweep_runs_experiments_reuses_stores_and_leaves_everything_as_it_was",
     "msavqa submission": "app.test_cli::test_withheld_scores_are_packed_for_the_challenge",
-    "msavqa ui": "app.test_ui::test_a_dropped_video_is_scored_and_two_prompts_are_compared",
     "python -m benchmarks.epochs --accumulate 1 --cut pooled": "benchmarks.test_epochs::"
     "test_it_measures_both_cuts_of_a_branch",
     "python -m benchmarks.faults --videos 100": "benchmarks.test_faults::"
@@ -94,7 +101,6 @@ NOT_RUN = {
     "make check": "it is `make lint` and a part of `make test`",
     "make paper-smoke": "a quarter of an hour; test_paper_smoke tests its parts, LOG.md has its figures",
     "source .venv/bin/activate": "the shell's own; `make repro` makes the file",
-    "pip install '.[ui]'": "an install; tests install the same packages by the extra `dev`",
     "python -m tests.report_picture": "test_report opens the same page in the same browser",
     "dvc push --run-cache": "the page advises against it",
     "python -m benchmarks.decode": TIMED,
@@ -124,8 +130,11 @@ NO_COMMANDS = {
     "dvc.yaml        ",
     "video + prompt",
     "trunks:",
+    "datasets:",
+    "branches:",
+    '"""',
 }
-"""How code blocks without a command begin: Python and output (both checked below), data, the map."""
+"""How code blocks without a command begin: Python and output (checked below), data, the map, settings."""
 
 
 PREDICTORS = {
@@ -222,6 +231,17 @@ def test_the_readme_fits_a_screen_or_three_and_leads_with_what_it_is_for() -> No
     assert places[0] >= 0
 
 
+def test_every_entry_of_the_lab_notebook_stands_under_a_topic() -> None:
+    entries = [line[3:] for line in documents.read("LOG.md").splitlines() if line.startswith("## ")]
+    page = documents.read("docs/notebook.md")
+    sorted_by_topic = [
+        f"{date} · {title}" if date else title
+        for date, title in re.findall(r"^- (?:([\d-]+): )?\[(.*)\]\(", page, flags=re.MULTILINE)
+    ]
+    assert sorted(sorted_by_topic) == sorted(entries)
+
+
+# Anchors are looked for where the site is built.
 def test_links_of_the_documents_lead_somewhere() -> None:
     for page in documents.PAGES:
         for target in re.findall(r"\]\(([^)#]+)", documents.read(page)):
@@ -246,6 +266,155 @@ def test_the_results_of_the_readme_are_those_of_the_report() -> None:
     assert set(known.values()) == set(stated)
     for name, row in known.items():
         assert measured.loc[PREDICTORS[name]].tolist() == pytest.approx(stated[row], abs=0.02), row
+
+
+def python_of(page: str) -> list[str]:
+    """The Python files that a page shows."""
+    return [
+        f"{text}\n"
+        for text in re.findall(
+            r"^```python\n(.*?)\n```$", documents.read(page), flags=re.DOTALL | re.MULTILINE
+        )
+    ]
+
+
+@pytest.fixture
+def shown_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """The files of docs/extend.md, each where Python finds its siblings: package -> file."""
+    packages = ("msavqa.branches", "msavqa.datasets.readers", "msavqa.trunks.kinds")
+    found = {}
+    for package, name, text in zip(
+        packages, ("worst", "spaced", "grid"), python_of("docs/extend.md"), strict=True
+    ):
+        folder = tmp_path / package
+        folder.mkdir()
+        found[package] = folder / f"{name}.py"
+        found[package].write_text(text, encoding="utf-8")
+        home = importlib.import_module(package)
+        monkeypatch.setattr(home, "__path__", [*home.__path__, str(folder)])
+        monkeypatch.delitem(sys.modules, f"{package}.{name}", raising=False)
+    return found
+
+
+def test_the_files_of_the_page_on_own_ones_are_in_good_order(shown_files: dict[str, Path]) -> None:
+    for command in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--config", "pyproject.toml", *shown_files.values()],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+
+
+def test_the_branch_of_the_page_scores_and_learns(shown_files: dict[str, Path]) -> None:
+    import torch
+
+    from msavqa.learning import branch
+
+    kind = branch.branch("worst")
+    (block,) = [
+        found["branches"]["worst"]
+        for text in re.findall(r"```yaml\n(.*?)```", documents.read("docs/extend.md"), flags=re.DOTALL)
+        if "worst" in (found := yaml.safe_load(text)).get("branches", {})
+    ]
+    settings = params.block({"branches": {"worst": block}}, "branches.worst", branch.settings_of("worst"))
+    frame = yaml.safe_load((ROOT / "presets/sample.yaml").read_text(encoding="utf-8"))["branches"]["frame"]
+    assert block.keys() == frame.keys()
+    scores = torch.tensor([[8.0, 1, 2, 3, 4, 5, 6, 7]], requires_grad=True)
+    video = kind.of_video(scores)
+    assert video.tolist() == [1.5]
+    output = branch.Output(score=video, frame_scores=scores, attention=None)
+    lost = kind.loss(settings.loss, output=output, mos=torch.tensor([0.0]), weight=torch.tensor([2.0]))
+    lost.backward()
+    assert lost.item() == pytest.approx(1.0)  # 1.5 - 0.5: the straight part of smooth-L1
+    assert scores.grad is not None
+    assert (scores.grad != 0).tolist() == [[False, True, True, *[False] * 5]]
+
+
+def test_the_reader_of_the_page_reads_its_line_and_names_mistakes(
+    shown_files: dict[str, Path], tmp_path: Path
+) -> None:
+    from msavqa.datasets import read
+    from msavqa.ground.errors import ProblemsError
+
+    labels = tmp_path / "labels.txt"
+    block = {"reader": "spaced", "root": str(tmp_path), "labels": str(labels), "mos_range": [1, 5]}
+    data = {"train_on": ["mine"], "datasets": {"mine": block}}
+    (line,) = re.findall(r"`(\S+\.mp4 \S+ [a-z ]+)`", documents.read("docs/extend.md"))
+    labels.write_text(f"{line}\n", encoding="utf-8")
+    (row,) = read.read(data, "mine", check_files=False)[1]
+    assert (row.video_id, row.mos, row.prompt) == ("0001.mp4", 3.5, "a red ball rolls left")
+    labels.write_text(f"{line}\n0002.mp4 good\n", encoding="utf-8")
+    with pytest.raises(ProblemsError, match="line 2: score is 'good', not a finite number"):
+        read.read(data, "mine", check_files=False)
+
+
+def test_the_network_of_the_page_makes_features(shown_files: dict[str, Path], tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    from msavqa.trunks.run import named
+    from msavqa.trunks.run.network import Trunk, Video
+
+    kind = named.module("grid")
+    (block,) = [
+        found["trunks"]["grid"]
+        for text in re.findall(r"```yaml\n(.*?)```", documents.read("docs/extend.md"), flags=re.DOTALL)
+        if "grid" in (found := yaml.safe_load(text)).get("trunks", {})
+    ]
+    settings = params.block({"trunks": {"grid": block}}, "trunks.grid", kind.TrunkSettings)  # type: ignore[attr-defined]
+    weights = tmp_path / "grid.safetensors"
+    save_file({"matrix": np.eye(48, 32, dtype=np.float32)}, weights)
+    trunk = Trunk.of(kind, settings, weights=weights, frames=3)
+    frames = np.zeros((3, 12, 9, 3), dtype=np.uint8)
+    frames[1, :3, :2] = 255  # the first cell of the second frame
+    found = trunk.load(device="cpu", batch=8)([Video("a", frames)])
+    assert {spec.name: spec.shape for spec in trunk.specs} == {
+        name: array.shape[1:] for name, array in found.items()
+    }
+    assert found["pooled"][0, 0, 1].tolist() == [1.0] * 3 + [0.0] * 29
+    assert found["pooled"][0, 0, 0].tolist() == [0.0] * 32
+
+
+def test_the_page_names_all_that_a_kind_of_network_offers() -> None:
+    from msavqa.trunks.run.network import Kind
+
+    section = documents.section(documents.read("docs/extend.md"), "A kind of network")
+    named = set(re.findall(r"^\| `(\w+)`", section, flags=re.MULTILINE))
+    assert named == {"AXIS", "TrunkSettings", *(name for name in vars(Kind) if not name.startswith("_"))}
+
+
+def test_the_site_is_whole_and_asks_nobody(tmp_path: Path) -> None:
+    from mkdocs.commands.build import build
+    from mkdocs.config import load_config
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of packages that only build the site
+        build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path), strict=True))
+    pages = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.html")}
+    rooms = {path.name for path in (ROOT / "msavqa").iterdir() if (path / "__init__.py").is_file()}
+    texts = {path.stem for path in (ROOT / "docs").glob("*.md")}
+    assert {f"reference/{room}.html" for room in rooms} | {f"{text}.html" for text in texts} <= pages
+    for page in sorted(pages):
+        html = (tmp_path / page).read_text(encoding="utf-8")
+        assert re.findall(r"""(?:src|<link[^>]*href)=["'](?:https?:)?//[^"']+""", html) == [], page
+    home = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert 'href="costs.html"' in home
+
+
+def test_make_ui_leaves_the_checkout_itself_installed(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("python", "msavqa"):
+        (programs / name).write_text('#!/bin/sh\necho "$(basename "$0") $*"\n', encoding="utf-8")
+        (programs / name).chmod(0o755)
+    (programs / ".installed").touch()
+    said = tiny.run("make", "--silent", "ui", cwd=tmp_path).splitlines()
+    assert said == [
+        "python -m pip install --quiet --no-compile --constraint constraints.txt --editable .[ui]",
+        "msavqa ui",
+    ]
+    assert tiny.run("make", "--silent", "ui", cwd=tmp_path).splitlines() == ["msavqa ui"]
 
 
 def test_make_help_lists_every_target_that_the_documents_name() -> None:

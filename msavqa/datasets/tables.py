@@ -1,32 +1,38 @@
-"""Columns, units and ranges of the tables between stages: manifest, splits, predictions, controls.
+"""Columns, units and ranges of all tables that stages write, and how each is read and written.
 
-Each table is one parquet file. Writing refuses what does not fit its columns and gives the same bytes for
-the same rows; reading refuses a file that somebody else made to look like one. Row order is part of a table:
-the manifest keeps the order of the dataset's own label file, which one evaluation protocol shuffles.
+    data/<set>/                   manifest.parquet, splits.parquet
+    runs/.../                     predictions, shuffled, controls, attention (parquet), history.csv
+    reports/                      ablation.csv, <set>/plots/*.csv
+
+Writing refuses what does not fit its columns and gives the same bytes for the same rows; reading refuses a
+file that somebody else made to look like one. Row order is part of a table: the manifest keeps the order of
+the data set's own label file, which one evaluation protocol shuffles.
 """
 
-import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pandera
-import pyarrow as pa
-import pyarrow.parquet as pq
-from pandera.errors import SchemaErrors
 
+from msavqa.datasets import table_files
+from msavqa.datasets.table_files import checked as checked
 from msavqa.ground.errors import ProblemsError
 
 ROLES = ("train", "val", "test")
 PREDICTED_ROLES = ("oof", "val", "test")
 STATUSES = ("ok", "unreadable")
-_ARROW = {"float64": pa.float64(), "int64": pa.int64()}  # the rest is text
-
-_AGAIN = "delete it and run `dvc repro`"
 
 _FILLED = pandera.Check.str_length(min_value=1)
 _POSITIVE = pandera.Check.gt(0)
 _NOT_NEGATIVE = pandera.Check.ge(0)
+_SHARES = pandera.Check(
+    lambda cell: len(cell) > 0 and min(cell) >= 0 and abs(sum(cell) - 1) < 1e-3,
+    element_wise=True,
+    name="shares",
+    error="shares",
+)
 _FINITE = pandera.Check(lambda column: column.abs() < np.inf, name="is_finite", error="is_finite")
 
 
@@ -36,6 +42,10 @@ def _text(*checks: pandera.Check, unique: bool = False) -> pandera.Column:
 
 def _number(*checks: pandera.Check, unknown: bool = False) -> pandera.Column:
     return pandera.Column("float64", list(checks), nullable=unknown)
+
+
+def _correlation(*, unknown: bool = True) -> pandera.Column:
+    return _number(pandera.Check.in_range(-1, 1), unknown=unknown)
 
 
 def _count(*checks: pandera.Check) -> pandera.Column:
@@ -96,46 +106,170 @@ CONTROLS = pandera.DataFrameSchema(
     unique=["repeat", "video_id", "control"],
     strict=True,
 )
+ATTENTION = pandera.DataFrameSchema(
+    {
+        "repeat": _count(_NOT_NEGATIVE),
+        "video_id": _text(_FILLED),
+        "attention": pandera.Column(object, _SHARES),  # SMA's on each sampled frame, in order; sums to one
+    },
+    unique=["repeat", "video_id"],
+    strict=True,
+)
+HISTORY = pandera.DataFrameSchema(
+    {
+        "repeat": _count(_NOT_NEGATIVE),
+        "epoch": _count(_POSITIVE),  # from 1
+        "rate": _number(_NOT_NEGATIVE),  # the optimiser's, at the epoch's end
+        "loss": _number(_FINITE),  # mean over the epoch's batches
+        # On the validation rows, where there are three or more; nothing is chosen by them.
+        "val_srcc": pandera.Column("float64", pandera.Check.in_range(-1, 1), nullable=True, required=False),
+        "val_plcc": pandera.Column("float64", pandera.Check.in_range(-1, 1), nullable=True, required=False),
+    },
+    unique=["repeat", "epoch"],
+    strict=True,
+)
+ABLATION = pandera.DataFrameSchema(
+    {
+        "dataset": _text(_FILLED),
+        "model": _text(_FILLED),
+        "srcc": _correlation(),  # on test videos, mean over repeats; low, high: 95%
+        "low": _correlation(),
+        "high": _correlation(),
+        "plcc": _correlation(),
+        "plcc_low": _correlation(),
+        "plcc_high": _correlation(),
+        "against": _text(),  # the model that `step` counts from; "" none
+        "step": _number(pandera.Check.in_range(-2, 2), unknown=True),  # difference of SRCC
+        "step_low": _number(pandera.Check.in_range(-2, 2), unknown=True),
+        "step_high": _number(pandera.Check.in_range(-2, 2), unknown=True),
+        "p_value": _number(pandera.Check.in_range(0, 1), unknown=True),  # two-sided
+        "repeats": _count(_POSITIVE),
+        "videos": _count(_POSITIVE),
+        "settings": _text(_FILLED),  # digest of params.yaml
+        "revision": _text(),  # git's
+    },
+    unique=["dataset", "model"],
+    strict=True,
+)
+_SCALE: dict[str, pandera.Column] = {"mos": _number(_FINITE), "score": _number(_FINITE)}  # on the set's scale
+PLOTS: Mapping[str, pandera.DataFrameSchema] = {
+    "scatter": pandera.DataFrameSchema(
+        {
+            "repeat": _count(_NOT_NEGATIVE),
+            "video_id": _text(_FILLED),
+            "generator": _text(),
+            **_SCALE,
+            "low": _number(_FINITE, unknown=True),  # of the interval about score
+            "high": _number(_FINITE, unknown=True),
+        },
+        strict=True,
+    ),
+    "calibration": pandera.DataFrameSchema(
+        {
+            "bin": _count(_POSITIVE),
+            "videos": _count(_POSITIVE),
+            "score": _number(_FINITE),  # means of the bin
+            "mos": _number(_FINITE),
+            "mos_se": _number(_NOT_NEGATIVE, unknown=True),
+            "inside_interval": _number(pandera.Check.in_range(0, 1)),  # share of the videos
+        },
+        strict=True,
+    ),
+    "comparison": pandera.DataFrameSchema(
+        {"predictor": _text(_FILLED), "srcc": _correlation(), "low": _correlation(), "high": _correlation()},
+        strict=True,
+    ),
+    "generators": pandera.DataFrameSchema(
+        {
+            "generator": _text(_FILLED),
+            "videos": _count(_POSITIVE),
+            **_SCALE,
+            "srcc": _correlation(),
+            "plcc": _correlation(),
+            "rmse": _number(_NOT_NEGATIVE, unknown=True),  # on the set's scale
+        },
+        strict=True,
+    ),
+}
+"""reports/<data set>/plots/<name>.csv, all of test rows."""
 
 
 def read_manifest(path: Path) -> pd.DataFrame:
     """The videos of one dataset, one row each, in the order of its label file; all of `MANIFEST`."""
-    return _read(path, MANIFEST)
+    return table_files.read_parquet(path, MANIFEST)
 
 
 def write_manifest(table: pd.DataFrame, path: Path) -> None:
     """Check against `MANIFEST` and write; refuses, and writes nothing, what does not fit."""
-    _write(table, path, MANIFEST)
+    table_files.write_parquet(table, path, MANIFEST)
 
 
 def read_splits(path: Path) -> pd.DataFrame:
     """Who is trained on and tested on in each repeat; all of `SPLITS`."""
-    return _read(path, SPLITS)
+    return table_files.read_parquet(path, SPLITS)
 
 
 def write_splits(table: pd.DataFrame, path: Path) -> None:
     """Check against `SPLITS` and write; refuses, and writes nothing, what does not fit."""
-    _write(table, path, SPLITS)
+    table_files.write_parquet(table, path, SPLITS)
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
     """Raw scores of one branch or of the ensemble, without labels; all of `PREDICTIONS`."""
-    return _read(path, PREDICTIONS)
+    return table_files.read_parquet(path, PREDICTIONS)
 
 
 def write_predictions(table: pd.DataFrame, path: Path) -> None:
     """Check against `PREDICTIONS` and write; refuses, and writes nothing, what does not fit."""
-    _write(table, path, PREDICTIONS)
+    table_files.write_parquet(table, path, PREDICTIONS)
 
 
 def read_controls(path: Path) -> pd.DataFrame:
     """Raw scores of all controls, told apart by the column `control`; all of `CONTROLS`."""
-    return _read(path, CONTROLS)
+    return table_files.read_parquet(path, CONTROLS)
 
 
 def write_controls(table: pd.DataFrame, path: Path) -> None:
     """Check against `CONTROLS` and write; refuses, and writes nothing, what does not fit."""
-    _write(table, path, CONTROLS)
+    table_files.write_parquet(table, path, CONTROLS)
+
+
+def read_attention(path: Path) -> pd.DataFrame:
+    """Where SMA looked in the final models' rows; all of `ATTENTION`, no row without SMA."""
+    return table_files.read_parquet(path, ATTENTION)
+
+
+def write_attention(table: pd.DataFrame, path: Path) -> None:
+    """Check against `ATTENTION` and write; refuses, and writes nothing, what does not fit."""
+    table_files.write_parquet(table, path, ATTENTION)
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """How training went, one row an epoch; all of `HISTORY`."""
+    return table_files.read_csv(path, HISTORY)
+
+
+def write_history(records: Iterable[Mapping[str, int | float]], path: Path) -> None:
+    """Check against `HISTORY` and write, six digits; refuses, and writes nothing, what does not fit."""
+    table_files.write_csv(pd.DataFrame(list(records)), path, HISTORY, digits="%.6g")
+
+
+def read_ablation(path: Path) -> pd.DataFrame:
+    """One row a model of the sweeps; all of `ABLATION`, no row where none has run."""
+    return table_files.read_csv(path, ABLATION, next_step="run `make ablation` to make it again")
+
+
+def write_ablation(table: pd.DataFrame, path: Path) -> None:
+    """Check against `ABLATION` and write, six decimals; refuses, and writes nothing, what does not fit."""
+    table_files.write_csv(table.fillna({"against": ""}), path, ABLATION, digits="%.6f")
+
+
+def write_plots(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
+    """Writes each table as `<name>.csv`, checked against `PLOTS`; what else stood in the folder goes away."""
+    for old in set(folder.glob("*.csv")) - {folder / f"{name}.csv" for name in tables}:
+        old.unlink()
+    for name, table in tables.items():
+        table_files.write_csv(table.round(6), folder / f"{name}.csv", PLOTS[name])
 
 
 def learning_labels(manifest: pd.DataFrame, splits: pd.DataFrame, *, repeat: int) -> pd.DataFrame:
@@ -157,78 +291,3 @@ def learning_labels(manifest: pd.DataFrame, splits: pd.DataFrame, *, repeat: int
     learning = rows[rows["role"] != "test"]
     known = manifest[["video_id", "mos", "weight"]]
     return known.merge(learning, on="video_id", how="inner", validate="one_to_one")
-
-
-def _read(path: Path, schema: pandera.DataFrameSchema) -> pd.DataFrame:
-    if not path.is_file():
-        raise ProblemsError(where=path, problems=["no such file"], next_step="run `dvc repro` to make it")
-    try:
-        table = pq.read_table(path).to_pandas()
-    except pa.ArrowInvalid as error:
-        problem = f"not a parquet file: {' '.join(str(error).split())}"
-        raise ProblemsError(where=path, problems=[problem], next_step=_AGAIN) from error
-    return checked(table, schema, where=path, next_step=_AGAIN)
-
-
-def _write(table: pd.DataFrame, path: Path, schema: pandera.DataFrameSchema) -> None:
-    right = checked(table, schema, where=path, next_step="mend what makes this table")
-    fields = [
-        pa.field(name, _ARROW.get(str(column.dtype), pa.string()), nullable=column.nullable)
-        for name, column in schema.columns.items()
-    ]
-    arrays = [pa.array(right[field.name], field.type, from_pandas=True) for field in fields]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A rename, never an edit in place: DVC's cache may hold the old file by hardlink.
-    partial = path.with_name(f"{path.name}.partial")
-    pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), partial, compression="zstd")
-    os.replace(partial, path)
-
-
-def checked(
-    table: pd.DataFrame, schema: pandera.DataFrameSchema, *, where: object, next_step: str
-) -> pd.DataFrame:
-    """The table with the schema's columns and types; raises `ProblemsError` with all that is wrong."""
-    try:
-        right = schema.validate(_widened(table.reset_index(drop=True), schema), lazy=True)
-        return right[list(schema.columns)]
-    except SchemaErrors as error:
-        cases = error.failure_cases.astype({"column": object, "check": str})
-        # Cases of the table as a whole have no column, those of unique rows one a column: say each once.
-        cases["column"] = cases["column"].where(cases["schema_context"] == "Column", "")
-        # A column of the wrong type fails its other checks too, by nature.
-        typed = cases["check"].str.startswith("dtype(")
-        cases = cases[typed | (cases["column"] == "") | ~cases["column"].isin(cases["column"][typed])]
-        groups = cases.groupby(["column", "check"], sort=False)
-        problems = [_sentence(str(column), str(check), rows) for (column, check), rows in groups]
-        raise ProblemsError(where=where, problems=problems, next_step=next_step) from error
-
-
-def _widened(table: pd.DataFrame, schema: pandera.DataFrameSchema) -> pd.DataFrame:
-    """Numbers in the column's own width where no value can change (float32 to float64); the rest as it is."""
-    if table.empty:  # pandas cannot know the types of no values
-        return table.astype({name: str(c.dtype) for name, c in schema.columns.items() if name in table})
-    changes = {
-        name: str(column.dtype)
-        for name, column in schema.columns.items()
-        if name in table
-        and isinstance(table[name].dtype, np.dtype)
-        and str(column.dtype) in ("int64", "float64")
-        and np.can_cast(table[name].dtype, str(column.dtype), casting="safe")
-    }
-    return table.astype(changes)
-
-
-def _sentence(column: str, check: str, cases: pd.DataFrame) -> str:
-    got = cases["failure_case"].iloc[0]
-    got = got.item() if isinstance(got, np.generic) else got
-    if check == "column_in_dataframe":
-        return f"column {got!r} is missing"
-    if check == "column_in_schema":
-        return f"column {got!r} is not one of this table's"
-    if check == "multiple_fields_uniqueness":
-        alike = cases["index"].nunique()
-        return f"{alike} rows do not differ in their key, the first is row {int(cases['index'].iloc[0])}"
-    if check.startswith("dtype("):
-        return f"column {column!r} holds {got}, expected {check[7:-2]}"
-    rows = "1 row fails" if len(cases) == 1 else f"{len(cases)} rows fail"
-    return f"column {column!r}: {rows} {check}, the first is row {int(cases['index'].iloc[0])} with {got!r}"

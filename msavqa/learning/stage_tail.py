@@ -19,7 +19,7 @@ class ImageStage(nn.Module):
     """The last stage of an image network: cached inputs of it -> pooled features."""
 
     def __init__(self, architecture: Mapping[str, Any], weights_path: Path | str) -> None:
-        """`architecture` is the store's attribute; raises `WeightsError` where the weights do not fit."""
+        """`architecture` is the store's attribute; raises `MsavqaError` where the weights do not fit."""
         super().__init__()
         network = _filled(backbones.image, architecture, weights_path)
         self.network = backbones.image_behind(network, architecture["model"])
@@ -34,7 +34,7 @@ class ImageWhole(nn.Module):
     """A whole image network: crops of frames -> pooled features."""
 
     def __init__(self, architecture: Mapping[str, Any], weights_path: Path | str) -> None:
-        """`architecture` is the store's attribute; raises `WeightsError` where the weights do not fit."""
+        """`architecture` is the store's attribute; raises `MsavqaError` where the weights do not fit."""
         super().__init__()
         self.network = _filled(backbones.image, architecture, weights_path)
         found = self.network.pretrained_cfg
@@ -50,7 +50,7 @@ class VideoStage(nn.Module):
     """The last stage of Video Swin: cached inputs of it -> features of each temporal token."""
 
     def __init__(self, architecture: Mapping[str, Any], weights_path: Path | str) -> None:
-        """`architecture` is the store's attribute; raises `WeightsError` where the weights do not fit."""
+        """`architecture` is the store's attribute; raises `MsavqaError` where the weights do not fit."""
         super().__init__()
         network = _filled(backbones.video, architecture, weights_path)
         self.network = nn.Module()
@@ -68,7 +68,7 @@ class VideoWhole(nn.Module):
     """A whole Video Swin: crops of all frames -> features of each temporal token."""
 
     def __init__(self, architecture: Mapping[str, Any], weights_path: Path | str) -> None:
-        """`architecture` is the store's attribute; raises `WeightsError` where the weights do not fit."""
+        """`architecture` is the store's attribute; raises `MsavqaError` where the weights do not fit."""
         super().__init__()
         self.network = _filled(backbones.video, architecture, weights_path)
 
@@ -94,7 +94,7 @@ def _dtype(module: nn.Module) -> Any:
 def backbone(trunk: store.Store, weights: Path) -> nn.Module:
     """A fresh module from a batch's `features` to (video, frame or time, width), with the trunk's weights.
 
-    Identity where features are pooled. Raises `WeightsError` where the weights are not those of the store.
+    Identity where features are pooled. Raises `MsavqaError` where the weights are not those of the store.
     """
     return backbone_of(trunk.fingerprint, weights)
 

@@ -44,8 +44,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "params.yaml").write_text(
         yaml.safe_dump(
             {
-                "dataset": "mine",
-                "pretrain_dataset": "mine",
+                "train_on": ["mine"],
+                "pretrain_on": [],
                 "datasets": {
                     "mine": {
                         "reader": "csv",
@@ -234,13 +234,58 @@ def test_a_dataset_that_only_pretrains_has_a_protocol_of_its_own(world: Path) ->
     change(world, "split", protocol="prompt_disjoint", **common)
     change(world, "pretrain_split", protocol="given", **common)
     index.main(["mine"])
-    for dataset, tested in (("other", ["w.mp4"]), ("mine", None)):
+    for trains, tested in (("other", ["w.mp4"]), ("mine", None)):
         data = yaml.safe_load((world / "params.yaml").read_text())
-        (world / "params.yaml").write_text(yaml.safe_dump(data | {"dataset": dataset}))
+        lists = {"train_on": [trains], "pretrain_on": ["mine"] if trains == "other" else []}
+        (world / "params.yaml").write_text(yaml.safe_dump(data | lists))
         split.main(["mine"])
         found = tables.read_splits(Path("data/mine/splits.parquet"))
         names = found.loc[found["role"] == "test", "video_id"].tolist()
         assert names == tested if tested else len(names) == 2
+
+
+def test_every_set_that_is_trained_on_must_have_test_rows_with_a_mos(world: Path) -> None:
+    for name in ("x", "y", "z", "w"):
+        write_video(world / "videos" / f"{name}.mp4", frames=1)
+    (world / "train.txt").write_text("x.mp4|x|3\ny.mp4|y|3\nz.mp4|z|3\n")
+    (world / "test.txt").write_text("w.mp4|w\n")
+    data = yaml.safe_load((world / "params.yaml").read_text())
+    common = {"seeds": [0], "test_fraction": 0.5, "validation_fraction": 0.0, "folds": 2, "protocol": "given"}
+    data |= {"split": common, "pretrain_split": common}
+    data["datasets"]["hidden"] = {"reader": "ntire", "root": "videos", "labels": ".", "mos_range": [1, 5]}
+    for lists in (
+        {"train_on": ["mine", "hidden"], "pretrain_on": []},
+        {"train_on": ["mine"], "pretrain_on": ["hidden"]},
+    ):
+        (world / "params.yaml").write_text(yaml.safe_dump(data | lists))
+        index.main(["hidden"])
+        if "hidden" in lists["train_on"]:
+            with pytest.raises(MsavqaError, match="got 1 test rows, none with a MOS"):
+                split.main(["hidden"])
+            assert not Path("data/hidden/splits.parquet").exists()
+        else:
+            split.main(["hidden"])
+            assert tables.read_splits(Path("data/hidden/splits.parquet"))["role"].tolist() == [
+                "train"
+            ] * 3 + ["test"]
+
+
+def test_links_are_followed_into_the_manifest_and_dvcs_blind_spot_is_named(
+    world: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk = tmp_path_factory.mktemp("disk")
+    (world / "videos" / "c.mp4").rename(disk / "c.mp4")
+    (world / "videos" / "genA").symlink_to(disk)
+    (world / "my.csv").write_text("file,text,mos\nvideos/-a b.mp4,x,3\ngenA/c.mp4,y,1\n")
+    index.main(["mine"])
+    table = tables.read_manifest(Path("data/mine/manifest.parquet"))
+    assert table["video_id"].tolist() == ["videos/-a b.mp4", "genA/c.mp4"]
+    assert table["path"].tolist() == ["-a b.mp4", "genA/c.mp4"]
+    assert table["status"].tolist() == ["ok", "ok"]
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "links to folders (genA): DVC does not look behind them; after a video there has changed, run "
+        "`dvc repro --force --single-item index@mine` and then `dvc repro`"
+    )
 
 
 def test_real_odd_files_are_described_as_their_own_list_says_or_are_unreadable(shared_data: Path) -> None:

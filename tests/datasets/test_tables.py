@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from msavqa.datasets import tables
+from msavqa.ground.errors import ProblemsError
 
 
 def manifest(**changes: object) -> pd.DataFrame:
@@ -87,7 +88,7 @@ def test_a_table_without_rows_can_be_written(tmp_path: Path) -> None:
 def test_a_table_that_does_not_fit_is_refused_with_every_reason_and_not_written(tmp_path: Path) -> None:
     path = tmp_path / "s.parquet"
     table = splits(video_id=["a", "a", "", "a"], role=["train", "dev", "test", "test"], mos=1.0)
-    with pytest.raises(tables.ProblemsError) as refused:
+    with pytest.raises(ProblemsError) as refused:
         tables.write_splits(table.drop(columns="fold"), path)
     assert str(refused.value) == (
         f"5 problems in {path}; mend what makes this table:\n"
@@ -125,7 +126,7 @@ def test_a_score_that_is_no_number_is_refused(
     tmp_path: Path, changes: dict[str, object], sentence: str
 ) -> None:
     columns: dict[str, object] = {"repeat": 0, "video_id": ["a", "b"], "role": "oof", "score": [1.0, 2.0]}
-    with pytest.raises(tables.ProblemsError) as refused:
+    with pytest.raises(ProblemsError) as refused:
         tables.write_predictions(pd.DataFrame(columns | changes), tmp_path / "p.parquet")
     assert refused.value.problems == (sentence,)
 
@@ -136,20 +137,18 @@ def test_controls_hold_one_score_a_video_for_each_control(tmp_path: Path) -> Non
     )
     tables.write_controls(table, tmp_path / "c.parquet")
     assert tables.read_controls(tmp_path / "c.parquet")["control"].tolist() == ["x", "y"]
-    with pytest.raises(tables.ProblemsError, match="2 rows do not differ in their key"):
+    with pytest.raises(ProblemsError, match="2 rows do not differ in their key"):
         tables.write_controls(table.assign(control="x"), tmp_path / "c.parquet")
 
 
 def test_a_missing_file_and_a_file_of_another_kind_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(tables.ProblemsError) as refused:
+    with pytest.raises(ProblemsError) as refused:
         tables.read_manifest(tmp_path / "m.parquet")
     assert str(refused.value) == (
         f"1 problem in {tmp_path / 'm.parquet'}; run `dvc repro` to make it:\n  - no such file"
     )
     (tmp_path / "m.parquet").write_text("video,mos\n")
-    with pytest.raises(
-        tables.ProblemsError, match="delete it and run `dvc repro`:\n  - not a parquet file: Could"
-    ):
+    with pytest.raises(ProblemsError, match="delete it and run `dvc repro`:\n  - not a parquet file: Could"):
         tables.read_manifest(tmp_path / "m.parquet")
 
 
@@ -168,11 +167,92 @@ def test_learning_labels_hold_no_test_row_of_the_repeat() -> None:
 
 def test_learning_labels_refuse_splits_of_another_dataset_and_unknown_repeats() -> None:
     labels = pd.DataFrame({"video_id": ["a", "b"], "mos": [1.0, 2.0], "weight": [1.0, 1.0]})
-    with pytest.raises(tables.ProblemsError) as refused:
+    with pytest.raises(ProblemsError) as refused:
         tables.learning_labels(labels, splits(), repeat=0)
     assert refused.value.problems == ("1 videos are not in the manifest, the first is 'c'",)
-    with pytest.raises(tables.ProblemsError) as refused:
+    with pytest.raises(ProblemsError) as refused:
         tables.learning_labels(labels, splits(), repeat=7)
     assert str(refused.value) == (
         "1 problem in splits; run `dvc repro` to split this manifest:\n  - repeat 7: the splits hold [0, 1]"
     )
+
+
+def test_attention_is_a_share_of_each_frame_and_may_be_empty(tmp_path: Path) -> None:
+    looks = [np.float32([0.25, 0.75]).tolist(), [0.5, 0.5]]
+    table = pd.DataFrame({"repeat": 0, "video_id": ["a", "b"], "attention": looks})
+    tables.write_attention(table, tmp_path / "a.parquet")
+    assert [list(row) for row in tables.read_attention(tmp_path / "a.parquet")["attention"]] == looks
+    tables.write_attention(table.iloc[:0], tmp_path / "a.parquet")
+    assert list(tables.read_attention(tmp_path / "a.parquet").columns) == ["repeat", "video_id", "attention"]
+    for wrong in ([0.5, 0.4], [1.5, -0.5], []):
+        with pytest.raises(ProblemsError) as refused:
+            tables.write_attention(table.assign(attention=[looks[0], wrong]), tmp_path / "b.parquet")
+        assert refused.value.problems == (
+            f"column 'attention': 1 row fails shares, the first is row 1 with {wrong}",
+        )
+
+
+def test_a_history_keeps_six_digits_and_may_have_no_validation(tmp_path: Path) -> None:
+    first = {"repeat": 0, "epoch": 1, "rate": 0.00092857142, "loss": 0.4}
+    tables.write_history([first, {**first, "epoch": 2}], tmp_path / "h.csv")
+    assert (tmp_path / "h.csv").read_bytes() == (
+        b"repeat,epoch,rate,loss\n0,1,0.000928571,0.4\n0,2,0.000928571,0.4\n"
+    )
+    tables.write_history([{**first, "val_srcc": np.nan, "val_plcc": 0.5}], tmp_path / "h.csv")
+    (row,) = tables.read_history(tmp_path / "h.csv").to_dict("records")
+    assert np.isnan(row.pop("val_srcc"))
+    assert row == {"repeat": 0, "epoch": 1, "rate": 0.000928571, "loss": 0.4, "val_plcc": 0.5}
+    with pytest.raises(ProblemsError) as refused:
+        tables.write_history([{**first, "val_srcc": 1.5, "epoch": 0}], tmp_path / "h.csv")
+    assert refused.value.problems == (
+        "column 'epoch': 1 row fails greater_than(0), the first is row 0 with 0.0",
+        "column 'val_srcc': 1 row fails in_range(-1, 1), the first is row 0 with 1.5",
+    )
+
+
+def ablation() -> pd.DataFrame:
+    numbers = dict.fromkeys(["srcc", "low", "high", "plcc", "plcc_low", "plcc_high"], 0.5)
+    steps = {name: [np.nan, 0.25] for name in ("step", "step_low", "step_high", "p_value")}
+    return pd.DataFrame(
+        {
+            "dataset": "2024", "model": ["NA", 'with, "SMA"'], **numbers, "against": [np.nan, "NA"], **steps,
+            "repeats": 8, "videos": 100, "settings": "0e1", "revision": "12e4",
+        }
+    )  # fmt: skip
+
+
+def test_texts_of_a_csv_stay_texts_whatever_they_look_like(tmp_path: Path) -> None:
+    tables.write_ablation(ablation(), tmp_path / "a.csv")
+    found = tables.read_ablation(tmp_path / "a.csv")
+    pd.testing.assert_frame_equal(
+        found, ablation().fillna({"against": ""})[list(tables.ABLATION.columns)], check_dtype=False
+    )
+    assert found["dataset"].tolist() == ["2024", "2024"]
+    assert found["revision"].tolist() == ["12e4", "12e4"]
+
+
+def test_a_csv_of_column_names_alone_has_no_rows_and_a_broken_one_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(",".join(tables.ABLATION.columns) + "\n")
+    assert tables.read_ablation(path).empty
+    path.write_text(",".join(tables.ABLATION.columns) + "\nsample,m,high" + "," * 14 + "\n")
+    with pytest.raises(ProblemsError) as refused:
+        tables.read_ablation(path)
+    assert "column 'srcc' holds high, expected float64" in refused.value.problems
+    path.write_text('dataset,model\n"sample,m\n')
+    with pytest.raises(ProblemsError) as refused:
+        tables.read_ablation(path)
+    assert str(refused.value).startswith(
+        f"1 problem in {path}; run `make ablation` to make it again:\n  - not a csv: "
+    )
+
+
+def test_plots_are_checked_and_leave_no_old_file_behind(tmp_path: Path) -> None:
+    comparison = pd.DataFrame({"predictor": ["ensemble"], "srcc": [0.1234567], "low": np.nan, "high": 0.5})
+    tables.write_plots({"comparison": comparison}, tmp_path)
+    assert (tmp_path / "comparison.csv").read_text() == "predictor,srcc,low,high\nensemble,0.123457,,0.5\n"
+    (tmp_path / "old.csv").touch()
+    tables.write_plots({"comparison": comparison}, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["comparison.csv"]
+    with pytest.raises(ProblemsError, match=r"column 'srcc': 1 row fails in_range\(-1, 1\)"):
+        tables.write_plots({"comparison": comparison.assign(srcc=3.0)}, tmp_path)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from msavqa.ground.errors import MsavqaError
 from msavqa.learning import stage_tail
 from msavqa.machine.params import problems_in
 from msavqa.networks import backbones, preprocess, weights

@@ -55,7 +55,7 @@ def fingerprint(settings: TrunkSettings, *, weights: Path) -> dict[str, Any]:
 
 
 def load(settings: TrunkSettings, *, weights: Path, device: str, batch: int) -> Network[Video]:
-    """The network on a device, at most `batch` frames at a time; raises `WeightsError` for wrong weights."""
+    """The network on a device, at most `batch` frames at a time; raises `MsavqaError` for wrong weights."""
     import torch
     from torch.nn import functional
 

@@ -94,7 +94,7 @@ def tokeniser(settings: TextSettings) -> Any:
 
 
 def load(settings: TextSettings, *, weights: Path, device: str, batch: int) -> Network[str]:
-    """The network on a device, at most `batch` prompts at a time; raises `WeightsError` for wrong weights.
+    """The network on a device, at most `batch` prompts at a time; raises `MsavqaError` for wrong weights.
 
     The `tokens` of one call are padded to its longest prompt.
     """
