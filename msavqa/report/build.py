@@ -17,7 +17,6 @@ from msavqa.ground import progress
 from msavqa.machine import files, params
 from msavqa.machine.params import Settings
 from msavqa.report import ablation, figures, filmstrips, numbers, page
-from msavqa.report import figures as plots
 from msavqa.report.numbers import BootstrapSettings
 from msavqa.report.results import Results, collect, read_branches, read_controls
 from msavqa.store import read as store
@@ -129,15 +128,13 @@ def write(content: page.Content, folder: Path) -> None:
         {"predictor": line.name, "srcc": line.srcc.value, "low": line.srcc.low, "high": line.srcc.high}
         for line in content.lines
     ]
-    plots.write(
-        folder / "plots",
-        {
-            "scatter": tested[["repeat", "video_id", "generator", "mos", "score", "low", "high"]],
-            "calibration": figures.reliability_table(content.results),
-            "comparison": pd.DataFrame(lines),
-            "generators": content.generators,
-        },
-    )
+    shown = {
+        "scatter": tested[["repeat", "video_id", "generator", "mos", "score", "low", "high"]],
+        "calibration": figures.reliability_table(content.results),
+        "comparison": pd.DataFrame(lines),
+        "generators": content.generators,
+    }
+    tables.write_plots(shown, folder / "plots")
 
 
 def _lines(results: Results, weights: Mapping[str, float], settings: BootstrapSettings) -> list[page.Line]:
@@ -184,7 +181,7 @@ def _weights(path: Path) -> dict[str, float]:
 
 def _attention(paths: Sequence[Path]) -> dict[str, np.ndarray]:
     """Mean over branches of where SMA looked, (frame,) by video of the first repeat; empty without SMA."""
-    found = [pd.read_parquet(path) for path in paths]
+    found = [tables.read_attention(path) for path in paths]
     first = pd.concat([one[one["repeat"] == one["repeat"].min()] for one in found])
     by_video = first.groupby("video_id")["attention"]
     return {str(video): np.mean(np.stack(list(rows)), axis=0) for video, rows in by_video}
