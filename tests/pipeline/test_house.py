@@ -27,10 +27,12 @@ class Nothing(Settings):
     """There is nothing to choose."""
 
 
-class BranchSettings(branch.BranchSettings[Nothing, Nothing]):
+class BranchSettings(branch.BranchSettings):
     """`branches.<branch>` of kind toy."""
 
     kind: Literal["toy"]
+    technical: Nothing
+    loss: Nothing
 
 
 def reads_motion(settings: Nothing) -> bool:
