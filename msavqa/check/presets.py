@@ -21,8 +21,8 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import CommentMark, YAMLError
 from ruamel.yaml.tokens import CommentToken
 
+from msavqa.ground import params
 from msavqa.ground.errors import MsavqaError
-from msavqa.machine import params
 
 NAMED = ("datasets", "fetch", "texts", "trunks", "branches")
 """Blocks of entries that the user names."""
