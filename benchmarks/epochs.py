@@ -2,21 +2,21 @@
 
     python -m benchmarks.epochs [--branch frame segment video pretrain] [--cut pooled last_stage]
         [--videos 16] [--rounds 2] [--accumulate N] [--precision bf16] [--device cpu]
-        [--preset presets/paper.yaml]
+        [--preset paper]
 
-Every branch of the preset with random weights over stores of random features in the shapes of its trunks,
-by the code of the stage `train` (`folds.run_job` of a final model): reading, forward, backward, clipping,
+Every branch of the preset with random weights over stores of random features in the shapes of its trunks, by
+the code of the stage `train` (`training.train` of a final model): reading, forward, backward, clipping,
 optimiser, and the validation that ends an epoch, of one video for nine trained on, at least three. `pretrain`
-is the segment branch without prompts, as the stage `pretrain` has it. `cut` is that of the branch's own trunk
-and of its motion; CLIP's tail is in both. `--videos` are trained on: fewer than a batch of the preset make a
-smaller batch, which takes less memory. `--accumulate` is `train.accumulate`: a forward pass more where it is
-not 1. An epoch that is not measured goes first; seconds are medians of `--rounds` more, and `epoch_s`
-extrapolates them to the training rows (T2VQA-DB's 10,000 or LSVQ's 28,056 for training, less the test tenth
-of the former, less a tenth of the rest for validation). `stage_h` is the whole stage by the clock: all
-repeats, folds and epochs. Features reside where `train.resident` would put those of the whole set; streamed
-ones come from the page cache here, so `read_mb_per_video` says what a disk has to give. `peak_gb` is memory
-of the process's own, sampled: without the mapped features, on a GPU what its allocator held. Each measurement
-is a process of its own.
+is the first of `pretrain.branches` without prompts, as the stage `pretrain` has it. `cut` is that of the
+branch's own trunk and of its motion; CLIP's tail is in both. `--videos` are trained on: fewer than a batch of
+the preset make a smaller batch, which takes less memory. `--accumulate` is `train.accumulate`: a forward pass
+more where it is not 1. An epoch that is not measured goes first; seconds are medians of `--rounds` more, and
+`epoch_s` extrapolates them to the training rows (T2VQA-DB's 10,000 or LSVQ's 28,056 for training, less the
+test tenth of the former, less a tenth of the rest for validation). `stage_h` is the whole stage by the clock:
+all repeats, folds and epochs. Features reside where `train.resident` would put those of the whole set;
+streamed ones come from the page cache here, so `read_mb_per_video` says what a disk has to give. `peak_gb` is
+memory of the process's own, sampled: without the mapped features, on a GPU what its allocator held. Each
+measurement is a process of its own.
 """
 
 import argparse
@@ -40,12 +40,11 @@ import numpy as np
 import pandas as pd
 import psutil
 import torch
-import yaml
 
 from benchmarks.cost import PUBLISHED
-from msavqa.branches import segment
+from msavqa.check import presets
 from msavqa.learning import branch as model
-from msavqa.learning import fit, folds, inputs
+from msavqa.learning import fit, folds, inputs, training
 from msavqa.learning.fit import TrainSettings
 from msavqa.learning.folds import PretrainSettings
 from msavqa.learning.gradients import Ranks
@@ -53,7 +52,12 @@ from msavqa.machine import params
 from msavqa.networks import hub, weights
 from msavqa.networks.hub import FetchSettings
 from msavqa.store import format, shards
-from msavqa.trunks.run import feature_rows
+from msavqa.store.format import ArraySpec
+from msavqa.store.shard import RowResult, ShardResult
+from msavqa.trunks.kinds import clip_text
+from msavqa.trunks.measures import statistics as measures
+from msavqa.trunks.run import named
+from msavqa.trunks.run.network import Trunk
 
 BRANCHES = ("frame", "segment", "video", "pretrain")
 CUTS = ("pooled", "last_stage")
@@ -78,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--videos", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--accumulate", type=int, help="that of the preset if not given")
-    parser.add_argument("--preset", type=Path, default=Path("presets/paper.yaml"))
+    parser.add_argument("--preset", default="paper", help="a preset's name, or a params file")
     parser.add_argument("--precision", choices=("fp32", "bf16"), help="that of the preset if not given")
     parser.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda"))
     given = parser.parse_args(argv)
@@ -107,7 +111,7 @@ def ratios(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 def measure(branch: str, cut: str, given: argparse.Namespace) -> dict[str, Any]:
     """One branch at one cut: what an epoch takes, and the whole stage."""
     with tempfile.TemporaryDirectory(prefix="epochs-") as name:
-        data = at_cut(yaml.safe_load(given.preset.read_text(encoding="utf-8")), cut, folder=Path(name))
+        data = at_cut(presets.read(given.preset), cut, folder=Path(name))
         asked = {"precision": given.precision, "accumulate": given.accumulate, "device": given.device}
         data["train"] |= {key: value for key, value in asked.items() if value is not None}
         work = work_of(data, branch, videos=given.videos, features=Path(name), epochs=1 + given.rounds)
@@ -123,7 +127,8 @@ def measure(branch: str, cut: str, given: argparse.Namespace) -> dict[str, Any]:
 
         ranks = Ranks.join(opened.inputs.device)
         with peak_memory(opened.inputs.device) as peak:
-            folds.run_job(opened, folds.Job(repeat=0, fold=folds.FINAL), ranks=ranks, epoch=ended)
+            opened = folds.loaded(opened)
+            training.train(opened, folds.Job(repeat=0, fold=folds.FINAL), ranks=ranks, epoch=ended)
         read = sum(
             one.store.spec(one.array).row_bytes
             for one in opened.inputs.sources.values()
@@ -158,21 +163,19 @@ def measure(branch: str, cut: str, given: argparse.Namespace) -> dict[str, Any]:
 
 def at_cut(data: dict[str, Any], cut: str, *, folder: Path) -> dict[str, Any]:
     """The preset with that cut of image and video networks, and all weights in that folder."""
-    for name, block in data["trunks"].items():
+    for block in data["trunks"].values():
         if block["kind"] in ("image", "video"):
             block["cut"] = cut
-        if block["kind"] in hub.KINDS:
-            block["weights"] = str(folder / f"{name}.safetensors")
-    return data
+    return {**data, "weights": str(folder)}
 
 
 def work_of(data: dict[str, Any], branch: str, *, videos: int, features: Path, epochs: int) -> folds.Work:
     """What the stage would train on, with videos that are only named."""
-    module = "segment" if branch == "pretrain" else branch
-    settings: Any = params.block(data, f"branches.{module}", model.branch(module).BranchSettings)
+    name = data["pretrain"]["branches"][0] if branch == "pretrain" else branch
+    settings = model.of_params(data, name)
     if branch == "pretrain":
         learner = params.block(data, "pretrain", PretrainSettings).optimiser
-        settings = segment.without_prompts(settings).model_copy(update={"optimiser": learner})
+        settings = model.without_prompts(settings).model_copy(update={"optimiser": learner})
     held = max(3, round(videos / TO_VALIDATION))
     ids = [f"{number:05d}.mp4" for number in range(videos + held)]
     said = ["" if branch == "pretrain" else f"prompt {number // A_PROMPT}" for number in range(len(ids))]
@@ -180,43 +183,38 @@ def work_of(data: dict[str, Any], branch: str, *, videos: int, features: Path, e
     mos = np.random.default_rng(0).uniform(0, 100, len(ids))
     train = params.block(data, "train", TrainSettings)
     return folds.Work(
-        branch=module,
+        branch=name,
         settings=settings,
         train=train.model_copy(update={"epochs": epochs}),
         manifest=pd.DataFrame({"video_id": ids, "prompt": said, "mos": mos, "weight": 1.0}),
         splits=pd.DataFrame({"repeat": 0, "video_id": ids, "role": roles, "fold": folded}),
         features=features,
-        weights=folds.weights_of(data["trunks"]),
+        weights=Path(data["weights"]),
         start=None,
-        checkpoints=None,
+        kept=None,
         live=None,
     )
 
 
-def write_stores(work: folds.Work, data: dict[str, Any]) -> list[shards.ArraySpec]:
-    """Weights and store of every trunk that the branch reads; the arrays that it may read."""
+def write_stores(work: folds.Work, data: dict[str, Any]) -> list[ArraySpec]:
+    """Weights and store of every network that the branch reads; the arrays that it may read."""
     wanted: dict[str, set[str]] = {}
-    for trunk, *names in model.branch(work.branch).inputs(work.settings).values():
-        wanted.setdefault(trunk, set()).update(names)
-    random, written = FetchSettings.model_validate({"source": "random", "name": "0"}), []
-    for trunk, arrays in wanted.items():
-        settings = feature_rows.settings_of(data, trunk)
-        module: Any = feature_rows.trunk(settings.kind)
-        if settings.kind in hub.KINDS:
-            weights.save(hub.fetch(settings, random), Path(settings.weights))
+    for name, *arrays in model.inputs(work.settings).values():
+        wanted.setdefault(name, set()).update(arrays)
+    written = []
+    for name, kept in wanted.items():
         ids: list[str] = work.manifest["video_id"].tolist()
-        sizes = {"frames": data["decode"]["frames"]}
-        if module.AXIS == "prompt":
+        if name in data["texts"]:
             ids = list(dict.fromkeys(map(format.prompt_id, work.manifest["prompt"])))
-            sizes = {"tokens": TOKENS}
-        specs = [spec for spec in module.specs(settings, **sizes) if spec.name in arrays | {FRAME_INDEX}]
+        trunk = measures.trunk() if name == measures.NAME else with_random_weights(data, name)
+        specs = [spec for spec in trunk.specs if spec.name in kept | {FRAME_INDEX}]
         shards.write(
-            work.features / f"{trunk}.zarr",
+            work.features / f"{name}.zarr",
             ids=ids,
             sha256s=["0" * 64] * len(ids),
             specs=specs,
-            fingerprint=module.fingerprint(settings),
-            attributes=module.attributes(settings),
+            fingerprint=trunk.fingerprint,
+            attributes=trunk.attributes,
             compute=partial(made_up, {spec.name: drawn(spec) for spec in specs}),
             shard_mb=data["store"]["shard_mb"],
             staging_root=work.features / "staging",
@@ -225,7 +223,21 @@ def write_stores(work: folds.Work, data: dict[str, Any]) -> list[shards.ArraySpe
     return written
 
 
-def drawn(spec: shards.ArraySpec) -> np.ndarray[Any, Any]:
+def with_random_weights(data: Mapping[str, Any], name: str) -> Trunk:
+    """A network of the preset; its weights are made, in the folder that `weights` names."""
+    place = named.weights(data, name)
+    settings: Any
+    if name in data["texts"]:
+        settings = params.block(data, f"texts.{name}", clip_text.TextSettings)
+    else:
+        kind, settings = named.trunk(data, name)
+    weights.save(hub.fetch(settings, FetchSettings(source="random", name="0")), place)
+    if name in data["texts"]:
+        return Trunk.of(clip_text, settings, weights=place, tokens=TOKENS)
+    return Trunk.of(kind, settings, weights=place, frames=data["decode"]["frames"])
+
+
+def drawn(spec: ArraySpec) -> np.ndarray[Any, Any]:
     """Some rows of an array: random where it has fractions, a prompt's length where it counts tokens."""
     if not spec.dtype.startswith("float"):
         return np.full((DRAWN, *spec.shape), TOKENS if spec.name == "length" else 0, dtype=spec.dtype)
@@ -233,10 +245,10 @@ def drawn(spec: shards.ArraySpec) -> np.ndarray[Any, Any]:
     return random.astype(spec.dtype)
 
 
-def made_up(values: Mapping[str, np.ndarray[Any, Any]], rows: Sequence[int]) -> shards.ShardResult:
+def made_up(values: Mapping[str, np.ndarray[Any, Any]], rows: Sequence[int]) -> ShardResult:
     """The drawn rows again and again."""
     found = {name: array[np.asarray(rows) % DRAWN] for name, array in values.items()}
-    return shards.ShardResult(found, [shards.RowResult() for _ in rows])
+    return ShardResult(found, [RowResult() for _ in rows])
 
 
 def in_place(work: folds.Work, whole: int) -> folds.Work:

@@ -21,23 +21,24 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 import torch
 
 from benchmarks.decode import make
 from msavqa.frames import read as frames
-from msavqa.frames.decode import Pixels, decode
+from msavqa.frames.decode import decode
 from msavqa.frames.read import DecodeSettings
+from msavqa.frames.sampling import Pixels
 from msavqa.frames.write import decode_all
 from msavqa.machine import device
 from msavqa.networks import backbones, weights
 from msavqa.store import read as store
 from msavqa.trunks.kinds import image
-from msavqa.trunks.run import extract
+from msavqa.trunks.run import videos
 from msavqa.trunks.run.feature_rows import ExtractSettings
-from msavqa.trunks.run.network import Video
+from msavqa.trunks.run.network import Trunk, Video
 
 MODEL = "convnext_tiny"
 BATCH_FRAMES = 32
@@ -68,13 +69,14 @@ def measure(root: Path, given: argparse.Namespace) -> dict[str, float]:
     """All ways in turns over the same videos."""
     (root / "videos").mkdir()
     rows = make(root / "videos", videos=given.videos, size=given.size, frames=given.frames)
-    settings = trunk(root)
-    network = image.load(settings, device=given.device, batch=BATCH_FRAMES)
+    network = trunk(root, frames=given.frames).load(device=given.device, batch=BATCH_FRAMES)
     decoded: list[Pixels] = []
 
     def bare_decode(some: pd.DataFrame) -> None:
         paths = [root / "videos" / path for path in some["path"]]
-        decoded[:] = [decode(path, frames=given.frames, box=given.size).frames for path in paths]
+        decoded[:] = [
+            decode(path, frames=given.frames, box=given.size, backend="pyav").frames for path in paths
+        ]
 
     def bare_forward(some: pd.DataFrame) -> None:
         together = max(1, BATCH_FRAMES // given.frames)
@@ -84,8 +86,8 @@ def measure(root: Path, given: argparse.Namespace) -> dict[str, float]:
     ways: dict[str, Callable[[pd.DataFrame], object]] = {
         "decode": bare_decode,
         "forward": bare_forward,
-        "pipeline": lambda some: pipeline(root, some, settings, given, kept="frames"),
-        "pipeline_none": lambda some: pipeline(root, some, settings, given, kept="none"),
+        "pipeline": lambda some: pipeline(root, some, given, kept="frames"),
+        "pipeline_none": lambda some: pipeline(root, some, given, kept="none"),
     }
     cpu: dict[str, list[float]] = {name: [] for name in ways}
     wall: dict[str, list[float]] = {name: [] for name in ways}
@@ -107,15 +109,14 @@ def measure(root: Path, given: argparse.Namespace) -> dict[str, float]:
 def pipeline(
     root: Path,
     rows: pd.DataFrame,
-    settings: Any,
     given: argparse.Namespace,
     *,
     kept: Literal["frames", "none"],
 ) -> None:
     """What the stages decode and extract do, from videos to a finished store, nothing kept from earlier."""
     how = DecodeSettings(
-        frames=given.frames, box=given.size, store=kept, workers=given.workers, timeout_seconds=60.0,
-        max_quarantined_fraction=0.0,
+        backend="pyav", frames=given.frames, box=given.size, store=kept, workers=given.workers,
+        timeout_seconds=60.0, max_quarantined_fraction=0.0,
     )  # fmt: skip
     extraction = ExtractSettings(
         batch_frames=BATCH_FRAMES, ahead_videos=4 * given.threads, threads=given.threads, device=given.device
@@ -131,20 +132,22 @@ def pipeline(
             name: root / "videos" / file for name, file in zip(rows["video_id"], rows["path"], strict=True)
         }
         with frames.source(opened, settings=how, paths=paths) as read_frames:
-            extract.videos(
-                path / "frame.zarr", settings=settings, frames=opened, read_frames=read_frames,
-                extract=extraction, shard_mb=128, staging_root=staging,
+            videos.run(
+                path / "frame.zarr", trunk=trunk(root, frames=given.frames), frames=opened,
+                read_frames=read_frames, extract=extraction, shard_mb=128, staging_root=staging,
             )  # fmt: skip
 
 
-def trunk(root: Path) -> image.TrunkSettings:
+def trunk(root: Path, *, frames: int) -> Trunk:
     """The frame trunk at the paper's size with random weights."""
     path = root / "convnext.safetensors"
-    weights.save(backbones.image(MODEL, {}).state_dict(), path)
-    return image.TrunkSettings(
-        kind="image", model=MODEL, kwargs={}, weights=str(path), resize=512, crop=320,
-        interpolation="bicubic", frames="all", views=1, cut="pooled", precision="fp32", dtype="float16",
+    if not path.is_file():
+        weights.save(backbones.image(MODEL, {}).state_dict(), path)
+    settings = image.TrunkSettings(
+        kind="image", model=MODEL, kwargs={}, resize=512, crop=320, interpolation="bicubic", frames="all",
+        views=1, cut="pooled", precision="fp32", dtype="float16",
     )  # fmt: skip
+    return Trunk.of(image, settings, weights=path, frames=frames)
 
 
 def cpu_seconds() -> float:

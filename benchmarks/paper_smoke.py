@@ -1,6 +1,6 @@
 """The paper at full size on 12 videos: every stage once with random weights, its seconds and peak memory.
 
-    python -m benchmarks.paper_smoke [--videos 12] [--keep folder] [--preset presets/paper.yaml]
+    python -m benchmarks.paper_smoke [--videos 12] [--keep folder] [--preset paper]
         [--set train.precision=fp32 ...]
 
 A checkout of this tree in a temporary folder, the preset as its params.yaml, FETV's videos (beside
@@ -32,8 +32,9 @@ from typing import Any
 import psutil
 import yaml
 
+from msavqa.check import presets
+
 ROOT = Path(__file__).resolve().parent.parent
-PRESET = ROOT / "presets" / "paper.yaml"
 LIMIT_GB, LIMIT_SECONDS = 12.0, 15 * 60.0
 """Of every stage, and of all of them together, on 2 cores."""
 SMALLER: dict[str, Any] = {
@@ -95,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--videos", type=int, default=12)
     parser.add_argument("--keep", type=Path, help="work in this folder, and leave it")
-    parser.add_argument("--preset", type=Path, default=PRESET)
+    parser.add_argument("--preset", default="paper", help="a preset's name, or a params file")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a key of params.yaml"
     )
@@ -169,17 +170,17 @@ def place(repo: Path, videos: Sequence[Video]) -> None:
     (lsvq / "labels/LSVQ/labels_test.txt").write_text("".join(ratings[:third]), encoding="utf-8")
 
 
-def write_params(repo: Path, more: dict[str, str], *, preset: Path = PRESET) -> None:
+def write_params(repo: Path, more: dict[str, str], *, preset: str = "paper") -> None:
     """A full-size preset with random weights and what 12 videos need."""
-    data = yaml.safe_load(preset.read_text(encoding="utf-8"))
-    data["fetch"] = {trunk: {"source": "random", "name": "0"} for trunk in data["fetch"]}
+    data = presets.read(preset)
+    data["fetch"] = {name: {"source": "random", "name": "0"} for name in data["fetch"]}
     for dotted, value in {**SMALLER, **{key: yaml.safe_load(one) for key, one in more.items()}}.items():
         *above, last = dotted.split(".")
         block = data
         for key in above:
             block = block[key]
         if last not in block:
-            sys.exit(f"presets/{preset.name} has no {dotted}")
+            sys.exit(f"the preset {preset} has no {dotted}")
         block[last] = value
     (repo / "params.yaml").write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
 

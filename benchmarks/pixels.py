@@ -1,7 +1,7 @@
-"""Training steps a second of a whole network on stored frames (`cut: pixels`), in float32 and in bfloat16.
+"""Training steps per second of a whole network on stored frames (`cut: pixels`), in float32 and in bfloat16.
 
     python -m benchmarks.pixels [--branch frame|segment|video] [--videos 64] [--steps 10]
-        [--preset presets/paper_pixels.yaml] [--size 512] [--device auto]
+        [--preset paper_pixels] [--size 512] [--device auto]
 
 One branch of the preset with random weights, in the shapes, batch and parts of a batch that the preset has: a
 step reads frames from a store, crops them, runs the whole network with CLIP's tail and adapters, forward and
@@ -34,19 +34,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import yaml
 from torch import Tensor, nn
 
 from benchmarks import epochs
+from msavqa.check import presets
 from msavqa.frames import read as frames
 from msavqa.frames.read import DecodeSettings
 from msavqa.learning import branch as model
-from msavqa.learning import fit, folds, gradients
+from msavqa.learning import folds, gradients, optimise
 from msavqa.learning.branch import Output
 from msavqa.learning.gradients import Ranks
-from msavqa.learning.inputs import Inputs, Rows
+from msavqa.learning.inputs import Inputs
+from msavqa.learning.pixels import Rows
 from msavqa.machine import params
 from msavqa.store import shards
+from msavqa.store.format import ArraySpec
+from msavqa.store.shard import RowResult, ShardResult
 
 BRANCHES = ("frame", "segment", "video")
 PRECISIONS = ("fp32", "bf16")
@@ -60,11 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--branch", choices=BRANCHES, default="frame")
     parser.add_argument("--videos", type=int, help="of a step: the branch's batch on a GPU, 2 on a CPU")
     parser.add_argument("--steps", type=int, help="measured in each precision: 10 on a GPU, 2 on a CPU")
-    parser.add_argument("--preset", type=Path, default=Path("presets/paper_pixels.yaml"))
+    parser.add_argument("--preset", default="paper_pixels", help="a preset's name, or a params file")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     given = parser.parse_args(argv)
-    data = yaml.safe_load(given.preset.read_text(encoding="utf-8"))
+    data = presets.read(given.preset)
     with tempfile.TemporaryDirectory(prefix="pixels-") as folder:
         print(json.dumps(measure(data, given, Path(folder))))
     return 0
@@ -79,8 +82,8 @@ def measure(data: dict[str, Any], given: argparse.Namespace, folder: Path) -> di
     parts = parts_of(videos, batch=batch, accumulate=train.accumulate)
     torch.manual_seed(0)
     net = ready.model().train()
-    learner = fit.optimiser(net, settings.optimiser)
-    loss = partial(loss_of, model.branch(given.branch), settings, videos)
+    learner = optimise.optimiser(net, settings.optimiser)
+    loss = partial(loss_of, settings, videos)
     numbers = np.arange(videos) % len(opened.ids)
     found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in PRECISIONS}
     part = np.arange(-(-videos // parts))
@@ -126,7 +129,7 @@ def measure(data: dict[str, Any], given: argparse.Namespace, folder: Path) -> di
         "preset_accumulate": train.accumulate,
         "frames": data["decode"]["frames"],
         "size": given.size,
-        "crop": data["trunks"][settings.trunk]["crop"],
+        "crop": data["trunks"][settings.reads.trunk]["crop"],
         "threads": torch.get_num_threads(),
         "load_average": round(os.getloadavg()[0], 2),
         "device": "cpu" if slow else torch.cuda.get_device_name(device),
@@ -173,13 +176,13 @@ def open_branch(
     return work, folds.open_work(work)
 
 
-def made_up(specs: Sequence[shards.ArraySpec], size: int, rows: Sequence[int]) -> shards.ShardResult:
+def made_up(specs: Sequence[ArraySpec], size: int, rows: Sequence[int]) -> ShardResult:
     """Rows of frames.zarr: squares with a little noise, padded as stored pictures are."""
     found = {spec.name: np.stack([_row(spec, size, row) for row in rows]) for spec in specs}
-    return shards.ShardResult(found, [shards.RowResult(extra={"height": size, "width": size}) for _ in rows])
+    return ShardResult(found, [RowResult(extra={"height": size, "width": size}) for _ in rows])
 
 
-def _row(spec: shards.ArraySpec, size: int, row: int) -> npt.NDArray[Any]:
+def _row(spec: ArraySpec, size: int, row: int) -> npt.NDArray[Any]:
     found = np.zeros(spec.shape, dtype=spec.dtype)
     if spec.name == "frames":
         random = np.random.default_rng(row)
@@ -202,10 +205,10 @@ def forward(
     return found
 
 
-def loss_of(module: Any, settings: Any, videos: int, output: Output) -> Tensor:
+def loss_of(settings: Any, videos: int, output: Output) -> Tensor:
     """The branch's own loss against made-up labels."""
     mos = torch.linspace(-1, 1, videos, device=output.score.device)
-    loss: Tensor = module.loss(settings, output=output, mos=mos, weight=torch.ones_like(mos))
+    loss: Tensor = model.loss(settings, output=output, mos=mos, weight=torch.ones_like(mos))
     return loss
 
 

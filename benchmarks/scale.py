@@ -4,12 +4,12 @@
 
 For each size a git and DVC project of its own: this tree, tiny videos (32 pixels, 8 frames, H.264; a few
 encodings, made different by a number in a `free` box at their end), a csv, small networks with random
-weights. `dvc repro` runs the real stages up to the stores: check, index, split, decode, fetch, and the
-extraction of prompts, frames and statistics.
+weights. `dvc repro` runs the real stages up to the stores: check, index, split, decode, fetch, measure,
+prompts and extract.
 
 `wall_s` is that run; `peak_rss_mb` the largest sum of resident memory over one stage's processes at one time
-(pages that they share count for each), `peak_of` the stage; `dvc_rss_mb` DVC's own process; `stages_s` the
-seconds a stage's process lived. `repro_noop_s` is `dvc repro` again. `add_one_s` is `dvc repro` after one
+(pages that they share count for each), `peak_of` the stage; `dvc_rss_mb` DVC's own process; `stages_s` how
+long each stage's process lived. `repro_noop_s` is `dvc repro` again. `add_one_s` is `dvc repro` after one
 more video at the end of the csv: `add_one` says how many rows were computed, and how many shards of each
 store have other bytes than before, over their number. The last line holds the figures of the last size, and
 those of every size as `runs`.
@@ -35,10 +35,11 @@ import psutil
 import yaml
 
 from data.sample import mp4
+from msavqa.check import presets
 from msavqa.ground.sources import ROOT
 
 DIFFERENT, PER_PROMPT = 8, 4
-TARGETS = ("split@many", "extract@clip_text", "extract@frame", "extract@statistics")
+TARGETS = ("split@many", "measure@many", "prompts@many-clip_text", "extract@many-frame")
 STORES = ("frames", "clip_text", "frame", "statistics")
 NETWORK = {"dims": [8, 8, 16, 16], "depths": [1, 1, 1, 1]}
 WATCH_SECONDS = 0.05
@@ -114,7 +115,7 @@ def prepare(project: Path, *, videos: int, device: str) -> list[bytes]:
         if not (project / ".git").exists():
             command(project, "git", "init", "--quiet")
         command(project, "git", "config", key, value)
-    settings = yaml.safe_load((project / "presets/sample.yaml").read_text(encoding="utf-8"))
+    settings = presets.whole("sample")
     (project / "params.yaml").write_text(yaml.safe_dump(params(settings, device=device)), encoding="utf-8")
     (project / "many").mkdir()
     draw = np.random.default_rng(0)
@@ -133,17 +134,16 @@ def prepare(project: Path, *, videos: int, device: str) -> list[bytes]:
 def params(settings: dict[str, Any], *, device: str) -> dict[str, Any]:
     """The sample preset, turned to the many videos and to small networks with random weights."""
     columns = {"video": "video", "prompt": "prompt", "mos": "mos", "generator": "generator"}
-    settings["dataset"] = "many"
+    settings["train_on"] = ["many"]
     settings["datasets"]["many"] = {
         "reader": "csv", "root": "many", "labels": "many.csv", "mos_range": [0, 100], "columns": columns,
     }  # fmt: skip
     settings["decode"] |= {"frames": 8, "box": 32}
     settings["extract"]["device"] = device
     settings["trunks"]["frame"] |= {"kwargs": NETWORK, "resize": 32, "crop": 32}
-    settings["fetch"] = {name: {"source": "random", "name": "0"} for name in ("clip_text", "frame")}
-    for name in settings["fetch"]:
-        settings["trunks"][name]["weights"] = f"weights/{name}.safetensors"
-    return settings
+    networks = (*settings["texts"], *settings["trunks"])  # all are asked for, and those of TARGETS are made
+    settings["fetch"] = {name: {"source": "random", "name": "0"} for name in networks}
+    return {**settings, "weights": "weights"}
 
 
 def add(project: Path, contents: Sequence[bytes], number: int) -> None:

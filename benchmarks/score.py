@@ -1,11 +1,11 @@
-"""What scoring costs: the first score of a process, scores a second when warm, and what the command adds.
+"""What scoring costs: the first score of a process, scores per second when warm, and what the command adds.
 
     python -m benchmarks.score [--model runs/sample/bundle] [--videos data/sample/videos/t2v] [--count 40]
 
 `cold_s` is `msavqa score` as a user runs it, a fresh process, median of `--rounds`. The rest is one warm
-scorer over `--count` videos, medians over rounds: `warm_videos_s` videos a second, decoded ahead;
-`decode_s` and `forward_s` seconds a video for decoding alone and for all networks alone, in this process;
-`overhead` = warm seconds a video, one by one without decoding ahead, over `decode_s + forward_s`.
+scorer over `--count` videos, medians over rounds: `warm_videos_s` videos per second, decoded ahead;
+`decode_s` and `forward_s` seconds per video for decoding alone and for all networks alone, in this process;
+`overhead` = warm seconds per video, one by one without decoding ahead, over `decode_s + forward_s`.
 """
 
 import argparse
@@ -49,14 +49,17 @@ def warm(scorer: Scorer, videos: Sequence[Path], *, rounds: int) -> dict[str, fl
     """Figures of one scorer that has scored before."""
     count = len(videos)
     frames, box = scorer.bundle.frames, scorer.bundle.box
-    decoded = [decode.decode(video, frames=frames, box=box) for video in videos]
+    decoded = [decode.decode(video, frames=frames, box=box, backend="pyav") for video in videos]
     scorer.score(videos[0], PROMPT)
     listed, alone, decoding, forward, ratios = [], [], [], [], []
     for _ in range(rounds):  # all ways in every round, so that a busy machine is busy for all
         listed.append(seconds(lambda: check(scorer, videos)) / count)
         alone.append(seconds(lambda: [scorer.score(video, PROMPT) for video in videos]) / count)
         decoding.append(
-            seconds(lambda: [decode.decode(video, frames=frames, box=box) for video in videos]) / count
+            seconds(
+                lambda: [decode.decode(video, frames=frames, box=box, backend="pyav") for video in videos]
+            )
+            / count
         )
         forward.append(
             seconds(lambda: [scorer.forward(one.frames, prompt=PROMPT) for one in decoded]) / count

@@ -2,7 +2,7 @@
 
     python -m benchmarks.train_epoch [--videos 8100] [--cached 256] [--online 16] [--batch 64] [--device cpu]
 
-ViT-B-32 of open_clip with random weights, 16 frames a video, both encoders adapted around their last block,
+ViT-B-32 of open_clip with random weights, 16 frames per video, both encoders adapted around their last block,
 the branch's own features (768 wide, as ConvNeXt-tiny's) cached both ways. Online, every step runs the whole
 of CLIP, its blocks before the first adapter without gradients. Both ways run the same branch, loss, backward
 pass and optimiser over the same videos. Seconds are medians of measured batches, extrapolated to `--videos`
@@ -25,7 +25,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from msavqa.learning import branch, fit, tail
+from msavqa.learning import branch, optimise, tail
 from msavqa.learning.branch import Shapes
 from msavqa.learning.semantics import Batch, ClipShapes
 from msavqa.machine import device as devices
@@ -34,8 +34,11 @@ from msavqa.store import read as store
 from msavqa.store import shards
 
 FRAMES, FEATURES, CLIP = 16, 768, "ViT-B-32"
-SETTINGS = {
-    "trunk": "frame",
+SETTINGS: dict[str, Any] = {
+    "kind": "frame",
+    "reads": {"trunk": "frame", "motion": None, "text": "text", "image": "image"},
+    "start": None,
+    "technical": {},
     "pss": {
         "enabled": True, "fusion": ["text", "product", "cosine"], "adapters": "tail",
         "last_adapter": "embedding", "adapter_width": 128, "adapter_ratio": 0.5, "frames": "all",
@@ -110,9 +113,9 @@ def measure(folder: Path, given: argparse.Namespace) -> dict[str, float | int | 
         torch.manual_seed(0)
         shape = clip_model.architecture(CLIP, "image"), clip_model.architecture(CLIP, "text")
         sizes = ClipShapes(dim=shape[0]["dim"], text_width=shape[1]["width"], image_width=shape[0]["width"])
-        settings = branch.branch("frame").BranchSettings.model_validate(SETTINGS)
+        settings = branch.settings_of("frame").model_validate(SETTINGS)
         shapes = Shapes(features=FEATURES, motion=0, statistics=0, changes=0, clip=sizes)
-        net = branch.assemble("frame", settings, shapes=shapes, text_tail=text_tail, image_tail=image_tail)
+        net = branch.assemble(settings, shapes=shapes, text_tail=text_tail, image_tail=image_tail)
         return net.to(given.device)
 
     tails = (
@@ -153,13 +156,13 @@ def measure(folder: Path, given: argparse.Namespace) -> dict[str, float | int | 
 
 def seconds(net: nn.Module, batch: Callable[[], Batch]) -> float:
     """Wall time of one training step, reading its batch included."""
-    settings: Any = branch.branch("frame").BranchSettings.model_validate(SETTINGS)
-    learner = fit.optimiser(net, settings.optimiser)
+    settings = branch.settings_of("frame").model_validate(SETTINGS)
+    learner = optimise.optimiser(net, settings.optimiser)
     started = time.perf_counter()
     given = batch()
     output = net(given)
     mos = torch.linspace(-1, 1, len(output.score), device=output.score.device)
-    loss = branch.branch("frame").loss(settings, output=output, mos=mos, weight=torch.ones_like(mos))
+    loss = branch.loss(settings, output=output, mos=mos, weight=torch.ones_like(mos))
     torch.autograd.backward(loss)
     learner.step()
     if output.score.is_cuda:

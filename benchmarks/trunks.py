@@ -1,18 +1,18 @@
-"""What each frozen network costs a video at the paper's sizes, in float32 and in bfloat16.
+"""What each frozen network costs per video at the paper's sizes, in float32 and in bfloat16.
 
-    python -m benchmarks.trunks [--preset presets/paper.yaml] [--size 512] [--frames 16] [--prompts 32]
+    python -m benchmarks.trunks [--preset paper] [--size 512] [--frames 16] [--prompts 32]
                                [--device cpu]
 
-The trunks of the preset with random weights, one view of one video of `--frames` frames of `--size` pixels at
-a time: resize, crop, forward, and the way back to the host; `prepare_s` is resize and crop alone, which the
-stage does ahead in `extract.threads` threads, on the CPU wherever the network runs. Seconds are medians of
-`--rounds` in turns; more views cost that many times as much. `*_cpu_s` are CPU seconds of all threads: beside
-other work on the machine they hold, wall-clock seconds do not. The text tower's are of a prompt of 12 to 20
-tokens, `--prompts` of them at once; no sum has them, for T2VQA-DB has 1,000 prompts for its 10,000 videos.
-`stage_s` is a training step (forward, backward) of the last stage over one video's cached input in float32,
-where the trunk's cut is `last_stage`. `deviation` is the largest difference of the bfloat16 features,
-relative to the root mean square of float32 ones. `decode_s` is decoding such a video (`benchmarks.decode`),
-`video_*_s` one video through decoding and all networks.
+The networks of the preset with random weights, one view of one video of `--frames` frames of `--size` pixels
+at a time: resize, crop, forward, and the way back to the host; `prepare_s` is resize and crop alone, which
+the stage does ahead in `extract.threads` threads, on the CPU wherever the network runs. Seconds are medians
+of `--rounds` in turns; more views cost that many times as much. `*_cpu_s` are CPU seconds of all threads:
+beside other work on the machine they hold, wall-clock seconds do not. The text tower's are of a prompt of 12
+to 20 tokens, `--prompts` of them at once; no sum has them, for T2VQA-DB has 1,000 prompts for its 10,000
+videos. `stage_s` is a training step (forward, backward) of the last stage over one video's cached input in
+float32, where the trunk's cut is `last_stage`. `deviation` is the largest difference of the bfloat16
+features, relative to the root mean square of float32 ones. `decode_s` is decoding such a video
+(`benchmarks.decode`), `video_*_s` one video through decoding and all networks.
 """
 
 import argparse
@@ -27,25 +27,27 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from benchmarks.decode import make
+from msavqa.check import presets
 from msavqa.frames.decode import decode
 from msavqa.learning import stage_tail
 from msavqa.machine import device as devices
+from msavqa.machine import params
 from msavqa.networks import hub, weights
 from msavqa.networks.hub import FetchSettings
-from msavqa.trunks.run import feature_rows
+from msavqa.trunks.kinds import clip_text
+from msavqa.trunks.measures import statistics as measures
+from msavqa.trunks.run import named
 from msavqa.trunks.run.network import Video
 
 PRECISIONS = ("fp32", "bf16")
-VIDEO_KINDS = ("clip_image", "image", "video")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--preset", type=Path, default=Path("presets/paper.yaml"))
+    parser.add_argument("--preset", default="paper", help="a preset's name, or a params file")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--prompts", type=int, default=32)
@@ -53,20 +55,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     given = parser.parse_args(argv)
     given.device = devices.chosen(given.device, setting="--device").type
-    data = yaml.safe_load(given.preset.read_text(encoding="utf-8"))
+    data = presets.read(given.preset)
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="trunks-") as folder:
-        for name, block in data["trunks"].items():
-            if block["kind"] in hub.KINDS:
-                changed = {"weights": f"{folder}/{name}.safetensors"} | (
-                    {"views": 1} if "views" in block else {}
-                )
-                seen = made_prompts(given) if block["kind"] == "clip_text" else [made_video(given)]
-                found[name] = measure({**block, **changed}, seen, given)
-            elif block["kind"] == "statistics":
-                found[name] = measure_statistics(block, given)
+        place = Path(folder) / "network.safetensors"
+        for name in data["texts"]:
+            text = params.block(data, f"texts.{name}", clip_text.TextSettings)
+            found[name] = measure(clip_text, text, place, made_prompts(given), given)
+        for name in data["trunks"]:
+            kind, settings = named.trunk(data, name)
+            if hasattr(settings, "views"):
+                settings = settings.model_copy(update={"views": 1})
+            found[name] = measure(kind, settings, place, [made_video(given)], given)
+        found[measures.NAME] = measure_statistics(given)
         decoding = decode_seconds(Path(folder), given)
-    of_videos = [found[name] for name, block in data["trunks"].items() if block["kind"] in VIDEO_KINDS]
+    of_videos = [found[name] for name in data["trunks"]]
     for key in [f"{precision}{unit}" for precision in PRECISIONS for unit in ("_s", "_cpu_s")]:
         found[f"video_{key}"] = round(decoding + sum(one[key] for one in of_videos), 3)
     about = {"decode_s": round(decoding, 3), "device": given.device, "threads": torch.get_num_threads()}
@@ -80,20 +83,19 @@ def decode_seconds(folder: Path, given: argparse.Namespace) -> float:
     taken = []
     for turn in range(1 + given.rounds):
         started = time.perf_counter()
-        decode(folder / names[turn % 2], frames=given.frames, box=given.size)
+        decode(folder / names[turn % 2], frames=given.frames, box=given.size, backend="pyav")
         taken.append(time.perf_counter() - started)
     return statistics.median(taken[1:])
 
 
-def measure(block: dict[str, Any], seen: Sequence[Any], given: argparse.Namespace) -> dict[str, float]:
+def measure(
+    module: Any, settings: Any, place: Path, seen: Sequence[Any], given: argparse.Namespace
+) -> dict[str, float]:
     """One network over the same inputs in both precisions, in turns; seconds of one input."""
-    module: Any = feature_rows.trunk(block["kind"])
-    settings = module.TrunkSettings.model_validate(block)
-    random = FetchSettings.model_validate({"source": "random", "name": "0"})
-    weights.save(hub.fetch(settings, random), Path(settings.weights))
+    weights.save(hub.fetch(settings, FetchSettings(source="random", name="0")), place)
     networks = {
         precision: module.load(
-            settings.model_copy(update={"precision": precision}), device=given.device, batch=64
+            settings.model_copy(update={"precision": precision}), weights=place, device=given.device, batch=64
         )
         for precision in PRECISIONS
     }
@@ -110,7 +112,7 @@ def measure(block: dict[str, Any], seen: Sequence[Any], given: argparse.Namespac
     ways["prepare"] = prepare
     forward("fp32")
     if "stage" in features["fp32"]:
-        ways["stage"] = last_stage(module, settings, features["fp32"]["stage"], device=given.device)
+        ways["stage"] = last_stage(module, settings, place, features["fp32"]["stage"], device=given.device)
     wall: dict[str, list[float]] = {name: [] for name in ways}
     cpu: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(1 + given.rounds):
@@ -130,10 +132,9 @@ def measure(block: dict[str, Any], seen: Sequence[Any], given: argparse.Namespac
     }
 
 
-def measure_statistics(block: dict[str, Any], given: argparse.Namespace) -> dict[str, float]:
+def measure_statistics(given: argparse.Namespace) -> dict[str, float]:
     """The handcrafted measures of the same video; they run on the CPU in one precision."""
-    module: Any = feature_rows.trunk(block["kind"])
-    network = module.load(module.TrunkSettings.model_validate(block), device="cpu", batch=1)
+    network = measures.load()
     video = made_video(given)
     wall, cpu = [], []
     for turn in range(1 + given.rounds):
@@ -157,10 +158,10 @@ def made_video(given: argparse.Namespace) -> Video:
     return Video("video", coarse.repeat(scale, 1).repeat(scale, 2)[:, : given.size, : given.size].copy())
 
 
-def last_stage(module: Any, settings: Any, stage: Any, *, device: str) -> Callable[[], None]:
+def last_stage(module: Any, settings: Any, place: Path, stage: Any, *, device: str) -> Callable[[], None]:
     """A training step of what lies behind the cut, over one view of cached inputs."""
-    made_by = {**module.fingerprint(settings), **module.attributes(settings)}
-    network = stage_tail.backbone_of(made_by, Path(settings.weights)).to(device).train()
+    made_by = {**module.fingerprint(settings, weights=place), **module.attributes(settings, weights=place)}
+    network = stage_tail.backbone_of(made_by, place).to(device).train()
     cached = torch.from_numpy(stage[:, 0]).to(device)
 
     def step() -> None:

@@ -1,11 +1,10 @@
 """Pre-trains one small backbone to see causes of bad quality: `python -m data.sample.backbones frame`.
 
-A stage for each of frame, segment and video. The weights stand where ImageNet's and Kinetics' stand in the
-paper preset. They learn from videos of their own, from the strengths of the causes, never from a rating.
+A part of `make sample-networks`. The weights stand where ImageNet's and Kinetics' stand in the paper preset.
+They learn from videos of their own, from the strengths of the causes, never from a rating.
 """
 
 import csv
-import json
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,15 +16,14 @@ import timm
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from safetensors.torch import save_file
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
-from data.sample import backbone_start, mp4, streams
+from data.sample import backbone_start, mp4, shipped, streams
 from msavqa.ground.progress import track
-from msavqa.machine import device, files, params
+from msavqa.machine import device, params
 from msavqa.machine.params import Settings
 
 HERE = Path("data/sample")
@@ -143,6 +141,35 @@ def train(
     return head.requires_grad_(False)
 
 
+def names_of(settings: BackboneSettings) -> tuple[str, ...]:
+    """The causes that a backbone learns: temporal ones too where it sees whole videos."""
+    return (*TECHNICAL, *TEMPORAL) if settings.model == "SwinTransformer3d" else TECHNICAL
+
+
+def held_out(count: int) -> int:
+    """How many of so many practice videos, their last, teach nothing."""
+    return max(2, round(HELD_OUT * count))
+
+
+def save(name: str, network: nn.Module, head: nn.Module) -> None:
+    """Ships a backbone, and beside it the linear layer that it learned with; `readout` reads that."""
+    readout = {f"{shipped.READOUT}{key}": value for key, value in head.state_dict().items()}
+    state = {key: value.numpy() for key, value in {**network.state_dict(), **readout}.items()}
+    shipped.keep(name, state)
+
+
+def readout(tensors: shipped.Tensors) -> nn.Linear:
+    """The linear layer of a shipped backbone: features (n, width) to standardised strengths (n, cause)."""
+    state = {
+        name.removeprefix(shipped.READOUT): torch.from_numpy(value)
+        for name, value in tensors.items()
+        if name.startswith(shipped.READOUT)
+    }
+    head = nn.Linear(state["weight"].shape[1], state["weight"].shape[0])
+    head.load_state_dict(state)
+    return head.requires_grad_(False)
+
+
 @torch.no_grad()
 def measure(
     network: nn.Module, head: nn.Module, videos: Tensor, targets: Tensor, *, is_video: bool
@@ -158,7 +185,7 @@ def measure(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Trains the named backbone, measures it on held-out practice videos, and saves it."""
+    """Trains the named backbone, measures it on held-out practice videos, and ships it."""
     (name,) = sys.argv[1:] if argv is None else argv
     data = params.read(HERE / "params.yaml")
     settings = params.block(data, f"backbones.{name}", BackboneSettings, where=HERE / "params.yaml")
@@ -166,21 +193,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     device.keep_freed()
     torch.set_num_threads(settings.threads)
     torch.manual_seed(int(streams.generator(seed, "backbone").integers(2**31)))
-    levels, causes = practice(HERE / "videos", threads=settings.threads)
+    levels, causes = practice(HERE / "training", threads=settings.threads)
     is_video = settings.model == "SwinTransformer3d"
-    names = (*TECHNICAL, *TEMPORAL) if is_video else TECHNICAL
+    names = names_of(settings)
     strengths = torch.from_numpy(np.stack([causes[cause] for cause in names], axis=1))
     targets = (strengths - strengths.mean(0)) / strengths.std(0)
     videos = torch.from_numpy(levels)
-    kept = len(videos) - max(2, round(HELD_OUT * len(videos)))
+    kept = len(videos) - held_out(len(videos))
     network = build(settings)
     head = train(network, videos[:kept], targets[:kept], settings, seed=seed)
     found = measure(network, head, videos[kept:], targets[kept:], is_video=is_video)
-    state = {key: value.contiguous() for key, value in network.state_dict().items()}
-    save_file(state, files.fresh(HERE / "weights" / f"{name}.safetensors"))
-    text = json.dumps({f"srcc_{cause}": round(value, 4) for cause, value in zip(names, found)}, indent=2)
-    files.fresh(HERE / f"backbone_metrics_{name}.json").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    save(name, network, head)
+    metrics = {f"srcc_{cause}": value for cause, value in zip(names, found)}
+    print(shipped.record(name, metrics, seed=seed))
     return 0
 
 

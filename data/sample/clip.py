@@ -1,7 +1,8 @@
 """Trains the sample world's small CLIP, contrastively, so that its text and frames share a space.
 
-A stage (`python -m data.sample.clip`). It stands where `openai` weights stand in the paper preset: the
-architecture is open_clip's, the tokenizer too, and the two towers are saved under open_clip's own names.
+A part of `make sample-networks` (`python -m data.sample.clip`). It stands where `openai` weights stand in the
+paper preset: the architecture is open_clip's, the tokenizer too, and the two towers are shipped under
+open_clip's own names.
 """
 
 import json
@@ -12,18 +13,19 @@ import numpy as np
 import open_clip
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn import functional
 
+from data.sample import shipped
 from data.sample.clip_pairs import ATTRIBUTES, Pairs, draw_pairs
 from msavqa.ground.progress import track
-from msavqa.machine import device, files, params
+from msavqa.machine import device, params
 from msavqa.machine.params import Settings
 
 HERE = Path("data/sample")
 TEST_PAIRS = 250
+TEST_WRONG = 4  # wrong captions each
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 
 
@@ -66,11 +68,15 @@ def degrade(images: Tensor, share: float, rng: torch.Generator) -> Tensor:
     return torch.cat([soft, noisy, images[count:]])
 
 
-def train(model: open_clip.CLIP, pairs: Pairs, settings: ClipSettings, *, seed: int) -> None:
-    """Contrastive learning with wrong captions among the negatives, and fading attribute targets."""
+def train(model: open_clip.CLIP, pairs: Pairs, settings: ClipSettings, *, seed: int) -> Tensor:
+    """Contrastive learning with wrong captions among the negatives, and fading attribute targets.
+
+    Returns which words of the vocabulary have learned; the others' rows are as they were.
+    """
     tokenizer = open_clip.SimpleTokenizer(context_length=model.context_length)
     columns = [tokenizer(pairs.captions), *(tokenizer(wrong) for wrong in pairs.wrong)]
     tokens = torch.stack(columns)  # (caption, pair, token)
+    words: Tensor
     words, tokens = torch.unique(tokens, return_inverse=True)
     whole = model.token_embedding  # only the few words in use learn: the table has 49,408
     model.token_embedding = nn.Embedding(
@@ -120,6 +126,7 @@ def train(model: open_clip.CLIP, pairs: Pairs, settings: ClipSettings, *, seed: 
     with torch.no_grad():
         whole.weight[words] = model.token_embedding.weight
     model.token_embedding = whole
+    return words
 
 
 def contrast(similarity: Tensor) -> Tensor:
@@ -153,17 +160,17 @@ def measure(model: open_clip.CLIP, pairs: Pairs) -> dict[str, float]:
     }
 
 
-def save(model: nn.Module, folder: Path) -> None:
-    """Writes the two towers of a CLIP under open_clip's names: `visual.*`, and the rest."""
-    state = {name: value.contiguous() for name, value in model.state_dict().items() if name != "logit_scale"}
+def save(model: nn.Module, words: Tensor, folder: Path) -> None:
+    """Ships two towers under open_clip's names: `visual.*`, and the rest; of the table only `words`."""
+    state = {name: value.numpy() for name, value in model.state_dict().items() if name != "logit_scale"}
     image = {name: value for name, value in state.items() if name.startswith("visual.")}
     text = {name: value for name, value in state.items() if name not in image}
-    save_file(image, files.fresh(folder / "clip_image.safetensors"))
-    save_file(text, files.fresh(folder / "clip_text.safetensors"))
+    shipped.keep("clip_image", image, folder=folder)
+    shipped.keep("clip_text", shipped.learned_rows(text, words.numpy()), folder=folder)
 
 
 def main() -> None:
-    """Draws the pairs, trains, measures on held-out pairs, and saves."""
+    """Draws the pairs, trains, measures on held-out pairs, and ships."""
     data = params.read(HERE / "params.yaml")
     settings = params.block(data, "clip", ClipSettings, where=HERE / "params.yaml")
     seed = int(data["seed"])
@@ -172,13 +179,11 @@ def main() -> None:
     torch.set_num_threads(settings.threads)
     model = open_clip.CLIP(**json.loads((HERE / "clip.json").read_text(encoding="utf-8")))
     draw = partial(draw_pairs, seed=seed, workers=settings.workers)
-    train(model, draw("clip_train", settings.pairs, wrong=settings.wrong), settings, seed=seed)
+    words = train(model, draw("clip_train", settings.pairs, wrong=settings.wrong), settings, seed=seed)
     model.eval()
-    metrics = measure(model, draw("clip_test", TEST_PAIRS, wrong=4))
-    save(model, HERE / "weights")
-    text = json.dumps({name: round(value, 4) for name, value in metrics.items()}, indent=2)
-    files.fresh(HERE / "clip_metrics.json").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    metrics = measure(model, draw("clip_test", TEST_PAIRS, wrong=TEST_WRONG))
+    save(model, words, shipped.NETWORKS)
+    print(shipped.record("clip", metrics, seed=seed))
 
 
 if __name__ == "__main__":

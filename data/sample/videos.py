@@ -1,5 +1,7 @@
 """Makes the sample world's videos and ratings: `python -m data.sample.videos [t2v] [ugc] [practice]`.
 
+The pipeline reads t2v and ugc. Only who trains the small networks anew needs practice.
+
 Each set becomes a folder of mp4 files, `<set>.csv` with what a user's csv would hold (and the truth, which
 only a simulation knows), and `<set>_causes.csv` with what is wrong with each video.
 """
@@ -24,6 +26,8 @@ from msavqa.machine.params import Settings
 from msavqa.machine.processes import Pool
 
 HERE = Path("data/sample")
+FOLDER = {"t2v": "videos", "ugc": "videos", "practice": "training"}  # the stage's out holds no practice
+FILMED = ("t2v", "ugc")
 VIDEO_SECONDS = 120  # wall clock that filming one may take
 
 
@@ -85,11 +89,11 @@ def _write(path: Path, rows: Iterable[dict[str, object]]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Makes the named sets, or all three."""
+    """Makes the named sets, or those that the pipeline reads."""
     data = params.read(HERE / "params.yaml")
     settings = params.block(data, "videos", VideosSettings, where=HERE / "params.yaml")
-    for name in (sys.argv[1:] if argv is None else argv) or SETS:
-        make(name, HERE / "videos", settings, seed=int(data["seed"]))
+    for name in (sys.argv[1:] if argv is None else argv) or FILMED:
+        make(name, HERE / FOLDER[name], settings, seed=int(data["seed"]))
     return 0
 
 

@@ -25,7 +25,7 @@ class Reader(Protocol):
     def read(self, settings: LabelSettings, *, check_files: bool, given: bool) -> list[Row]:
         """The rows of the label files in their order, or `ProblemsError` with all that is wrong with them.
 
-        `check_files` and `given` are those of `labels.checked`.
+        `check_files` and `given` are those of `rows.checked`.
         """
 
 

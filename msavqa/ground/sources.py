@@ -79,6 +79,7 @@ def digest(*modules: str) -> str:
     return found.hexdigest()[:16]
 
 
+@cache
 def meaning(source: str) -> str:
     """What of a source text can change what it does: its syntax tree without docstrings, as text."""
     tree = ast.parse(source)

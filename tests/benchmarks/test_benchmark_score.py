@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks import score as benchmark
-from msavqa.score import result
+from msavqa.score import cautions
 from tests import media
 
 
@@ -35,7 +35,7 @@ def test_what_is_neither_decoding_nor_a_network_is_overhead(
     random_bundle: Path, videos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warned = []
-    warnings = result.of
+    warnings = cautions.of
 
     def counted(*arguments: Any, **named: Any) -> Iterator[str]:
         warned.append("")
@@ -47,7 +47,7 @@ def test_what_is_neither_decoding_nor_a_network_is_overhead(
         work()
         return 1.0 + len(warned) - before
 
-    monkeypatch.setattr(result, "of", counted)
+    monkeypatch.setattr(cautions, "of", counted)
     monkeypatch.setattr(benchmark, "seconds", seconds)
     with benchmark.score.load(random_bundle) as scorer:
         found = benchmark.warm(scorer, [videos / "a.mp4"], rounds=1)

@@ -1,14 +1,11 @@
 """The cost of a preset on disk is counted from shapes: checked against sums made by hand."""
 
-from pathlib import Path
-
-import yaml
-
 from benchmarks import cost
+from tests.check.test_presets import preset
 
 
-def test_rows_of_the_papers_preset_are_as_large_as_their_shapes_say(root: Path) -> None:
-    data = yaml.safe_load((root / "presets/paper.yaml").read_text(encoding="utf-8"))
+def test_rows_of_the_papers_preset_are_as_large_as_their_shapes_say() -> None:
+    data = preset("paper")
     rows = cost.row_bytes(data)
     times = 16 * 8
     assert rows["frames"] == 16 * 960 * 960 * 3 + times
@@ -19,8 +16,8 @@ def test_rows_of_the_papers_preset_are_as_large_as_their_shapes_say(root: Path) 
     )
 
 
-def test_what_is_not_stored_is_not_in_the_sum_and_pre_training_needs_less(root: Path) -> None:
-    data = yaml.safe_load((root / "presets/paper.yaml").read_text(encoding="utf-8"))
+def test_what_is_not_stored_is_not_in_the_sum_and_pre_training_needs_less() -> None:
+    data = preset("paper")
     found = cost.measure(data, {"t2vqa_db": 10, "lsvq": 20}, prompts=5)
     assert set(found["lsvq"]["stores"]) == {"frames", "segment", "video", "statistics"}
     stores = found["t2vqa_db"]["stores"]

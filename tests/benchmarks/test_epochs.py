@@ -20,7 +20,7 @@ def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_it_measures_both_cuts_of_a_branch(capsys: pytest.CaptureFixture[str]) -> None:
-    words = "--branch pretrain --videos 4 --rounds 1 --preset presets/sample.yaml"
+    words = "--branch pretrain --videos 4 --rounds 1 --preset sample"
     assert epochs.main(words.split()) == 0
     found = json.loads(capsys.readouterr().out)
     assert [(run["branch"], run["cut"]) for run in found["runs"]] == [
@@ -36,9 +36,7 @@ def test_it_measures_both_cuts_of_a_branch(capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize("branch", ["frame", "segment", "video"])
 def test_every_branch_trains_its_last_stage_from_made_up_stores(branch: str) -> None:
-    given = Namespace(
-        preset=Path("presets/sample.yaml"), device="cpu", precision=None, accumulate=3, videos=3, rounds=2
-    )
+    given = Namespace(preset="sample", device="cpu", precision=None, accumulate=3, videos=3, rounds=2)
     found = epochs.measure(branch, "last_stage", given)
     assert found["branch"] == branch
     assert (found["measured_videos"], found["measured_batch"], found["preset_batch"]) == (3, 3, 64)

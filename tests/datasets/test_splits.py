@@ -24,7 +24,7 @@ def settings(protocol: str, **changes: object) -> SplitSettings:
 
 
 def manifest(prompts: Iterable[str], **changes: object) -> pd.DataFrame:
-    """The columns of a manifest that splits read, one video a prompt."""
+    """The columns of a manifest that splits read, one video per prompt."""
     prompts = list(prompts)
     columns: dict[str, object] = {
         "video_id": [f"{n}.mp4" for n in range(len(prompts))],

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from msavqa.score.networks import Branch
+from msavqa.score.trained import Branch
 
 from msavqa.ground.errors import MsavqaError
 from msavqa.learning import branch, folds

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from data.sample import clip, clip_pairs
+from data.sample import clip, clip_pairs, shipped
 from data.sample.film import plan
 from data.sample.grammar import BACKGROUNDS, COLOURS, SHAPES, misalignment, parse
 
@@ -82,13 +82,16 @@ def test_training_is_repeatable_touches_no_word_it_does_not_use_and_saves_open_c
     for _ in range(2):
         small.load_state_dict(start)
         torch.manual_seed(0)
-        clip.train(small, pairs, settings, seed=1)
+        words = clip.train(small, pairs, settings, seed=1)
         found.append(small.token_embedding.weight.detach().clone())
     assert torch.equal(*found)
     changed = (small.token_embedding.weight != start["token_embedding.weight"]).any(dim=1)
     assert 10 < int(changed.sum()) < 100  # the words of the grammar, not the 49,408 of the tokenizer
-    clip.save(small, tmp_path)
+    assert torch.equal(changed.nonzero().flatten(), words)
+    clip.save(small, words, tmp_path)
     image, text = (load_file(tmp_path / f"clip_{tower}.safetensors") for tower in ("image", "text"))
+    assert torch.equal(text.pop(shipped.WORDS), words)
+    assert torch.equal(text[shipped.TABLE], found[0][words])
     assert all(name.startswith("visual.") for name in image)
     assert set(image) | set(text) | {"logit_scale"} == set(start)
     assert not set(image) & set(text)

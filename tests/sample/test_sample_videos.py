@@ -202,3 +202,16 @@ def test_a_mutation_changes_the_thing_between_its_two_frames_only() -> None:
         differs = [not np.array_equal(a, b) for a, b in zip(render(scene, look, changes=(change,)), original)]
         assert differs == [change.start <= t < change.stop for t in range(FRAMES)]
         assert 0.6 < strength <= 1
+
+
+@pytest.mark.parametrize(
+    ("named", "filmed"),
+    [([], [("t2v", "videos"), ("ugc", "videos")]), (["practice"], [("practice", "training")])],
+)
+def test_the_stage_films_what_the_pipeline_reads_and_practice_lies_outside_its_out(
+    named: list[str], filmed: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    monkeypatch.setattr(videos, "make", lambda name, folder, *_, **__: calls.append((name, folder.name)))
+    assert videos.main(named) == 0
+    assert calls == filmed

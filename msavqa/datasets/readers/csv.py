@@ -1,4 +1,4 @@
-"""Anybody's csv: one row a video, any column names, given by `columns` of the dataset block.
+"""Anybody's csv: one row per video, any column names, given by `columns` of the dataset block.
 
     video,prompt,mos,model
     clips/-my video.mp4,"a ""red"" ball, rolling",3.5,A
