@@ -34,9 +34,10 @@ _MODELINE = "# yaml-language-server: $schema="
 
 
 def folder() -> Path:
-    """Where presets lie: in the project that one stands in, else in the checkout that this code is of."""
+    """Where presets lie: in the project that one stands in, else in the package, which holds those of its
+    checkout by a link and those of its wheel as files."""
     here = Path("presets")
-    return here if here.is_dir() else Path(__file__).resolve().parents[2] / "presets"
+    return here if here.is_dir() else Path(__file__).resolve().parents[1] / "presets"
 
 
 def names() -> list[str]:
