@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from msavqa.check import presets
+from benchmarks import presets
 from msavqa.frames import read as frames
 from msavqa.frames.read import DecodeSettings
 from msavqa.ground import params

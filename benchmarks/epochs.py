@@ -41,8 +41,8 @@ import pandas as pd
 import psutil
 import torch
 
+from benchmarks import presets
 from benchmarks.cost import PUBLISHED
-from msavqa.check import presets
 from msavqa.ground import params
 from msavqa.learning import branch as model
 from msavqa.learning import fit, folds, inputs, training

@@ -36,8 +36,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from benchmarks import epochs
-from msavqa.check import presets
+from benchmarks import epochs, presets
 from msavqa.frames import read as frames
 from msavqa.frames.read import DecodeSettings
 from msavqa.ground import params

@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks import presets
 from benchmarks.decode import make
-from msavqa.check import presets
 from msavqa.frames.decode import decode
 from msavqa.ground import params
 from msavqa.learning import stage_tail

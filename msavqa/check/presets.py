@@ -21,7 +21,6 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import CommentMark, YAMLError
 from ruamel.yaml.tokens import CommentToken
 
-from msavqa.ground import params
 from msavqa.ground.errors import MsavqaError
 
 NAMED = ("datasets", "fetch", "texts", "trunks", "branches")
@@ -56,14 +55,6 @@ def whole(name: str) -> dict[str, Any]:
     """A preset as a whole params file, plain data; `MsavqaError` for a name that is none."""
     found: dict[str, Any] = yaml.safe_load(compose(name))
     return found
-
-
-def read(given: str) -> dict[str, Any]:
-    """A whole params file by a preset's name, by its file in presets/, or by the path of any other file."""
-    path = Path(given)
-    if path.suffix == ".yaml" and path.resolve().parent != folder().resolve():
-        return params.read(path)
-    return whole(path.stem)
 
 
 def compose(name: str) -> str:
