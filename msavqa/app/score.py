@@ -79,7 +79,7 @@ def default_model() -> Path:
     """The bundle in MSAVQA_BUNDLE, else the one that the pipeline exports of the first set of train_on."""
     if given := os.environ.get("MSAVQA_BUNDLE"):
         return Path(given)
-    from msavqa.machine import params
+    from msavqa.ground import params
 
     try:
         return Path("runs") / params.dataset_of(None) / "bundle"

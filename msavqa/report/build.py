@@ -13,9 +13,9 @@ from msavqa.datasets import tables
 from msavqa.evaluation import metrics
 from msavqa.evaluation.calibration import CalibrationSettings
 from msavqa.evaluation.controls import ControlSettings
-from msavqa.ground import progress
-from msavqa.machine import files, params
-from msavqa.machine.params import Settings
+from msavqa.ground import params, progress
+from msavqa.ground.params import Settings
+from msavqa.machine import files
 from msavqa.report import ablation, figures, filmstrips, numbers, page
 from msavqa.report.numbers import BootstrapSettings
 from msavqa.report.results import Results, collect, read_branches, read_controls
@@ -128,13 +128,15 @@ def write(content: page.Content, folder: Path) -> None:
         {"predictor": line.name, "srcc": line.srcc.value, "low": line.srcc.low, "high": line.srcc.high}
         for line in content.lines
     ]
-    shown = {
-        "scatter": tested[["repeat", "video_id", "generator", "mos", "score", "low", "high"]],
-        "calibration": figures.reliability_table(content.results),
-        "comparison": pd.DataFrame(lines),
-        "generators": content.generators,
-    }
-    tables.write_plots(shown, folder / "plots")
+    tables.write_plots(
+        {
+            "scatter": tested[["repeat", "video_id", "generator", "mos", "score", "low", "high"]],
+            "calibration": figures.reliability_table(content.results),
+            "comparison": pd.DataFrame(lines),
+            "generators": content.generators,
+        },
+        folder / "plots",
+    )
 
 
 def _lines(results: Results, weights: Mapping[str, float], settings: BootstrapSettings) -> list[page.Line]:
