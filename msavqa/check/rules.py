@@ -19,11 +19,20 @@ FETCHED = "weights"
 _FOLDERS = {"start": "runs/start is", "start_seconds": "runs/start_seconds is"}
 _STORES = {name: f"features/<data set>/{name}.zarr is" for name in ("frames", "statistics")}
 _PREDICTORS = ("ensemble", "no_pixel", "no_reference", "clipsim", "trees", "shuffled_prompts")
+_COLUMNS = (
+    "repeat", "video_id", "role", "score", "raw", "mapped", "low", "high", "mos", "mos_se", "prompt",
+    "generator", "given_split", "quality_true",
+)  # fmt: skip
+_FIGURES = ("noise_ceiling", "within_generator")
 TAKEN = {
     "datasets": _FOLDERS,
     "texts": _STORES,
     "trunks": _STORES,
-    "branches": {name: "a predictor of the report is" for name in _PREDICTORS},
+    "branches": {
+        **{name: "a predictor of the report is" for name in _PREDICTORS},
+        **{name: "a column beside the branches' scores is" for name in _COLUMNS},
+        **{name: "a figure of the report is" for name in _FIGURES},
+    },
 }
 """Names that an entry cannot bear, and whose they are."""
 OUTS, TABLES = ("features", "runs", "reports"), ("splits", "manifest")

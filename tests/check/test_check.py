@@ -199,6 +199,10 @@ WRONG: dict[str, tuple[Callable[[Data], None], list[str]]] = {
         lambda data: data["branches"].update(trees=data["branches"]["frame"]),
         ["branches.trees: the name is taken, a predictor of the report is another's; choose another"],
     ),
+    "a branch with the name of a column": (
+        lambda data: data["branches"].update(low=data["branches"]["frame"]),
+        ["branches.low: the name is taken, a column beside the branches' scores is another's; choose another"],
+    ),
     "no model": (drop("trunks.frame.model"), ["trunks.frame.model: missing"]),
     "no kind": (
         drop("trunks.frame.kind"), ["trunks.frame.kind: got None, expected one of clip_image, image, video"],
