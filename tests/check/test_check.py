@@ -201,7 +201,10 @@ WRONG: dict[str, tuple[Callable[[Data], None], list[str]]] = {
     ),
     "a branch with the name of a column": (
         lambda data: data["branches"].update(low=data["branches"]["frame"]),
-        ["branches.low: the name is taken, a column beside the branches' scores is another's; choose another"],
+        [
+            "branches.low: the name is taken, a column beside the branches' scores is another's; choose "
+            "another"
+        ],
     ),
     "no model": (drop("trunks.frame.model"), ["trunks.frame.model: missing"]),
     "no kind": (
