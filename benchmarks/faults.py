@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from data.sample import mp4
-from msavqa.datasets import tables
 from msavqa.ground import progress
 from msavqa.score import scorer as score
 from msavqa.score.scorer import Scorer
@@ -67,7 +66,7 @@ SPOILS: dict[str, Spoil] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints one JSON object: fault -> band -> share of videos that it lowers."""
     given = arguments(argv, description=__doc__)
-    rows = tables.read_manifest(DATA / "manifest.parquet").set_index("video_id")
+    rows = pd.read_parquet(DATA / "manifest.parquet").set_index("video_id")
     chosen = rows.loc[tested().sample(given.videos, random_state=given.seed)]
     with score.load(given.model) as scorer:
         found = scores(scorer, chosen)
@@ -86,7 +85,7 @@ def arguments(argv: Sequence[str] | None, *, description: str | None) -> argpars
 
 def tested() -> pd.Series:
     """video_id of the test rows of the first split."""
-    splits = tables.read_splits(DATA / "splits.parquet")
+    splits = pd.read_parquet(DATA / "splits.parquet")
     return splits.loc[(splits["repeat"] == 0) & (splits["role"] == "test"), "video_id"]
 
 

@@ -32,7 +32,7 @@ from typing import Any
 import psutil
 import yaml
 
-from msavqa.check import presets
+from benchmarks import presets
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_GB, LIMIT_SECONDS = 12.0, 15 * 60.0

@@ -36,17 +36,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from benchmarks import epochs
-from msavqa.check import presets
+from benchmarks import epochs, presets
 from msavqa.frames import read as frames
 from msavqa.frames.read import DecodeSettings
+from msavqa.ground import params
 from msavqa.learning import branch as model
 from msavqa.learning import folds, gradients, optimise
 from msavqa.learning.branch import Output
 from msavqa.learning.gradients import Ranks
 from msavqa.learning.inputs import Inputs
 from msavqa.learning.pixels import Rows
-from msavqa.machine import params
 from msavqa.store import shards
 from msavqa.store.format import ArraySpec
 from msavqa.store.shard import RowResult, ShardResult

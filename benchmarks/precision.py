@@ -23,14 +23,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from msavqa.datasets import tables
 from msavqa.evaluation import metrics
 from msavqa.evaluation.ensemble import Ensemble
 from msavqa.frames import read as frames
 from msavqa.frames.read import DecodeSettings
+from msavqa.ground import params
 from msavqa.learning import branch, fit, folds, saved
 from msavqa.learning.fit import TrainSettings
-from msavqa.machine import params
 from msavqa.store import read as store
 from msavqa.store import shards
 from msavqa.trunks.kinds import clip_text
@@ -50,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     data = params.read()
     dataset = params.dataset_of(None)
-    manifest = tables.read_manifest(Path("data") / dataset / "manifest.parquet")
-    splits = tables.read_splits(Path("data") / dataset / "splits.parquet")
+    manifest = pd.read_parquet(Path("data") / dataset / "manifest.parquet")
+    splits = pd.read_parquet(Path("data") / dataset / "splits.parquet")
     tested = splits[(splits["repeat"] == given.repeat) & (splits["role"] == "test")]
     rows = manifest[manifest["video_id"].isin(tested["video_id"]) & manifest["mos"].notna()]
     found: dict[str, Any] = {"videos": len(rows), "trunks": {}, "branches": {}}
@@ -65,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         }
     mos = rows["mos"].to_numpy()
     for name in scores["fp32"]:
-        kept = tables.read_predictions(Path("runs") / dataset / "branches" / name / "predictions.parquet")
+        kept = pd.read_parquet(Path("runs") / dataset / "branches" / name / "predictions.parquet")
         ran = kept[kept["repeat"] == given.repeat].set_index("video_id").loc[list(rows["video_id"]), "score"]
         exact, rough = (scores[precision][name] for precision in PRECISIONS)
         found["branches"][name] = {

@@ -34,8 +34,8 @@ import numpy as np
 import psutil
 import yaml
 
+from benchmarks import presets
 from data.sample import mp4
-from msavqa.check import presets
 from msavqa.ground.sources import ROOT
 
 DIFFERENT, PER_PROMPT = 8, 4
@@ -115,7 +115,7 @@ def prepare(project: Path, *, videos: int, device: str) -> list[bytes]:
         if not (project / ".git").exists():
             command(project, "git", "init", "--quiet")
         command(project, "git", "config", key, value)
-    settings = presets.whole("sample")
+    settings = presets.read("sample")
     (project / "params.yaml").write_text(yaml.safe_dump(params(settings, device=device)), encoding="utf-8")
     (project / "many").mkdir()
     draw = np.random.default_rng(0)

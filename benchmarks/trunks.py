@@ -28,12 +28,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks import presets
 from benchmarks.decode import make
-from msavqa.check import presets
 from msavqa.frames.decode import decode
+from msavqa.ground import params
 from msavqa.learning import stage_tail
 from msavqa.machine import device as devices
-from msavqa.machine import params
 from msavqa.networks import hub, weights
 from msavqa.networks.hub import FetchSettings
 from msavqa.trunks.kinds import clip_text

@@ -6,11 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from msavqa.datasets import tables
+from msavqa.ground import params, stage
 from msavqa.ground.progress import track
 from msavqa.learning import examine, folds, saved
 from msavqa.learning.folds import FINAL
-from msavqa.machine import files, params
-from pipeline import stage
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -28,8 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         shuffled.append(examine.shuffled(opened, job, model))
         attention.append(examine.attention(opened, job, model))
     tables.write_predictions(pd.concat(shuffled, ignore_index=True), out / "shuffled.parquet")
-    looks = pd.concat(attention, ignore_index=True)
-    looks.to_parquet(files.fresh(out / "attention.parquet"), index=False)
+    tables.write_attention(pd.concat(attention, ignore_index=True), out / "attention.parquet")
 
 
 if __name__ == "__main__":

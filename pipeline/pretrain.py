@@ -6,16 +6,14 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
-
+from msavqa.datasets import tables
 from msavqa.evaluation import metrics
+from msavqa.ground import params, stage
 from msavqa.ground.progress import Progress
 from msavqa.learning import finished, fit, folds, saved, side_by_side
 from msavqa.learning.branch import without_prompts
 from msavqa.learning.folds import FINAL, Job, PretrainSettings
 from msavqa.learning.gradients import Ranks
-from msavqa.machine import files, params
-from pipeline import stage
 
 OUT = Path("runs/start")
 SECONDS = Path("runs/start_seconds")
@@ -48,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if ranks.leads:
         (outcome,) = done
         saved.save(outcome.weights, OUT / branch / "weights.safetensors")
-        history = pd.DataFrame(outcome.history)
-        history.to_csv(files.fresh(OUT / branch / "history.csv"), index=False, float_format="%.6g")
+        history = [{"repeat": outcome.job.repeat, **record} for record in outcome.history]
+        tables.write_history(history, OUT / branch / "history.csv")
         labelled = outcome.scores.merge(work.manifest[["video_id", "mos"]], on="video_id").dropna()
         test = labelled[labelled["role"] == "test"]
         found = metrics.srcc(score=test["score"], mos=test["mos"]) if len(test) > 2 else float("nan")

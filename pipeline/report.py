@@ -5,8 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from msavqa.machine import params
-from pipeline import stage
+from msavqa.ground import params, stage
 
 REPORTS = Path("reports")
 SHOWN = (

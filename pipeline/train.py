@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 
 from msavqa.datasets import tables
+from msavqa.ground import params, stage
 from msavqa.ground.progress import Progress
 from msavqa.learning import finished, fit, folds, saved, side_by_side
 from msavqa.learning.folds import FINAL, Outcome
 from msavqa.learning.gradients import Ranks
-from msavqa.machine import files, params
-from pipeline import stage
+from msavqa.machine import files
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -49,7 +49,7 @@ def write(done: Sequence[Outcome], facts: Mapping[str, Any], out: Path) -> None:
     scores = pd.concat([outcome.scores for outcome in done], ignore_index=True)
     tables.write_predictions(scores, out / "predictions.parquet")
     history = [{"repeat": outcome.job.repeat, **record} for outcome in final for record in outcome.history]
-    pd.DataFrame(history).to_csv(files.fresh(out / "history.csv"), index=False, float_format="%.6g")
+    tables.write_history(history, out / "history.csv")
     text = json.dumps(facts, indent=2, sort_keys=True) + "\n"
     files.fresh(out / "settings.json").write_text(text, encoding="utf-8")
 

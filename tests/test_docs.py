@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import msavqa
-from msavqa.machine import params
+from msavqa.ground import params
 from tests import documents, media, tiny
 from tests.conftest import ROOT, skip_or_fail
 

@@ -141,9 +141,3 @@ def test_nothing_committed_names_a_path_of_a_machine_or_a_registry() -> None:
             text = path.read_text(encoding="utf-8", errors="replace")
             found += [f"{name}: {match[0]}" for match in forbidden.finditer(text)]
     assert found == []
-
-
-def test_params_yaml_is_the_sample_preset() -> None:
-    if yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["train_on"] != ["sample"]:
-        pytest.skip("params.yaml trains on another data set")
-    assert (ROOT / "params.yaml").read_bytes() == (ROOT / "presets" / "sample.yaml").read_bytes()

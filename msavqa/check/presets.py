@@ -22,7 +22,6 @@ from ruamel.yaml.error import CommentMark, YAMLError
 from ruamel.yaml.tokens import CommentToken
 
 from msavqa.ground.errors import MsavqaError
-from msavqa.machine import params
 
 NAMED = ("datasets", "fetch", "texts", "trunks", "branches")
 """Blocks of entries that the user names."""
@@ -34,9 +33,10 @@ _MODELINE = "# yaml-language-server: $schema="
 
 
 def folder() -> Path:
-    """Where presets lie: in the project that one stands in, else in the checkout that this code is of."""
+    """Where presets lie: in the project that one stands in, else in the package, which holds those of its
+    checkout by a link and those of its wheel as files."""
     here = Path("presets")
-    return here if here.is_dir() else Path(__file__).resolve().parents[2] / "presets"
+    return here if here.is_dir() else Path(__file__).resolve().parents[1] / "presets"
 
 
 def names() -> list[str]:
@@ -55,14 +55,6 @@ def whole(name: str) -> dict[str, Any]:
     """A preset as a whole params file, plain data; `MsavqaError` for a name that is none."""
     found: dict[str, Any] = yaml.safe_load(compose(name))
     return found
-
-
-def read(given: str) -> dict[str, Any]:
-    """A whole params file by a preset's name, by its file in presets/, or by the path of any other file."""
-    path = Path(given)
-    if path.suffix == ".yaml" and path.resolve().parent != folder().resolve():
-        return params.read(path)
-    return whole(path.stem)
 
 
 def compose(name: str) -> str:

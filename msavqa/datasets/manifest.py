@@ -17,8 +17,8 @@ from msavqa.datasets.rows import Row
 from msavqa.frames.probe import probe
 from msavqa.frames.video_file import DecodeError
 from msavqa.ground.errors import MsavqaError, ProblemsError
+from msavqa.ground.params import Settings
 from msavqa.ground.progress import Progress
-from msavqa.machine.params import Settings
 from msavqa.machine.processes import LostError, Pool
 
 

@@ -13,8 +13,8 @@ from typing import Any, Protocol, cast
 
 import msavqa.datasets.readers
 from msavqa.datasets.rows import LabelSettings, Row
+from msavqa.ground import params
 from msavqa.ground.errors import ProblemsError
-from msavqa.machine import params
 
 
 class Reader(Protocol):

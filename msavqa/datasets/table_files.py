@@ -33,6 +33,14 @@ def read_parquet(path: Path, schema: pandera.DataFrameSchema) -> pd.DataFrame:
     return checked(table, schema, where=path, next_step=AGAIN)
 
 
+def columns(path: Path) -> set[str]:
+    """The names of a parquet file's columns, without its rows; none where it is no parquet file."""
+    try:
+        return set(pq.read_schema(path).names)
+    except pa.ArrowInvalid:
+        return set()
+
+
 def write_parquet(table: pd.DataFrame, path: Path, schema: pandera.DataFrameSchema) -> None:
     """Writes the schema's columns, in its order."""
     right = checked(table, schema, where=path, next_step="mend what makes this table")

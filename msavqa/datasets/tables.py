@@ -17,7 +17,6 @@ import pandas as pd
 import pandera.pandas as pandera
 
 from msavqa.datasets import table_files
-from msavqa.datasets.table_files import checked as checked
 from msavqa.ground.errors import ProblemsError
 
 ROLES = ("train", "val", "test")

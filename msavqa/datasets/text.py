@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from msavqa.ground.errors import ProblemsError
-from msavqa.machine.params import nearest
+from msavqa.ground.params import nearest
 
 
 def read_text(path: Path) -> tuple[str, list[str]]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import Field
 
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 
 Floats = npt.NDArray[np.float64]
 SCALARS = (

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from msavqa.frames.decode import Backend, Decoded, decode, decoder_facts
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 from msavqa.machine.processes import LostError, Outcome, Pool
 from msavqa.store import read as store
 from msavqa.store.read import ArraySpec, Rows, Store

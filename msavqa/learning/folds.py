@@ -1,4 +1,4 @@
-"""What is trained for one branch on one data set: per repeat a model a fold, and one on all training rows.
+"""What is trained for one branch on one data set, per repeat: a model for each fold, and one on all rows.
 
 Labels come from `tables.learning_labels`, which knows no test row. A fold's model scores the training rows it
 never saw; the final model scores validation and test rows.
@@ -20,7 +20,8 @@ from pydantic import Field
 from torch import nn
 
 from msavqa.datasets import tables
-from msavqa.ground import sources
+from msavqa.ground import params, sources
+from msavqa.ground.params import Settings
 from msavqa.learning import asked_features, branch, fit, inputs, stage_tail, tail
 from msavqa.learning.branch import Branch, BranchSettings, Shapes
 from msavqa.learning.checkpoint import Record
@@ -28,8 +29,6 @@ from msavqa.learning.fit import Labels, TrainSettings
 from msavqa.learning.inputs import Inputs
 from msavqa.learning.optimise import OptimiserSettings
 from msavqa.machine import device as devices
-from msavqa.machine import params
-from msavqa.machine.params import Settings
 from msavqa.store.read import Store
 
 FINAL = -1
@@ -66,7 +65,7 @@ class Work:
     kept: Path | None
     """Folder where interrupted jobs are continued from and finished models are found again; None: nowhere."""
     live: Path | None
-    """Folder where DVCLive shows how the final models come along, one folder a repeat; None: nowhere."""
+    """Folder where DVCLive shows how the final models come along, one folder per repeat; None: nowhere."""
     asked: Mapping[str, Any] | None = None
     """All of params.yaml, which the stores must follow; None: any stores will do."""
 

@@ -29,9 +29,9 @@ from msavqa.datasets.splits import Seed
 from msavqa.evaluation import ensemble as ensembles
 from msavqa.evaluation import metrics
 from msavqa.evaluation.ensemble import EnsembleSettings
+from msavqa.ground import params
 from msavqa.ground.errors import MsavqaError
-from msavqa.machine import params
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 from msavqa.report import compare, numbers, results
 from msavqa.report.numbers import BootstrapSettings
 from msavqa.report.results import Results
@@ -177,17 +177,15 @@ def digest(data: Mapping[str, Any]) -> str:
 
 def write_table(found: pd.DataFrame, path: Path, *, data: Mapping[str, Any], revision: str) -> None:
     """Writes a table beside the settings and the revision it was made from."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    found = found.assign(settings=digest(data), revision=revision)
-    found.to_csv(path, index=False, float_format="%.6f")
+    tables.write_ablation(found.assign(settings=digest(data), revision=revision), path)
 
 
 def read_table(path: Path, dataset: str, data: Mapping[str, Any]) -> Ablation | None:
     """The table that stands in a file; None where there is none on this dataset."""
     if not path.is_file():
         return None
-    found = pd.read_csv(path, dtype={"dataset": str, "settings": str, "revision": str})
-    rows = found[found["dataset"] == dataset].fillna({"against": ""})
+    found = tables.read_ablation(path)
+    rows = found[found["dataset"] == dataset]
     if rows.empty:
         return None
     first = rows.iloc[0]

@@ -13,11 +13,10 @@ from msavqa.datasets import tables
 from msavqa.evaluation import metrics
 from msavqa.evaluation.calibration import CalibrationSettings
 from msavqa.evaluation.controls import ControlSettings
-from msavqa.ground import progress
-from msavqa.machine import files, params
-from msavqa.machine.params import Settings
+from msavqa.ground import params, progress
+from msavqa.ground.params import Settings
+from msavqa.machine import files
 from msavqa.report import ablation, figures, filmstrips, numbers, page
-from msavqa.report import figures as plots
 from msavqa.report.numbers import BootstrapSettings
 from msavqa.report.results import Results, collect, read_branches, read_controls
 from msavqa.store import read as store
@@ -129,14 +128,14 @@ def write(content: page.Content, folder: Path) -> None:
         {"predictor": line.name, "srcc": line.srcc.value, "low": line.srcc.low, "high": line.srcc.high}
         for line in content.lines
     ]
-    plots.write(
-        folder / "plots",
+    tables.write_plots(
         {
             "scatter": tested[["repeat", "video_id", "generator", "mos", "score", "low", "high"]],
             "calibration": figures.reliability_table(content.results),
             "comparison": pd.DataFrame(lines),
             "generators": content.generators,
         },
+        folder / "plots",
     )
 
 
@@ -184,7 +183,7 @@ def _weights(path: Path) -> dict[str, float]:
 
 def _attention(paths: Sequence[Path]) -> dict[str, np.ndarray]:
     """Mean over branches of where SMA looked, (frame,) by video of the first repeat; empty without SMA."""
-    found = [pd.read_parquet(path) for path in paths]
+    found = [tables.read_attention(path) for path in paths]
     first = pd.concat([one[one["repeat"] == one["repeat"].min()] for one in found])
     by_video = first.groupby("video_id")["attention"]
     return {str(video): np.mean(np.stack(list(rows)), axis=0) for video, rows in by_video}

@@ -5,10 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from msavqa.datasets import tables
+from msavqa.datasets import table_files, tables
 from msavqa.datasets.splits import groups_of
 from msavqa.evaluation import metrics
 from msavqa.evaluation.metrics import Difference
@@ -129,13 +127,14 @@ def _read(root: Path, run: str, dataset: str) -> pd.DataFrame:
     if path.is_dir():
         path = path / "predictions.parquet"
     if path.is_file():
-        return _read_control(path, control) if control else _read_predictions(path)
+        runs = root / "runs" / dataset
+        return _read_control(path, control, runs=runs) if control else _read_predictions(path)
     return _read_revision(root, run, f"runs/{dataset}/ensemble/predictions.parquet")
 
 
 def _read_predictions(path: Path) -> pd.DataFrame:
     """A table of predictions; raises `MsavqaError` for any other file, `TableError` for a broken one."""
-    columns = _columns(path)
+    columns = table_files.columns(path)
     if "control" in columns:
         names = sorted(set(tables.read_controls(path)["control"]))
         raise MsavqaError(
@@ -157,22 +156,15 @@ def _read_predictions(path: Path) -> pd.DataFrame:
     return tables.read_predictions(path)
 
 
-def _columns(path: Path) -> set[str]:
-    try:
-        return set(pq.read_schema(path).names)
-    except pa.ArrowInvalid:
-        return set()
-
-
-def _read_control(path: Path, control: str) -> pd.DataFrame:
+def _read_control(path: Path, control: str, *, runs: Path) -> pd.DataFrame:
     """A control's predictions: of the stage `controls`, or of the ensemble with others' prompts beside it."""
-    if "control" not in _columns(path):
+    if "control" not in table_files.columns(path):
         raise MsavqaError(
             what="Control",
             where=path,
             got=control,
             expected="a run of several controls",
-            next_step=f"write {path.parent} alone, or {path.parent.parent / 'controls'}:<control>",
+            next_step=f"write {path.parent} alone, or {runs / 'controls'}:<control>",
         )
     files = {file.resolve() for file in (path, path.parent.parent / "ensemble" / "controls.parquet")}
     found = pd.concat(

@@ -6,9 +6,8 @@ right in both modes. Text stays text. The same numbers give the same bytes.
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -169,16 +168,3 @@ def _svg(figure: Figure, description: str) -> str:
 
 def _plain(name: str) -> str:
     return name if len(name) <= 28 else name[:27] + "…"
-
-
-DIGITS = 6
-
-
-def write(folder: Path, tables: Mapping[str, pd.DataFrame]) -> None:
-    """Writes each table as `<name>.csv` (UTF-8, LF); what else stood in the folder goes away."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.csv"):
-        old.unlink()
-    for name, table in tables.items():
-        text = table.round(DIGITS).to_csv(index=False, lineterminator="\n")
-        (folder / f"{name}.csv").write_text(text, encoding="utf-8")

@@ -20,7 +20,7 @@ from pydantic import Field
 from msavqa.evaluation import calibration, metrics
 from msavqa.evaluation.metrics import Interval, Statistic
 from msavqa.ground import progress
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 from msavqa.report.results import Results
 
 HEADLINE: Mapping[str, tuple[str, Statistic]] = {
@@ -150,8 +150,8 @@ def noise_ceiling(results: Results) -> Ceiling | None:
 
 
 def per_generator(results: Results) -> pd.DataFrame:
-    """One row a generator: videos, mean MOS, mean score; SRCC, PLCC and RMSE among its own test videos, each
-    the mean over the repeats in which it has `LEAST` of them."""
+    """One row per generator: videos, mean MOS, mean score; SRCC, PLCC and RMSE among its own test videos,
+    each the mean over the repeats in which it has `LEAST` of them."""
     return _by(results, "generator")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pandera.pandas as pandera
 
-from msavqa.datasets import tables
+from msavqa.datasets import table_files
 from msavqa.datasets.splits import PROTOCOLS
 
 PUBLISHED = Path("docs/published.csv")
@@ -39,7 +39,7 @@ SCHEMA = pandera.DataFrameSchema(
 def read(path: Path = PUBLISHED) -> pd.DataFrame:
     """Published results, one row each; raises `tables.TableError` for rows that are not whole."""
     step = "mend it: a published number has its source and a protocol that is known, or none"
-    return tables.checked(pd.read_csv(path, keep_default_na=False), SCHEMA, where=path, next_step=step)
+    return table_files.read_csv(path, SCHEMA, next_step=step)
 
 
 def table(

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from pydantic import Field
 
+from msavqa.ground.params import Settings
 from msavqa.machine.launch import Launcher, in_turn, processes
-from msavqa.machine.params import Settings
 from msavqa.store import format as fmt
 from msavqa.store import publish, staging
 from msavqa.store.format import ArraySpec

@@ -50,7 +50,7 @@ def test_the_projects_params_yaml_is_the_sample_preset() -> None:
     assert Path("params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
 
 
-def test_presets_are_listed_with_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_names_every_preset_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["init", "--list"])
     lines = capsys.readouterr().out.splitlines()

@@ -16,7 +16,7 @@ from msavqa.app.features.command import app
 from msavqa.datasets import tables
 from msavqa.frames.decode import Decoded
 from msavqa.frames.decode import decode as real_decode
-from msavqa.machine import params
+from msavqa.ground import params
 from msavqa.store import read as store
 from msavqa.store.read import StoreError
 from pipeline import decode, extract, measure, prompts

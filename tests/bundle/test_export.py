@@ -10,8 +10,8 @@ import pytest
 from msavqa.bundle import bundle, export
 from msavqa.bundle.reference import Reference, of_branch
 from msavqa.datasets import tables
+from msavqa.ground import params
 from msavqa.ground.errors import MsavqaError
-from msavqa.machine import params
 from msavqa.score.scorer import Scorer
 from tests import synthetic
 

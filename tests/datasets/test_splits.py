@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msavqa.datasets.readers import ntire, t2vqa_db
 from msavqa.datasets.splits import PROTOCOLS, SplitSettings, check_tested, groups_of, split
 from msavqa.ground.errors import MsavqaError, ProblemsError
-from msavqa.machine.params import block
+from msavqa.ground.params import block
 
 ANY = {"seeds": [0, 1], "test_fraction": 0.25, "validation_fraction": 0.2, "folds": 2}
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from msavqa.learning import branch
 from msavqa.learning.branch import Output
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 
 
 class Nothing(Settings):
