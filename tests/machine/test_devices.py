@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from msavqa.score.trained import Branch
 
 from msavqa.ground.errors import MsavqaError
 from msavqa.learning import branch, folds
 from msavqa.machine import device
+from msavqa.score.trained import Branch
 from msavqa.trunks.run import named
 from tests import branch_settings, clips, feature_world, tiny_networks
 from tests.pretended_gpu import GPU, later, pretended
