@@ -211,3 +211,15 @@ def test_inverted_pixels_are_never_found_again_as_computed_and_comments_are(
     name = "frames" if array == "frames" else "spatial"
     same = bool((before.all(name) == after.all(name)).all())
     assert same == (where == COMMENTS), "the edit inverts nothing"
+
+
+@pytest.mark.slow
+def test_settings_that_are_read_otherwise_make_another_store(project: Path, tmp_path: Path) -> None:
+    """Why the reading of settings may be left out of the digest: what it gives is in the fingerprint."""
+    place = Path(shutil.copytree(project, tmp_path / "project", symlinks=True))
+    tree = copied(tmp_path / "tree")
+    file = "msavqa/machine/params.py"
+    edit(tree, file, "return kind.model_validate(found)", "return kind.model_validate(halved(found))")
+    with (tree / file).open("a", encoding="utf-8") as source:
+        source.write('\n\ndef halved(found):\n    return {**found, "box": 16} if "box" in found else found\n')
+    assert run(place, tree, "decode") == COUNT
