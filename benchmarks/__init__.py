@@ -1,1 +1,1 @@
-"""What is measured: one file a figure, each prints one JSON object on its last line."""
+"""What is measured: one file per figure, each prints one JSON object on its last line."""

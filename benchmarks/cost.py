@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks import presets
 from msavqa.frames import read as frames
 from msavqa.frames.read import DecodeSettings
-from msavqa.machine import params
+from msavqa.ground import params
 from msavqa.networks import clip_model
 from msavqa.store import format
 from msavqa.trunks.kinds import clip_text

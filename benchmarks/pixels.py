@@ -1,4 +1,4 @@
-"""Training steps a second of a whole network on stored frames (`cut: pixels`), in float32 and in bfloat16.
+"""Training steps per second of a whole network on stored frames (`cut: pixels`), in float32 and in bfloat16.
 
     python -m benchmarks.pixels [--branch frame|segment|video] [--videos 64] [--steps 10]
         [--preset paper_pixels] [--size 512] [--device auto]
@@ -39,13 +39,13 @@ from torch import Tensor, nn
 from benchmarks import epochs, presets
 from msavqa.frames import read as frames
 from msavqa.frames.read import DecodeSettings
+from msavqa.ground import params
 from msavqa.learning import branch as model
 from msavqa.learning import folds, gradients, optimise
 from msavqa.learning.branch import Output
 from msavqa.learning.gradients import Ranks
 from msavqa.learning.inputs import Inputs
 from msavqa.learning.pixels import Rows
-from msavqa.machine import params
 from msavqa.store import shards
 from msavqa.store.format import ArraySpec
 from msavqa.store.shard import RowResult, ShardResult

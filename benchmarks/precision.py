@@ -27,9 +27,9 @@ from msavqa.evaluation import metrics
 from msavqa.evaluation.ensemble import Ensemble
 from msavqa.frames import read as frames
 from msavqa.frames.read import DecodeSettings
+from msavqa.ground import params
 from msavqa.learning import branch, fit, folds, saved
 from msavqa.learning.fit import TrainSettings
-from msavqa.machine import params
 from msavqa.store import read as store
 from msavqa.store import shards
 from msavqa.trunks.kinds import clip_text

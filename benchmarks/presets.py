@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from msavqa.machine import params
+from msavqa.ground import params
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -8,8 +8,8 @@ weights. `dvc repro` runs the real stages up to the stores: check, index, split,
 prompts and extract.
 
 `wall_s` is that run; `peak_rss_mb` the largest sum of resident memory over one stage's processes at one time
-(pages that they share count for each), `peak_of` the stage; `dvc_rss_mb` DVC's own process; `stages_s` the
-seconds a stage's process lived. `repro_noop_s` is `dvc repro` again. `add_one_s` is `dvc repro` after one
+(pages that they share count for each), `peak_of` the stage; `dvc_rss_mb` DVC's own process; `stages_s` how
+long each stage's process lived. `repro_noop_s` is `dvc repro` again. `add_one_s` is `dvc repro` after one
 more video at the end of the csv: `add_one` says how many rows were computed, and how many shards of each
 store have other bytes than before, over their number. The last line holds the figures of the last size, and
 those of every size as `runs`.

@@ -1,11 +1,11 @@
-"""What scoring costs: the first score of a process, scores a second when warm, and what the command adds.
+"""What scoring costs: the first score of a process, scores per second when warm, and what the command adds.
 
     python -m benchmarks.score [--model runs/sample/bundle] [--videos data/sample/videos/t2v] [--count 40]
 
 `cold_s` is `msavqa score` as a user runs it, a fresh process, median of `--rounds`. The rest is one warm
-scorer over `--count` videos, medians over rounds: `warm_videos_s` videos a second, decoded ahead;
-`decode_s` and `forward_s` seconds a video for decoding alone and for all networks alone, in this process;
-`overhead` = warm seconds a video, one by one without decoding ahead, over `decode_s + forward_s`.
+scorer over `--count` videos, medians over rounds: `warm_videos_s` videos per second, decoded ahead;
+`decode_s` and `forward_s` seconds per video for decoding alone and for all networks alone, in this process;
+`overhead` = warm seconds per video, one by one without decoding ahead, over `decode_s + forward_s`.
 """
 
 import argparse

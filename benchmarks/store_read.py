@@ -43,7 +43,7 @@ Way = Callable[[Array, Array], object]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints one JSON object: rows a second for each way, and ratio = store / memmap."""
+    """Prints one JSON object: rows per second for each way, and ratio = store / memmap."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rows", type=int, default=1760)
     parser.add_argument("--batch", type=int, default=8)

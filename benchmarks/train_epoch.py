@@ -2,7 +2,7 @@
 
     python -m benchmarks.train_epoch [--videos 8100] [--cached 256] [--online 16] [--batch 64] [--device cpu]
 
-ViT-B-32 of open_clip with random weights, 16 frames a video, both encoders adapted around their last block,
+ViT-B-32 of open_clip with random weights, 16 frames per video, both encoders adapted around their last block,
 the branch's own features (768 wide, as ConvNeXt-tiny's) cached both ways. Online, every step runs the whole
 of CLIP, its blocks before the first adapter without gradients. Both ways run the same branch, loss, backward
 pass and optimiser over the same videos. Seconds are medians of measured batches, extrapolated to `--videos`

@@ -1,4 +1,4 @@
-"""What each frozen network costs a video at the paper's sizes, in float32 and in bfloat16.
+"""What each frozen network costs per video at the paper's sizes, in float32 and in bfloat16.
 
     python -m benchmarks.trunks [--preset paper] [--size 512] [--frames 16] [--prompts 32]
                                [--device cpu]
@@ -31,9 +31,9 @@ import torch
 from benchmarks import presets
 from benchmarks.decode import make
 from msavqa.frames.decode import decode
+from msavqa.ground import params
 from msavqa.learning import stage_tail
 from msavqa.machine import device as devices
-from msavqa.machine import params
 from msavqa.networks import hub, weights
 from msavqa.networks.hub import FetchSettings
 from msavqa.trunks.kinds import clip_text

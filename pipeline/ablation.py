@@ -15,11 +15,10 @@ import pandas as pd
 
 from msavqa.datasets import tables
 from msavqa.evaluation.ensemble import EnsembleSettings
+from msavqa.ground import params, stage
 from msavqa.ground.errors import MsavqaError
-from msavqa.machine import params
 from msavqa.report import ablation, page
 from msavqa.report.ablation import ABLATION_FILE, Run, Sweep
-from pipeline import stage
 
 SWEEP = Path("presets/sweeps/ablation.yaml")
 PREFIX = "ablation-"

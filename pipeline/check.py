@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from msavqa.check import inputs
 from msavqa.check.params import problems
+from msavqa.ground import params, stage
 from msavqa.ground.errors import ProblemsError
-from msavqa.machine import files, params
-from pipeline import stage
+from msavqa.machine import files
 
 OUTS = {
     "runs/start/params.checked": "params.yaml has no mistakes",

@@ -10,11 +10,10 @@ import pandas as pd
 from msavqa.datasets import tables
 from msavqa.evaluation import controls
 from msavqa.evaluation.controls import ControlSettings
+from msavqa.ground import params, stage
 from msavqa.ground.progress import track
-from msavqa.machine import params
 from msavqa.store import read as store
 from msavqa.store.format import prompt_id
-from pipeline import stage
 
 Floats = npt.NDArray[np.float64]
 

@@ -7,11 +7,9 @@ from pathlib import Path
 from msavqa.datasets import tables
 from msavqa.frames.read import DecodeSettings
 from msavqa.frames.write import decode_all
-from msavqa.ground import sources
-from msavqa.machine import params
+from msavqa.ground import params, sources, stage
 from msavqa.store import read as store
 from msavqa.store.shards import StoreSettings
-from pipeline import stage
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -9,9 +9,9 @@ import pandas as pd
 from msavqa.datasets import tables
 from msavqa.evaluation import ensemble
 from msavqa.evaluation.ensemble import EnsembleSettings
+from msavqa.ground import params, stage
 from msavqa.ground.progress import track
-from msavqa.machine import files, params
-from pipeline import stage
+from msavqa.machine import files
 
 
 def main(argv: Sequence[str] | None = None) -> None:

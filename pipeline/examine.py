@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from msavqa.datasets import tables
+from msavqa.ground import params, stage
 from msavqa.ground.progress import track
 from msavqa.learning import examine, folds, saved
 from msavqa.learning.folds import FINAL
-from msavqa.machine import files, params
-from pipeline import stage
+from msavqa.machine import files
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -15,9 +15,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from msavqa.ground import params, stage
 from msavqa.ground.errors import MsavqaError
-from msavqa.machine import params
-from pipeline import stage
 
 COLUMNS = 120
 MOST_COLUMNS = 3

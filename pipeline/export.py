@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from msavqa.bundle import export
-from msavqa.machine import params
-from pipeline import stage
+from msavqa.ground import params, stage
 
 REPEAT = 0
 """The repeat whose model is exported: the first seed's."""

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from msavqa.ground import params, stage
 from msavqa.ground.errors import ProblemsError
-from msavqa.machine import params
 from msavqa.networks import hub, weights
 from msavqa.networks.hub import FetchSettings, NetworkSettings
-from pipeline import stage
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from msavqa.datasets import manifest, paths, tables
 from msavqa.datasets import read as datasets
-from msavqa.machine import params
-from pipeline import stage
+from msavqa.ground import params, stage
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -7,13 +7,12 @@ from pathlib import Path
 from msavqa.datasets import tables
 from msavqa.frames import read as frames
 from msavqa.frames.read import DecodeSettings
-from msavqa.ground import sources
-from msavqa.machine import device, params
+from msavqa.ground import params, sources, stage
+from msavqa.machine import device
 from msavqa.store.shards import StoreSettings
 from msavqa.trunks.measures import statistics
 from msavqa.trunks.run import videos
 from msavqa.trunks.run.feature_rows import ExtractSettings
-from pipeline import stage
 
 
 def main(argv: Sequence[str] | None = None) -> None:

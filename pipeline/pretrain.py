@@ -9,13 +9,13 @@ from pathlib import Path
 import pandas as pd
 
 from msavqa.evaluation import metrics
+from msavqa.ground import params, stage
 from msavqa.ground.progress import Progress
 from msavqa.learning import finished, fit, folds, saved, side_by_side
 from msavqa.learning.branch import without_prompts
 from msavqa.learning.folds import FINAL, Job, PretrainSettings
 from msavqa.learning.gradients import Ranks
-from msavqa.machine import files, params
-from pipeline import stage
+from msavqa.machine import files
 
 OUT = Path("runs/start")
 SECONDS = Path("runs/start_seconds")

@@ -5,15 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from msavqa.datasets import tables
-from msavqa.ground import sources
-from msavqa.machine import device, params
+from msavqa.ground import params, sources, stage
+from msavqa.machine import device
 from msavqa.store import read as store
 from msavqa.store.shards import StoreSettings
 from msavqa.trunks.kinds import clip_text
 from msavqa.trunks.run import named, prompts
 from msavqa.trunks.run.feature_rows import ExtractSettings
 from msavqa.trunks.run.network import Trunk
-from pipeline import stage
 
 
 def main(argv: Sequence[str] | None = None) -> None:

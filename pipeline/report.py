@@ -5,8 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from msavqa.machine import params
-from pipeline import stage
+from msavqa.ground import params, stage
 
 REPORTS = Path("reports")
 SHOWN = (
@@ -23,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             file = REPORTS / str(dataset) / "metrics.json"
             show(json.loads(file.read_text(encoding="utf-8")), dataset=str(dataset))
         return
-    from msavqa.report import build  # slow to import: who only shows the table needs it not
+    from msavqa.report import build  # slow to import, and not needed to show the table
 
     (dataset,) = stage.coordinates(given, "dataset", description=__doc__)
     content = build.build(Path(), dataset, params.read())

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from msavqa.datasets import tables
 from msavqa.datasets.splits import SplitSettings, check_tested, split
-from msavqa.machine import params
-from pipeline import stage
+from msavqa.ground import params, stage
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,10 +5,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from msavqa.ground import params, stage
 from msavqa.ground.errors import MsavqaError
-from msavqa.machine import params
 from msavqa.report import published
-from pipeline import stage
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 
 from msavqa.datasets import tables
+from msavqa.ground import params, stage
 from msavqa.ground.progress import Progress
 from msavqa.learning import finished, fit, folds, saved, side_by_side
 from msavqa.learning.folds import FINAL, Outcome
 from msavqa.learning.gradients import Ranks
-from msavqa.machine import files, params
-from pipeline import stage
+from msavqa.machine import files
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -52,7 +52,7 @@ def write(
     matrix: tuple[int, int, int, int] | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """Encodes pictures; frame i is shown at `stamps[i]` (default i) of `rate` ticks a second.
+    """Encodes pictures; frame i is shown at `stamps[i]` (default i) of `rate` ticks per second.
 
     `before` frames lie before time zero, so that an mp4 gets an edit list that hides them; `turn` is written
     as rotation metadata, clockwise degrees; `matrix` (a, b, c, d) instead, for flips.

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import msavqa
-from msavqa.machine import params
+from msavqa.ground import params
 from tests import documents, media, tiny
 from tests.conftest import ROOT, skip_or_fail
 
@@ -46,7 +46,7 @@ RUN_BY = {
     'brick wall"': "test_docs::test_the_score_of_the_readme_is_what_the_command_prints",
     "rm params.yaml && msavqa init --preset csv": OWN,
     "msavqa init": OWN,
-    "msavqa init --list": "app.test_init::test_the_list_names_every_preset_with_one_line",
+    "msavqa init --list": "app.test_init::test_presets_are_listed_with_a_line_each",
     "msavqa data check mine": OWN,
     "dvc repro": OWN,
     'dvc add videos && git add --all && git commit -m "feat: our videos and settings"': OWN,
@@ -241,7 +241,7 @@ def test_every_entry_of_the_lab_notebook_stands_under_a_topic() -> None:
     assert sorted(sorted_by_topic) == sorted(entries)
 
 
-# Their anchors are checked by `mkdocs build --strict`, see the Makefile's target `site`.
+# Anchors are looked for where the site is built.
 def test_links_of_the_documents_lead_somewhere() -> None:
     for page in documents.PAGES:
         for target in re.findall(r"\]\(([^)#]+)", documents.read(page)):

@@ -28,7 +28,7 @@ def settings(**changes: Any) -> DecodeSettings:
 
 
 def manifest(folder: Path) -> pd.DataFrame:
-    """The columns of a manifest that decoding reads, one row a video file, sorted by name."""
+    """The columns of a manifest that decoding reads, one row per video file, sorted by name."""
     paths = sorted(path for path in folder.glob("*.*") if path.suffix in (".mp4", ".avi", ".gif"))
     names = [path.name for path in paths]
     hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]

@@ -22,9 +22,10 @@ from torch.nn import functional
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from data.sample import backbone_start, mp4, shipped, streams
+from msavqa.ground import params
+from msavqa.ground.params import Settings
 from msavqa.ground.progress import track
-from msavqa.machine import device, params
-from msavqa.machine.params import Settings
+from msavqa.machine import device
 
 HERE = Path("data/sample")
 TECHNICAL = ("blur", "noise", "blocking")

@@ -19,9 +19,10 @@ from torch.nn import functional
 
 from data.sample import shipped
 from data.sample.clip_pairs import ATTRIBUTES, Pairs, draw_pairs
+from msavqa.ground import params
+from msavqa.ground.params import Settings
 from msavqa.ground.progress import track
-from msavqa.machine import device, params
-from msavqa.machine.params import Settings
+from msavqa.machine import device
 
 HERE = Path("data/sample")
 TEST_PAIRS = 250

@@ -20,9 +20,10 @@ from data.sample.film import SETS, Recording, film, plan
 from data.sample.generators import GENERATORS
 from data.sample.grammar import draw_prompt
 from data.sample.quality import CAUSES, noise_ceiling, quality, rate
+from msavqa.ground import params
+from msavqa.ground.params import Settings
 from msavqa.ground.progress import track
-from msavqa.machine import files, params
-from msavqa.machine.params import Settings
+from msavqa.machine import files
 from msavqa.machine.processes import Pool
 
 HERE = Path("data/sample")

@@ -29,7 +29,7 @@ def command(
     """Compares; see HELP."""
     import json
 
-    from msavqa.machine import params
+    from msavqa.ground import params
     from msavqa.report import compare
 
     chosen = params.dataset_of(dataset)

@@ -33,8 +33,8 @@ def check(
 
     from msavqa.check import params as whole_params
     from msavqa.datasets import read as datasets
+    from msavqa.ground import params
     from msavqa.ground.errors import ProblemsError
-    from msavqa.machine import params
 
     data = params.read()
     if found := whole_params.problems(data):

@@ -24,7 +24,7 @@ def command(
 ) -> None:
     """Exports; see HELP."""
     from msavqa.bundle import export
-    from msavqa.machine import params
+    from msavqa.ground import params
 
     if out.exists():
         raise MsavqaError(

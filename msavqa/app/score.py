@@ -78,7 +78,7 @@ def default_model() -> Path:
     """The bundle in MSAVQA_BUNDLE, else the one that the pipeline exports for params.yaml's dataset."""
     if given := os.environ.get("MSAVQA_BUNDLE"):
         return Path(given)
-    from msavqa.machine import params
+    from msavqa.ground import params
 
     dataset = params.read().get("dataset") if params.PARAMS_FILE.is_file() else None
     if dataset is None:

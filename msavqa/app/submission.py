@@ -34,7 +34,7 @@ def command(
 ) -> None:
     """Packs; see HELP."""
     from msavqa.datasets import tables
-    from msavqa.machine import params
+    from msavqa.ground import params
     from msavqa.score import submission
 
     name = params.dataset_of(dataset)

@@ -6,9 +6,9 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
+from msavqa.ground.params import Settings
 from msavqa.learning import branch, losses
 from msavqa.learning.branch import Output
-from msavqa.machine.params import Settings
 
 
 class TechnicalSettings(Settings):

@@ -8,10 +8,10 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 from torch import Tensor
 
+from msavqa.ground.params import Settings
 from msavqa.learning import branch, losses
 from msavqa.learning.branch import Output
 from msavqa.learning.layers import at_times, before
-from msavqa.machine.params import Settings
 
 
 class TechnicalSettings(Settings):

@@ -26,7 +26,7 @@ from msavqa.bundle.reference import Reference
 from msavqa.evaluation.calibration import Calibration
 from msavqa.evaluation.ensemble import Ensemble
 from msavqa.ground.errors import MsavqaError
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 
 CARD = "README.md"
 NETWORKS = "networks"

@@ -21,8 +21,8 @@ from msavqa.evaluation import calibration
 from msavqa.evaluation.calibration import CalibrationSettings
 from msavqa.evaluation.controls import ControlSettings
 from msavqa.evaluation.ensemble import Ensemble
+from msavqa.ground import params
 from msavqa.ground.errors import MsavqaError
-from msavqa.machine import params
 from msavqa.networks import weights
 from msavqa.store import read as store
 from msavqa.store.format import prompt_id

@@ -17,11 +17,11 @@ from msavqa.evaluation.calibration import CalibrationSettings
 from msavqa.evaluation.controls import ControlSettings
 from msavqa.evaluation.ensemble import EnsembleSettings
 from msavqa.frames.read import DecodeSettings
+from msavqa.ground import params
+from msavqa.ground.params import Settings, nearest
 from msavqa.learning import branch
 from msavqa.learning.fit import TrainSettings
 from msavqa.learning.folds import PretrainSettings
-from msavqa.machine import params
-from msavqa.machine.params import Settings, nearest
 from msavqa.networks.hub import FetchSettings
 from msavqa.report.build import ReportSettings
 from msavqa.store.shards import StoreSettings

@@ -21,6 +21,7 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import CommentMark, YAMLError
 from ruamel.yaml.tokens import CommentToken
 
+from msavqa.ground import params
 from msavqa.ground.errors import MsavqaError
 
 NAMED = ("datasets", "fetch", "texts", "trunks", "branches")

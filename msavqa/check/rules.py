@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from msavqa.ground.params import nearest
 from msavqa.learning.semantic_settings import Plan, PssSettings, SmaSettings
-from msavqa.machine.params import nearest
 
 NAME = "^[A-Za-z0-9_][A-Za-z0-9_-]*$"
 FETCHED = "weights"

@@ -16,7 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from msavqa.check import presets
 from msavqa.check.params import Params
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 
 FOLDER = Path(__file__).parent
 Schema = dict[str, Any]

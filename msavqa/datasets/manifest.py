@@ -1,4 +1,4 @@
-"""A reader's rows and what the files themselves say -> the manifest, one row a video in label order.
+"""A reader's rows and what the files themselves say -> the manifest, one row per video in label order.
 
 Files are hashed and probed in worker processes with a wall-clock limit; a video that cannot be probed, or
 whose worker hangs or dies, stays in the manifest with status "unreadable" and its reason (`decode` counts
@@ -17,8 +17,8 @@ from msavqa.datasets.rows import Row
 from msavqa.frames.probe import probe
 from msavqa.frames.video_file import DecodeError
 from msavqa.ground.errors import MsavqaError, ProblemsError
+from msavqa.ground.params import Settings
 from msavqa.ground.progress import Progress
-from msavqa.machine.params import Settings
 from msavqa.machine.processes import LostError, Pool
 
 
@@ -26,7 +26,7 @@ class IndexSettings(Settings):
     """The block `index`."""
 
     workers: int = Field(ge=1)  # processes that hash and probe files
-    timeout_seconds: float = Field(gt=0, le=86_400)  # wall clock a file, its hash included
+    timeout_seconds: float = Field(gt=0, le=86_400)  # wall clock per file, its hash included
 
 
 def build(rows: Sequence[Row], *, root: Path, settings: IndexSettings, description: str) -> pd.DataFrame:

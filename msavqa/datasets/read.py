@@ -13,8 +13,8 @@ from typing import Any, Protocol, cast
 
 import msavqa.datasets.readers
 from msavqa.datasets.rows import LabelSettings, Row
+from msavqa.ground import params
 from msavqa.ground.errors import ProblemsError
-from msavqa.machine import params
 
 
 class Reader(Protocol):
@@ -25,7 +25,7 @@ class Reader(Protocol):
     def read(self, settings: LabelSettings, *, check_files: bool, given: bool) -> list[Row]:
         """The rows of the label files in their order, or `ProblemsError` with all that is wrong with them.
 
-        `check_files` and `given` are those of `labels.checked`.
+        `check_files` and `given` are those of `rows.checked`.
         """
 
 

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from msavqa.datasets.paths import Places
 from msavqa.ground.errors import ProblemsError
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 
 NEXT_STEP = "mend them and run again, nothing was started"
 

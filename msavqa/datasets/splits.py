@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 
 from msavqa.datasets.rows import role_of
 from msavqa.ground.errors import MsavqaError, ProblemsError
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 
 PROTOCOLS = ("random_9_1", "qmme_8_2", "prompt_disjoint", "given")
 Seed = Annotated[int, Field(ge=0)]

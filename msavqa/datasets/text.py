@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from msavqa.ground.errors import ProblemsError
-from msavqa.machine.params import nearest
+from msavqa.ground.params import nearest
 
 
 def read_text(path: Path) -> tuple[str, list[str]]:
     """The whole of a label file as text, UTF-8 with or without a byte order mark, and what of it is not.
 
-    One problem a line; bad bytes are replaced, so that all else that is wrong can be found as well.
+    One problem per line; bad bytes are replaced, so that all else that is wrong can be found as well.
     Raises `ProblemsError` where there is no such file, or it is empty or UTF-16.
     """
     if not path.is_file():

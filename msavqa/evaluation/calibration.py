@@ -19,7 +19,7 @@ from pydantic import Field
 
 from msavqa.evaluation import metrics
 from msavqa.ground.errors import MsavqaError
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 
 Floats = NDArray[np.float64]
 

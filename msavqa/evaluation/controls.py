@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import Field
 
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 
 Floats = npt.NDArray[np.float64]
 SCALARS = (
@@ -62,7 +62,7 @@ def no_pixel(learned: pd.DataFrame, asked: pd.DataFrame, *, shrinkage: float) ->
 
 
 def clip_scalars(*, text: npt.NDArray[np.floating], frames: npt.NDArray[np.floating]) -> Floats:
-    """Eight zero-shot measures a video (`SCALARS`), (video, 8), from unit vectors of CLIP's joint space.
+    """Eight zero-shot measures per video (`SCALARS`), (video, 8), from unit vectors of CLIP's joint space.
 
     text (video, dim), frames (video, frame, dim): mean, least, largest and standard deviation of the frames'
     cosine with the prompt, last quarter's mean minus the first's; mean and largest distance between
@@ -97,7 +97,7 @@ def clipsim(*, text: npt.NDArray[np.floating], frames: npt.NDArray[np.floating])
 
 def trees(learned: Floats, mos: Floats, asked: Floats, *, settings: ControlSettings) -> Floats:
     """Scores (video,) of `asked` (video, feature) by extra-trees of `learned` (video, feature) and mos."""
-    from sklearn.ensemble import ExtraTreesRegressor  # slow to import: who reads settings needs it not
+    from sklearn.ensemble import ExtraTreesRegressor  # slow to import, and not needed to read settings
 
     forest = ExtraTreesRegressor(
         n_estimators=settings.trees,

@@ -19,7 +19,7 @@ from scipy.special import expit
 
 from msavqa.evaluation.metrics import ranks
 from msavqa.ground.errors import MsavqaError
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 
 Floats = npt.NDArray[np.float64]
 OTHER_PROMPTS = "shuffled_prompts"

@@ -63,7 +63,7 @@ def plcc(*, score: ArrayLike, mos: ArrayLike) -> float:
 
 def krcc(*, score: ArrayLike, mos: ArrayLike) -> float:
     """Kendall's tau-b, in -1..1; NaN where either side is constant."""
-    from scipy import stats  # slow to import: training, which tells SRCC and PLCC, needs it not
+    from scipy import stats  # slow to import; training, which shows SRCC and PLCC, does without it
 
     score_, mos_ = _pair(score, mos)
     return float(stats.kendalltau(score_, mos_).statistic)
@@ -248,7 +248,7 @@ def _pair(score: ArrayLike, mos: ArrayLike) -> tuple[Floats, Floats]:
             where="a metric of score and mos",
             got=f"{score_.shape} and {mos_.shape}",
             expected="two of (video,) with at least 2 videos",
-            next_step="give one score and one mos a video",
+            next_step="give one score and one mos per video",
         )
     if not (np.isfinite(score_).all() and np.isfinite(mos_).all()):
         raise MsavqaError(

@@ -35,7 +35,7 @@ class Decoded:
     frames: (frame, height, width, 3) uint8, RGB, upright, pixels not square left as stored; times_seconds:
     (frame,) since the first presented frame; indices: (frame,) presentation index of each, repeated where
     the video has fewer frames than asked for; backend: name and version of the decoder; frame_count:
-    presented frames of the whole video; fps: average frames a second, NaN where unknown; width, height: of
+    presented frames of the whole video; fps: average frames per second, NaN where unknown; width, height: of
     the video itself, pixels, upright, where `frames` may be shrunk.
     """
 
@@ -54,7 +54,7 @@ def decode(path: str | Path, *, frames: int, box: int | None, backend: Backend) 
 
     `pyav` reads every file; `decord` reads what it is exact on and leaves to PyAV the rest, and whatever it
     fails on or complains of. Holds the sampled frames only. It can hang or die with the decoder it calls, and
-    is for one thread a process: run it in a worker (`processes.Pool`). Raises `DecodeError`.
+    is for one thread per process: run it in a worker (`processes.Pool`). Raises `DecodeError`.
     """
 
     def finish(frame: Pixels) -> Pixels:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from msavqa.frames.decode import Backend, Decoded, decode, decoder_facts
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 from msavqa.machine.processes import LostError, Outcome, Pool
 from msavqa.store import read as store
 from msavqa.store.read import ArraySpec, Rows, Store
@@ -39,7 +39,7 @@ class DecodeSettings(Settings):
     box: int = Field(ge=1, le=16_384)  # pixels; a larger frame is shrunk to fit box x box
     store: Literal["frames", "none"]  # none: decode again wherever frames are read
     workers: int = Field(ge=1)  # decoding processes
-    timeout_seconds: float = Field(gt=0, le=86_400)  # wall clock a video
+    timeout_seconds: float = Field(gt=0, le=86_400)  # wall clock per video
     max_quarantined_fraction: float = Field(ge=0, le=1)  # more stops the stage
 
 

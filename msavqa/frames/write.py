@@ -40,9 +40,9 @@ def decode_all(
 ) -> WriteReport:
     """Decodes every video of a manifest into the store at `path`, in worker processes.
 
-    A video that does not decode is quarantined with its reason. Memory: two shards and some videos a worker,
-    whatever the number of videos. Killed at any moment, the next call continues; it tries videos again that
-    were absent or whose worker hung or died. Raises `MsavqaError` where more than
+    A video that does not decode is quarantined with its reason. Memory: two shards and some videos per
+    worker, whatever the number of videos. Killed at any moment, the next call continues; it tries
+    videos again that were absent or whose worker hung or died. Raises `MsavqaError` where more than
     `settings.max_quarantined_fraction` of the videos do not decode.
     """
     specs, made_of = frames.specs(settings), frames.fingerprint(settings)

@@ -15,13 +15,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("msavqa", "pipeline", "data", "benchmarks")
 
-VALUE_FREE = ("msavqa/ground", "msavqa/machine/params.py", "pipeline/stage.py")
-"""Files and rooms that cannot change a value under the name that it is kept by. All else can.
+VALUE_FREE = Path(__file__).resolve().parent.relative_to(ROOT)
+"""The room whose files cannot change a value under the name that it is kept by. All others can.
 
-msavqa/ground: what code says and shows, and this file; no value passes through it.
-msavqa/machine/params.py: what it makes of params.yaml are settings; those that a value depends on are in the
-fingerprint, which is part of the same name.
-pipeline/stage.py: the words of a stage's command line, which name the store, and the sentence of a refusal.
+What code says and shows (errors, progress), the words of a stage's command line, this file. Settings too: those
+that a value depends on are in the fingerprint, which is part of the same name.
 
 Who carries pixels or features from one place to another is not here (workers, the readers and writers of
 stores, settings of torch): what goes wrong on the way is stored.
@@ -74,7 +72,7 @@ def digest(*modules: str) -> str:
     files = sorted(set().union(*(closure(module) for module in modules)))
     found = hashlib.sha256()
     for path in files:
-        if not any(path.is_relative_to(free) for free in VALUE_FREE):
+        if not path.is_relative_to(VALUE_FREE):
             found.update(f"{path}\0{meaning((ROOT / path).read_text(encoding='utf-8'))}\0".encode())
     return found.hexdigest()[:16]
 

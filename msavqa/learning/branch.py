@@ -16,13 +16,13 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
+from msavqa.ground import params
 from msavqa.ground.errors import MsavqaError
+from msavqa.ground.params import Settings
 from msavqa.learning.layers import ScoreHead, Standardise, compressed
 from msavqa.learning.optimise import OptimiserSettings
 from msavqa.learning.semantic_settings import STATISTICS, Plan, PssSettings, SmaSettings
 from msavqa.learning.semantics import NOTHING, Batch, ClipShapes, Semantics
-from msavqa.machine import params
-from msavqa.machine.params import Settings
 
 Statistics = Literal["spatial", "temporal", "change"]
 """A group of handcrafted measures: of single frames, of how steady time is, of content that changes."""

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from msavqa.evaluation import metrics
 from msavqa.ground.errors import MsavqaError
+from msavqa.ground.params import Settings
 from msavqa.learning import branch, checkpoint, gradients
 from msavqa.learning.branch import Branch, BranchSettings, Output
 from msavqa.learning.checkpoint import Record
@@ -30,7 +31,6 @@ from msavqa.learning.optimise import cosine_with_warmup, optimiser
 from msavqa.learning.pixels import Rows
 from msavqa.machine import device as devices
 from msavqa.machine.device import Device
-from msavqa.machine.params import Settings
 
 Floats = npt.NDArray[np.float64]
 CONSTANT_ROWS = 2048

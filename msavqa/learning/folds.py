@@ -20,7 +20,8 @@ from pydantic import Field
 from torch import nn
 
 from msavqa.datasets import tables
-from msavqa.ground import sources
+from msavqa.ground import params, sources
+from msavqa.ground.params import Settings
 from msavqa.learning import asked_features, branch, fit, inputs, stage_tail, tail
 from msavqa.learning.branch import Branch, BranchSettings, Shapes
 from msavqa.learning.checkpoint import Record
@@ -28,8 +29,6 @@ from msavqa.learning.fit import Labels, TrainSettings
 from msavqa.learning.inputs import Inputs
 from msavqa.learning.optimise import OptimiserSettings
 from msavqa.machine import device as devices
-from msavqa.machine import params
-from msavqa.machine.params import Settings
 from msavqa.store.read import Store
 
 FINAL = -1

@@ -122,7 +122,7 @@ class ScoreHead(nn.Module):
         semantic: Float[Tensor, "*rows s"] | None,
         added: Float[Tensor, "video"] | None = None,
     ) -> Float[Tensor, "*rows"]:
-        """One score a row; `semantic` is None exactly where the head was built with `semantic=0`.
+        """One score per row; `semantic` is None exactly where the head was built with `semantic=0`.
 
         `added` is a term of each video's score in the units before `set_scale`; rows are (video, ...).
         """
@@ -182,7 +182,7 @@ def fused(
     frames: Float[Tensor, "video frame dim"],
     parts: list[FusionPart],
 ) -> Float[Tensor, "video frame out"]:
-    """Prompt Semantic Supervision as features a frame; both inputs are unit vectors of CLIP's joint space.
+    """Prompt Semantic Supervision as features per frame; both inputs are unit vectors of CLIP's joint space.
 
     text: P_c itself, repeated for every frame (all the paper asks for). image: the adapted frame. product:
     what agrees, channel by channel, whose sum is the similarity. cosine: the similarity itself.

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 
 
 class OptimiserSettings(Settings):

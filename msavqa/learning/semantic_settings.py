@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
+from msavqa.ground.params import Settings
 from msavqa.learning.layers import FusionPart, MutationPart
-from msavqa.machine.params import Settings
 
 STATISTICS = "statistics"
 """The store of the handcrafted measures, an array a group."""

@@ -181,7 +181,7 @@ def _tail(
             where=path,
             got=f"{len(missing)} missing ({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''})",
             expected=f"a CLIP tower of {architecture['layers']} blocks",
-            next_step="name the file that `trunks.*.weights` had when the tokens were cached",
+            next_step="put the file back that `weights` held when the tokens were cached",
         )
     return ClipTail(
         {name: state[block + name] for name in _BLOCK},

@@ -18,7 +18,7 @@ def chosen(name: Device, *, setting: str) -> "torch.device":
     Where it is a GPU, float32 is float32 in this process from here on: left alone, cuDNN's convolutions round
     what they multiply to TF32's 10 bits. Raises `MsavqaError` for `cuda` where torch sees no GPU.
     """
-    import torch  # slow to import: who only decodes needs it not
+    import torch  # slow to import, and not needed to decode
 
     seen = torch.cuda.is_available()
     if name == "cuda" and not seen:

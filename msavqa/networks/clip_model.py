@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from msavqa.ground.errors import MsavqaError
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 from msavqa.networks import weights
 
 Tower = Literal["text", "image"]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ConfigDict, Field
 
 from msavqa.ground.errors import MsavqaError
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 from msavqa.networks import backbones, clip_model, download, preprocess, weights
 from msavqa.networks.download import AddressedFile, HuggingFaceFile, Remote
 

@@ -29,9 +29,9 @@ from msavqa.datasets.splits import Seed
 from msavqa.evaluation import ensemble as ensembles
 from msavqa.evaluation import metrics
 from msavqa.evaluation.ensemble import EnsembleSettings
+from msavqa.ground import params
 from msavqa.ground.errors import MsavqaError
-from msavqa.machine import params
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 from msavqa.report import compare, numbers, results
 from msavqa.report.numbers import BootstrapSettings
 from msavqa.report.results import Results

@@ -13,9 +13,9 @@ from msavqa.datasets import tables
 from msavqa.evaluation import metrics
 from msavqa.evaluation.calibration import CalibrationSettings
 from msavqa.evaluation.controls import ControlSettings
-from msavqa.ground import progress
-from msavqa.machine import files, params
-from msavqa.machine.params import Settings
+from msavqa.ground import params, progress
+from msavqa.ground.params import Settings
+from msavqa.machine import files
 from msavqa.report import ablation, figures, filmstrips, numbers, page
 from msavqa.report import figures as plots
 from msavqa.report.numbers import BootstrapSettings

@@ -29,7 +29,7 @@ _MARKERS = "osD^vP*Xhp<>"  # shape as well as colour, for readers who do not tel
 
 
 def scatter(results: Results) -> str:
-    """MOS against the calibrated score, one mark a test video, coloured by generator, the interval shaded."""
+    """MOS against the calibrated score, one mark per test video, by generator, the interval shaded."""
     tested = results.tested
     low, high = results.mos_range
     with _figure(width=5.2, height=5.2) as (figure, axes):

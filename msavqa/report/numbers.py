@@ -20,7 +20,7 @@ from pydantic import Field
 from msavqa.evaluation import calibration, metrics
 from msavqa.evaluation.metrics import Interval, Statistic
 from msavqa.ground import progress
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 from msavqa.report.results import Results
 
 HEADLINE: Mapping[str, tuple[str, Statistic]] = {

@@ -21,9 +21,9 @@ from msavqa.ground.errors import MsavqaError
 class Results:
     """One dataset's predictions beside its labels.
 
-    `tested` has one row a repeat and test video with a MOS: repeat, video_id, prompt, generator, given_split,
-    mos, mos_se, quality_true, raw (the ensemble's score), score (calibrated, MOS scale), low, high (its
-    interval), then one raw column a branch and a control.
+    `tested` has one row per repeat and test video with a MOS: repeat, video_id, prompt, generator,
+    given_split, mos, mos_se, quality_true, raw (the ensemble's score), score (calibrated, MOS scale), low,
+    high (its interval), then one raw column per branch and control.
     """
 
     dataset: str

@@ -1,6 +1,6 @@
 """NTIRE 2024's submission for videos whose MOS is withheld: a zip of output.txt and readme.txt.
 
-    output.txt    one line a video, `name,score`      readme.txt    the five lines that the challenge asks for
+    output.txt    one line per video, `name,score`    readme.txt    the five lines that the challenge asks for
 
 The ranking is by (SRCC + PLCC) / 2, so any scale of scores will do; the order of lines is the label file's.
 """

@@ -60,14 +60,14 @@ def run(
     other rows, before anything starts.
     """
     lines = read(path, video_column=video_column, prompt_column=prompt_column)
+    _check_out(out, path)
+    out = out.resolve() if out.is_symlink() else out
+    folder = path.parent if root is None else root
+    partial = out.with_name(f"{out.name}.partial")
+    known = _known(out, partial)
+    _check_kept(known, lines, out)
     with score.load(model, workers=workers, decode_seconds=decode_seconds, device=device) as scorer:
         columns, digest = columns_of(scorer.bundle.ensemble.branches), scorer.bundle.digest[:12]
-        _check_out(out, path, columns)
-        out = out.resolve() if out.is_symlink() else out
-        folder = path.parent if root is None else root
-        partial = out.with_name(f"{out.name}.partial")
-        known = _known(out, partial)
-        _check_kept(known, lines, out)
         found = {
             key: row
             for key, row in known.items()
@@ -166,7 +166,7 @@ def _whole(text: str) -> str:
     return text.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace")
 
 
-def _check_out(out: Path, path: Path, columns: Sequence[str]) -> None:
+def _check_out(out: Path, path: Path) -> None:
     """Raises `ProblemsError` where `out` is the csv itself or anything else than a table of scores."""
     problem = ""
     if not out.parent.is_dir():
@@ -181,7 +181,9 @@ def _check_out(out: Path, path: Path, columns: Sequence[str]) -> None:
         with out.open(encoding="utf-8", errors="replace") as file:
             header = file.readline().rstrip("\n").split(",")
         if not _is_of_scores(header):
-            problem = f"it holds something else than scores: its first line is not {','.join(columns)!r}"
+            problem = (
+                f"it holds something else than scores: its first line does not start with {','.join(FIRST)!r}"
+            )
     if problem:
         raise ProblemsError(where=out, problems=[problem], next_step="choose another --out")
 

@@ -26,7 +26,7 @@ METADATA_FILE = "zarr.json"
 VALID = "valid"
 """The array that tells any zarr reader which rows hold data; our own reader takes that from the rows."""
 MAX_SHARD_ROWS = 256
-"""However small a row is, a killed run loses at most this many rows a worker."""
+"""However small a row is, a killed run loses at most this many rows per worker."""
 
 DTYPES = ("bool", "uint8", "int16", "int32", "int64", "float16", "float32", "float64")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")

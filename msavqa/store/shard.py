@@ -38,7 +38,7 @@ class RowResult:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """The values of some rows: arrays by name, (rows, *row shape) in the spec's dtype; one result a row."""
+    """The values of some rows: arrays by name, (rows, *row shape) in the spec's dtype; one result per row."""
 
     arrays: Mapping[str, Array]
     rows: Sequence[RowResult]

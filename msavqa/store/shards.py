@@ -19,8 +19,8 @@ from pathlib import Path
 
 from pydantic import Field
 
+from msavqa.ground.params import Settings
 from msavqa.machine.launch import Launcher, in_turn, processes
-from msavqa.machine.params import Settings
 from msavqa.store import format as fmt
 from msavqa.store import publish, staging
 from msavqa.store.format import ArraySpec
@@ -78,7 +78,7 @@ def write(
 
     Staging is `$DVC_ROOT/.msavqa` where no other root is given. `compute` is called for missing rows only (so
     load networks in it, not before) and must pickle where the launcher uses processes. `on_progress` hears of
-    every shard, staged ones first. A store that stands at `path` is replaced. Memory: one shard a worker.
+    every shard, staged ones first. A store that stands at `path` is replaced. Memory: one shard per worker.
     Raises `MsavqaError` for rows or results that make no store, `MsavqaError` where there is no room (run
     again to continue), and whatever `compute` raises.
     """

@@ -1,9 +1,11 @@
 """A store's rows computed again from its place and params.yaml, as `msavqa features verify --sample` does."""
 
+import dataclasses
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,11 +14,12 @@ from typer.testing import CliRunner
 from msavqa.app.features import look, recompute
 from msavqa.app.features.command import app
 from msavqa.datasets import tables
-from msavqa.machine import params
+from msavqa.frames.decode import Decoded
+from msavqa.frames.decode import decode as real_decode
+from msavqa.ground import params
 from msavqa.store import read as store
-from msavqa.store import shards
 from msavqa.store.read import StoreError
-from pipeline import decode, extract
+from pipeline import decode, extract, measure, prompts
 from tests import clips, media, tiny_networks, videos
 
 
@@ -31,18 +34,23 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table["prompt"] = ["a ball", "a ball", "word " * 200]
     tables.write_manifest(table, place / "data/mine/manifest.parquet")
     data = yaml.safe_load((place / "params.yaml").read_text())
-    data["trunks"] = {
-        "statistics": {"kind": "statistics", "weights": "msavqa/trunks/measures/frame_statistics.py"},
-        "clip_text": clips.build("small", place).text.model_dump(),
-        "frame": tiny_networks.image_settings(place, tiny_networks.CONVNEXT).model_dump(),
-        "video": tiny_networks.video_settings(place).model_dump(),
+    data["texts"] = {"clip_text": clips.build("small", place).text.model_dump()}
+    made = {
+        "frame": tiny_networks.image_settings(place, tiny_networks.CONVNEXT),
+        "video": tiny_networks.video_settings(place),
     }
+    data["trunks"] = {name: settings.model_dump() for name, settings in made.items()}
+    data["weights"] = str(place)
+    for name, settings in made.items():
+        tiny_networks.file(place, settings).rename(place / f"{name}.safetensors")
     data["extract"] = {"batch_frames": 16, "ahead_videos": 2, "threads": 1, "device": "cpu"}
     (place / "params.yaml").write_text(yaml.safe_dump(data))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         patch.delenv("DVC_ROOT", raising=False)
         decode.main(["mine"])
+        measure.main(["mine"])
+        prompts.main(["mine", "clip_text"])
         for name in data["trunks"]:
             extract.main(["mine", name])
     return place
@@ -73,7 +81,7 @@ def test_the_command_computes_a_sample_again(project: Path, name: str, rows: int
 def test_extraction_counts_prompts_that_are_longer_than_the_context(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    extract.main(["mine", "clip_text"])
+    prompts.main(["mine", "clip_text"])
     said = "mine clip_text: 2 rows, 0 computed now, 1 longer than the context\n"
     assert capsys.readouterr().out == said
 
@@ -147,15 +155,88 @@ def test_rows_that_the_manifest_lost_are_refused(project: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(("name", "stage"), [("frames", decode.main), ("statistics", extract.main)])
+STAGES: dict[str, Callable[[], None]] = {
+    "frames": lambda: decode.main(["mine"]),
+    "statistics": lambda: measure.main(["mine"]),
+    "clip_text": lambda: prompts.main(["mine", "clip_text"]),
+    "frame": lambda: extract.main(["mine", "frame"]),
+}
+
+
+@pytest.mark.parametrize("name", STAGES)
 def test_an_adopted_store_saves_its_stage_the_work(
-    project: Path, name: str, stage: Callable[[list[str]], None], capsys: pytest.CaptureFixture[str]
+    project: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.rmtree(".msavqa")
-    found = store.open(f"features/mine/{name}.zarr")
-    assert shards.adopt(found.path, staging_root=recompute.staging_root(found)) == 1
-    stage(["mine"] if name == "frames" else ["mine", name])
-    assert ", 0 tried now," in (said := capsys.readouterr().out) or ", 0 computed now," in said
+    shutil.rmtree(".msavqa", ignore_errors=True)
+    path = f"features/mine/{name}.zarr"
+    said = CliRunner().invoke(app, ["adopt", path])
+    rows = 2 if name == "clip_text" else 3
+    assert said.stdout == f"{path}: {rows} rows computed again and equal, 1 of 1 shards newly staged\n"
+    STAGES[name]()
+    assert re.search(r", 0 (tried|computed) now, ", capsys.readouterr().out)
+
+
+def test_all_stores_of_a_data_set_are_adopted_at_once(project: Path) -> None:
+    shutil.rmtree(".msavqa", ignore_errors=True)
+    other = Path(shutil.copytree("features/mine/frame.zarr", "features/mine/tried_once.zarr"))
+    try:
+        said = CliRunner().invoke(app, ["adopt", "--all", "features/mine", "--rows", "1"])
+    finally:
+        shutil.rmtree(other)
+    assert said.exception is None
+    equal = "1 rows computed again and equal, 1 of 1 shards newly staged"
+    assert said.stdout.splitlines() == [
+        f"features/mine/frames.zarr: {equal}",
+        f"features/mine/clip_text.zarr: {equal}",
+        f"features/mine/frame.zarr: {equal}",
+        f"features/mine/statistics.zarr: {equal}",
+        "features/mine/tried_once.zarr: left alone, params.yaml names nothing that makes it",
+        f"features/mine/video.zarr: {equal}",
+    ]
+
+
+def test_a_folder_without_stores_is_refused(project: Path) -> None:
+    error = CliRunner().invoke(app, ["adopt", "--all", "features/yours"]).exception
+    assert str(error) == (
+        "Stores of a data set in features/yours: got none, expected a folder such as features/mine; name "
+        "one, or a store without --all."
+    )
+
+
+@pytest.mark.parametrize("name", ["frames", "statistics", "frame"])
+def test_a_store_of_other_code_is_not_vouched_for(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Decoding gives 255 - frame now, which no setting tells: stored frames and what came of them are old."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setattr("msavqa.frames.read.decode", inverted)
+    path = f"features/mine/{name}.zarr"
+    error = CliRunner().invoke(app, ["adopt", path]).exception
+    assert re.fullmatch(
+        rf"Features of other code in {path}: got row 'v0.mp4', array \w+: differs by [\d.e+]+, allowed "
+        r"[\d.e+]+, expected what the code computes now \(3 rows tried\); run `dvc repro`, which computes "
+        r"the store anew, or undo the change of the code\.",
+        str(error),
+    )
+    assert list(tmp_path.rglob("manifest.json")) == []
+
+
+def inverted(path: Path, **how: Any) -> Decoded:
+    decoded = real_decode(path, **how)
+    return dataclasses.replace(decoded, frames=255 - decoded.frames)
+
+
+def test_a_store_is_vouched_for_unseen_only_where_nobody_wants_it_tried(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    said = CliRunner().invoke(app, ["adopt", "features/mine/frame.zarr", "--rows", "0"])
+    assert said.stdout == "features/mine/frame.zarr: no row tried, 1 of 1 shards newly staged\n"
+
+
+def test_rows_that_are_tried_are_spread_from_the_first_to_the_last(project: Path) -> None:
+    found = store.open("features/mine/frame.zarr")
+    assert [look.spread(found, count) for count in (0, 1, 2, 3, 9)] == [[], [0], [0, 2], [0, 1, 2], [0, 1, 2]]
 
 
 def test_the_store_is_the_one_at_the_path(project: Path) -> None:

@@ -1,6 +1,7 @@
 """A bundle is loaded as it was exported, or refused with a sentence."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,6 @@ import pytest
 from msavqa.bundle import bundle
 from msavqa.bundle import contents as bundle_contents
 from msavqa.ground.errors import MsavqaError
-from msavqa.networks import weights
 from msavqa.score.scorer import load
 from tests import media, tiny
 from tests import random_bundle as random_model
@@ -35,9 +35,8 @@ def refusal_of(folder: Path) -> str:
 def test_a_bundle_may_move_and_stays_the_same_model(random_bundle: Path, copy: Path) -> None:
     first, second = bundle.load(random_bundle), bundle.load(copy)
     assert first.digest == second.digest
-    assert Path(second.trunks["frame"]["weights"]).is_relative_to(copy)
-    assert Path(second.trunks["clip_text"]["model"]).is_relative_to(copy)
-    assert second.trunks["statistics"]["weights"] == "msavqa/trunks/measures/frame_statistics.py"
+    assert second.of_network("frame").is_relative_to(copy)
+    assert Path(second.texts["clip_text"]["model"]).is_relative_to(copy)
     assert (first.ensemble, first.calibration, first.reference) == (
         second.ensemble,
         second.calibration,
@@ -51,21 +50,70 @@ def test_nothing_in_a_bundle_names_where_it_was_made(random_bundle: Path) -> Non
     assert str(random_bundle.anchor) + "tmp" not in text
 
 
-def test_weights_in_torch_files_become_safetensors_and_score_the_same(
-    random_bundle: Path, tmp_path: Path
-) -> None:
-    made = random_model.make(tmp_path, torch_files=("clip_text", "frame"))
-    files = sorted(file.name for file in (made.path / "trunks").iterdir())
-    assert files == sorted(file.name for file in (random_bundle / "trunks").iterdir())
-    assert not [file for file in made.path.rglob("*") if file.suffix in weights.TORCH]
-    contents = json.loads((made.path / "bundle.json").read_text(encoding="utf-8"))
-    text = json.dumps({name: value for name, value in contents.items() if name != "converted"})
-    assert len(contents["converted"]) == 2
-    assert not [old for old in contents["converted"] if old in text]
-    assert all(new in text for new in contents["converted"].values())
+def test_a_bundle_of_the_form_of_before_scores_the_same(random_bundle: Path, tmp_path: Path) -> None:
+    former = random_model.make(tmp_path, former=True)
+    assert (
+        json.loads((former.path / "bundle.json").read_text(encoding="utf-8"))["format"] == "msavqa-bundle/1"
+    )
     video = media.write(tmp_path / "a.mp4", media.numbered(12))
-    with load(made.path) as one, load(random_bundle) as other:
-        assert one.score(video, "a red ball").score == other.score(video, "a red ball").score
+    with load(former.path) as one, load(random_bundle) as other:
+        scores = [scorer.score(video, "a red ball").to_dict() for scorer in (one, other)]
+    assert scores[0].pop("model") != scores[1].pop("model")
+    assert scores[0] == scores[1]
+
+
+def test_a_bundle_of_the_form_of_before_made_by_unknown_measures_is_refused(tmp_path: Path) -> None:
+    former = random_model.make(tmp_path, former=True)
+    name = "msavqa/extraction/motion_statistics.py"
+    forge(former.path, put("fingerprints", "statistics", "source_sha256", name, value="0" * 64))
+    with load(former.path) as scorer, pytest.raises(MsavqaError) as refusal:
+        scorer.ready()
+    assert str(refusal.value) == (
+        "Frozen network in trunk 'statistics': got measures_version 1, expected None, as in training; run "
+        "`dvc repro` to train with this msavqa, or score with that of the training."
+    )
+
+
+@pytest.mark.parametrize("part", ["trunks", "branches", "reference"])
+def test_broken_contents_of_the_form_of_before_are_refused(tmp_path: Path, part: str) -> None:
+    former = random_model.make(tmp_path, former=True)
+    forge(former.path, put(part, value={"frame": {}}))
+    missing = {"trunks": "kind", "branches": "settings", "reference": "quantiles"}[part]
+    said = refusal_of(former.path)
+    assert said == (
+        f"Model bundle in bundle/bundle.json: got contents of another shape (KeyError: '{missing}'), "
+        "expected a bundle's contents; export the bundle again with `msavqa export`."
+    )
+
+
+@pytest.mark.slow
+def test_a_comment_in_every_source_leaves_a_bundle_usable(random_bundle: Path, tmp_path: Path) -> None:
+    ignored = shutil.ignore_patterns("__pycache__")
+    package = Path(shutil.copytree(ROOT / "msavqa", tmp_path / "commented" / "msavqa", ignore=ignored))
+    for file in package.rglob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        file.write_text(f"# a comment\n{text}\n# another\n", encoding="utf-8")
+    video = media.write(tmp_path / "a.mp4", media.numbered(12))
+    words = ("score", str(video), "--prompt", "a red ball", "--model", str(random_bundle), "--json")
+    done = subprocess.run(
+        [sys.executable, "-m", "msavqa.app.cli", *words], cwd=package.parent,
+        env={**os.environ, "PYTHONPATH": str(package.parent)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with load(random_bundle) as scorer:
+        assert json.loads(done.stdout)["score"] == scorer.score(video, "a red ball").score
+
+
+@pytest.mark.parametrize("names", [("sound",), ("sound", "light"), ("a", "b", "c", "d")])
+def test_branches_of_any_names_score(tmp_path: Path, names: tuple[str, ...]) -> None:
+    blocks = [*random_model.BRANCHES.values(), random_model.BRANCHES["frame"]]
+    made = random_model.make(tmp_path, branches=dict(zip(names, blocks, strict=False)))
+    video = media.write(tmp_path / "a.mp4", media.numbered(12))
+    with load(made.path) as scorer:
+        found = scorer.score(video, "a red ball")
+    assert tuple(found.branches) == names
+    assert all(one.share_below is not None for one in found.branches.values())
+    assert found.timeline[0].score is not None
 
 
 def test_one_flipped_bit_of_a_weight_is_refused(copy: Path) -> None:
@@ -79,10 +127,10 @@ def test_one_flipped_bit_of_a_weight_is_refused(copy: Path) -> None:
 
 
 def test_a_missing_file_is_refused(copy: Path) -> None:
-    (copy / "trunks" / "video.safetensors").unlink()
+    (copy / "networks" / "video.safetensors").unlink()
     said = refusal_of(copy)
     assert said.startswith(
-        "Model bundle in bundle/trunks/video.safetensors: got no such file, expected a file"
+        "Model bundle in bundle/networks/video.safetensors: got no such file, expected a file"
     )
 
 
@@ -137,18 +185,23 @@ def put(*keys: str | int, value: object) -> Callable[[dict[str, Any]], None]:
         (put("calibration", value={}), "calibration.logistic: Field required, expected a bundle's contents"),
         (put("trunks", value=[]), "trunks: Input should be a valid dictionary, expected a bundle's contents"),
         (
-            put("trunks", "frame", "weights", value="/etc/frame.safetensors"),
-            "trunk 'frame' of file '/etc/frame.safetensors', which `files` does not list, expected contents "
-            "that go together",
+            put("weights", value="/etc"),
+            "text 'clip_text' of file '/etc/clip_text.safetensors', which `files` does not list, expected "
+            "contents that go together",
         ),
         (
-            put("trunks", "clip_text", "model", value="elsewhere.json"),
-            "trunk 'clip_text' of file 'elsewhere.json', which `files` does not list, expected contents that "
+            put("texts", "clip_text", "model", value="elsewhere.json"),
+            "text 'clip_text' of file 'elsewhere.json', which `files` does not list, expected contents that "
             "go together",
         ),
         (
             lambda data: data["fingerprints"].pop("video"),
             "trunk 'video' without a fingerprint, expected contents that go together",
+        ),
+        (
+            put("clip", "image", value="frames"),
+            "a CLIP of 'clip_text' and 'frames', which are not both there, expected contents that go "
+            "together",
         ),
     ],
 )
@@ -228,7 +281,7 @@ def test_another_format_is_refused(copy: Path) -> None:
     (copy / "bundle.json").write_text('{"format": "msavqa-bundle/9"}', encoding="utf-8")
     assert refusal_of(copy) == (
         "Model bundle in bundle/bundle.json: got format 'msavqa-bundle/9', expected format "
-        "'msavqa-bundle/1'; export the bundle again with `msavqa export`."
+        "'msavqa-bundle/2'; export the bundle again with `msavqa export`."
     )
 
 
@@ -258,7 +311,7 @@ def test_a_fresh_process_gives_the_same_json_whatever_the_threads(
 ALONE = """
 import sys
 sys.modules |= dict.fromkeys(("dvc", "dvclive", "git"))  # importing one of them fails
-from msavqa.cli import main
+from msavqa.app.cli import main
 main(sys.argv[1:])
 """
 

@@ -66,21 +66,22 @@ def test_the_card_names_data_protocol_and_weights(read: tuple[pd.DataFrame, pd.D
 
 
 @pytest.mark.parametrize(
-    ("dataset", "changes", "used"),
+    ("changes", "used"),
     [
-        ("made", {}, True),
-        ("other", {}, False),  # reported for params.yaml's dataset, exported by --dataset
-        ("made", {"videos": 1200}, False),  # reported before params.yaml named this dataset
-        ("made", {"repeats": 5}, False),
+        ({}, True),
+        ({"videos": 1200}, False),  # of other label files under the same name
+        ({"repeats": 5}, False),
     ],
 )
-def test_only_figures_of_the_same_dataset_are_used(
-    made: Path, read: tuple[pd.DataFrame, pd.DataFrame], dataset: str, changes: dict[str, int], used: bool
+def test_only_figures_of_the_same_videos_and_repeats_are_used(
+    made: Path, read: tuple[pd.DataFrame, pd.DataFrame], changes: dict[str, int], used: bool
 ) -> None:
     manifest, splits = read
     found = {**FIGURES, **changes}
-    (made / "reports").mkdir(exist_ok=True)
-    (made / "reports" / "metrics.json").write_text(json.dumps(found), encoding="utf-8")
+    file = made / "reports" / synthetic.DATASET / "metrics.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(found), encoding="utf-8")
     assert len(manifest) == FIGURES["videos"]
-    given = export.figures_of(made, dataset, reported="made", manifest=manifest, splits=splits)
+    given = export.figures_of(file, manifest=manifest, splits=splits)
     assert given == (found if used else {})
+    assert export.figures_of(made / "none.json", manifest=manifest, splits=splits) == {}

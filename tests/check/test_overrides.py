@@ -10,7 +10,7 @@ from dvc.utils.hydra import apply_overrides
 
 from msavqa.check import presets
 from msavqa.check.params import Params, problems
-from msavqa.machine import params
+from msavqa.ground import params
 from tests.check.test_presets import flat, preset
 
 Schema = dict[str, Any]

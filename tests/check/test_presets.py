@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import networkx as nx
 import pytest
@@ -17,7 +16,7 @@ from dvc.repo import Repo
 from benchmarks import cost
 from msavqa.check import convert, presets
 from msavqa.check import params as whole_params
-from msavqa.machine import params
+from msavqa.ground import params
 from msavqa.networks import backbones, hub, weights
 from msavqa.trunks.kinds import clip_text
 from tests.conftest import ROOT

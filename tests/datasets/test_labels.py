@@ -12,7 +12,7 @@ from msavqa.datasets import rows as labels
 from msavqa.datasets import text as label_text
 from msavqa.datasets.rows import LabelSettings, Row
 from msavqa.ground.errors import ProblemsError
-from msavqa.machine.params import block
+from msavqa.ground.params import block
 
 
 def settings(root: Path, mos_range: list[float] | None = None) -> LabelSettings:

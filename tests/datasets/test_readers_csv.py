@@ -7,7 +7,7 @@ import pytest
 from msavqa.datasets.readers import csv
 from msavqa.datasets.rows import Row
 from msavqa.ground.errors import ProblemsError
-from msavqa.machine.params import block
+from msavqa.ground.params import block
 
 COLUMNS: dict[str, object] = {"video": "video", "prompt": "prompt", "mos": "mos"}
 

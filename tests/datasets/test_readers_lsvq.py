@@ -8,7 +8,7 @@ import pytest
 from msavqa.datasets.readers import lsvq
 from msavqa.datasets.rows import Row
 from msavqa.ground.errors import ProblemsError
-from msavqa.machine.params import block
+from msavqa.ground.params import block
 
 TRAP = (
     "(LSVQ's labels.txt is test and test_1080p joined, not the training rows); give train_labels.txt as "

@@ -7,7 +7,7 @@ import pytest
 from msavqa.datasets.readers import ntire
 from msavqa.datasets.rows import Row
 from msavqa.ground.errors import ProblemsError
-from msavqa.machine.params import block
+from msavqa.ground.params import block
 
 
 def read(labels: object) -> list[Row]:

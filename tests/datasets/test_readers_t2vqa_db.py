@@ -8,7 +8,7 @@ import pytest
 from msavqa.datasets.readers import t2vqa_db
 from msavqa.datasets.rows import Row
 from msavqa.ground.errors import ProblemsError
-from msavqa.machine.params import block
+from msavqa.ground.params import block
 
 
 def read(info: Path, root: Path, *, check_files: bool = False) -> list[Row]:

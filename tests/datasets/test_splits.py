@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msavqa.datasets.readers import ntire, t2vqa_db
 from msavqa.datasets.splits import PROTOCOLS, SplitSettings, check_tested, groups_of, split
 from msavqa.ground.errors import MsavqaError, ProblemsError
-from msavqa.machine.params import block
+from msavqa.ground.params import block
 
 ANY = {"seeds": [0, 1], "test_fraction": 0.25, "validation_fraction": 0.2, "folds": 2}
 
@@ -24,7 +24,7 @@ def settings(protocol: str, **changes: object) -> SplitSettings:
 
 
 def manifest(prompts: Iterable[str], **changes: object) -> pd.DataFrame:
-    """The columns of a manifest that splits read, one video a prompt."""
+    """The columns of a manifest that splits read, one video per prompt."""
     prompts = list(prompts)
     columns: dict[str, object] = {
         "video_id": [f"{n}.mp4" for n in range(len(prompts))],

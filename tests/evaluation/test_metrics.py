@@ -257,7 +257,7 @@ def test_labels_of_another_shape_are_refused_in_a_sentence() -> None:
     assert str(caught.value) == (
         "Shapes in a metric of score and mos: got (4,) and (4, 1), "
         "expected two of (video,) with at least 2 videos"
-        "; give one score and one mos a video."
+        "; give one score and one mos per video."
     )
 
 

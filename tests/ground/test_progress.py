@@ -9,7 +9,7 @@ from msavqa.frames.write import DecodeProgress
 from msavqa.ground import progress
 from msavqa.ground.progress import Progress, track
 from msavqa.store.shards import ShardDone
-from msavqa.trunks.run import extract
+from msavqa.trunks.run import feature_rows
 
 
 class Clock:
@@ -68,7 +68,7 @@ def test_a_resumed_extraction_and_decoding_keep_what_is_staged(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Progress("extract", total=5) as shown:
-        extract._staged(shown)(ShardDone(rows=4, quarantined=1, computed=0))
+        feature_rows.staged(shown)(ShardDone(rows=4, quarantined=1, computed=0))
         clock.now += 10
         shown.advance(1)
     with DecodeProgress("decode", total=5, limit=1.0, errors=[]) as decoding:

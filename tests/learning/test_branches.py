@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from msavqa.ground import params
 from msavqa.ground.errors import MsavqaError
 from msavqa.learning import branch, saved
 from msavqa.learning.branch import Shapes
 from msavqa.learning.semantics import ClipShapes
-from msavqa.machine import params
 from tests import branch_settings
 from tests.feature_world import DIM, FEATURES, FRAMES, TIMES, WIDTH
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from msavqa.ground.errors import MsavqaError
-from msavqa.learning import fit
+from msavqa.learning import fit, folds, training
+from msavqa.learning.folds import FINAL, Job
 from tests import feature_world
 from tests.feature_world import World
-from tests.training import final, work
+from tests.training import ALONE, final, opened, same, work
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +57,29 @@ def test_no_labelled_row_to_learn_from_is_said(world: World) -> None:
         "Training rows in the splits: got no row that is labelled and in the stores, expected at least 1; "
         "give more labelled videos, or look for quarantined ones in the report."
     )
+
+
+def test_a_model_learns_the_training_rows_of_the_other_folds_and_no_other_row(world: World) -> None:
+    found, splits = opened(work(world)), world.splits
+    ids = np.array(found.inputs.ids)
+    for job in folds.jobs(splits):
+        ready = training.prepare(found, job)
+        learns = splits["video_id"][(splits["role"] == "train") & (splits["fold"] != job.fold)]
+        assert set(ids[ready.labels.videos]) == set(learns)
+        assert (ready.validation is not None) == (job.fold == FINAL)
+        if ready.validation is not None:
+            watched = splits["video_id"][splits["role"] == "val"]
+            assert set(ids[ready.validation.videos]) == set(watched)
+
+
+def test_labels_of_validation_rows_change_nothing_of_a_folds_model(world: World) -> None:
+    todo, job = work(world), Job(repeat=0, fold=0)
+    other = world.manifest.copy()
+    held_out = other["video_id"].isin(set(world.splits.loc[world.splits["role"] == "val", "video_id"]))
+    other.loc[held_out, "mos"] = 0.0
+    found = [
+        training.train(opened(one), job, ranks=ALONE)
+        for one in (todo, dataclasses.replace(todo, manifest=other))
+    ]
+    assert held_out.sum() == 6
+    assert same(*found)

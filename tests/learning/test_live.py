@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from msavqa.ground import stage
 from msavqa.learning import live
-from pipeline import stage
 
 
 def rows(folder: Path, name: str) -> list[tuple[int, float]]:

@@ -39,28 +39,30 @@ class Case:
     def __init__(self, world: clips.World, tower: str) -> None:
         self.tower, self.clip = tower, world.clip
         if tower == "image":
-            architecture = clip_image.attributes(world.image)["architecture"]
+            architecture = clip_image.attributes(world.image, weights=world.image_weights)["architecture"]
             size = architecture["image_size"]
             videos = clips.videos(2, frames=2, size=size)
-            arrays = clip_image.load(world.image, device="cpu", batch=3)(videos)
+            arrays = clip_image.load(world.image, weights=world.image_weights, device="cpu", batch=3)(videos)
             pixels = torch.cat([torch.from_numpy(video.frames).permute(0, 3, 1, 2) for video in videos])
             self.input = preprocess.normalised(pixels, mean_sd=preprocess.CLIP_MEAN_SD)
             self.lengths = None
             self.tokens = torch.from_numpy(arrays["tokens"]).flatten(0, 1)
             self.cls = torch.from_numpy(arrays["cls"]).flatten(0, 1)
-            self.tail = tail.clip_image_tail(world.image.weights, architecture)
+            self.tail = tail.clip_image_tail(world.image_weights, architecture)
             self.block = world.clip.visual.transformer.resblocks[-1]
             self.place = torch.zeros(len(self.tokens), dtype=torch.long)
         else:
-            architecture = clip_text.attributes(world.text)["architecture"]
-            arrays = clip_text.load(world.text, device="cpu", batch=3)(clips.PROMPTS)
+            architecture = clip_text.attributes(world.text, weights=world.text_weights)["architecture"]
+            arrays = clip_text.load(world.text, weights=world.text_weights, device="cpu", batch=3)(
+                clips.PROMPTS
+            )
             from open_clip.tokenizer import SimpleTokenizer
 
             self.input = SimpleTokenizer(context_length=77)(clips.PROMPTS)
             self.lengths = torch.from_numpy(arrays["length"])
             self.tokens = torch.from_numpy(arrays["tokens"])
             self.cls = torch.from_numpy(arrays["cls"])
-            self.tail = tail.clip_text_tail(world.text.weights, architecture)
+            self.tail = tail.clip_text_tail(world.text_weights, architecture)
             self.block = world.clip.transformer.resblocks[-1]
             self.place = self.lengths.long() - 1
         self.width, self.dim = architecture["width"], architecture["dim"]
@@ -217,8 +219,8 @@ def test_a_tail_adds_nothing_that_is_trained_or_saved(case: Case) -> None:
 
 def test_tail_refuses_weights_other_than_those_of_the_cached_tokens(tmp_path: Path) -> None:
     world = clips.build("small", tmp_path)
-    architecture = clip_text.attributes(world.text)["architecture"]
-    path = Path(world.text.weights)
+    architecture = clip_text.attributes(world.text, weights=world.text_weights)["architecture"]
+    path = world.text_weights
     before = weights.sha256(path)
     state = weights.read(path)
     weights.save({name: tensor + 1 for name, tensor in state.items()}, path)
@@ -232,11 +234,12 @@ def test_tail_refuses_weights_other_than_those_of_the_cached_tokens(tmp_path: Pa
 
 def test_tail_refuses_weights_of_another_tower(tmp_path: Path) -> None:
     world = clips.build("small", tmp_path)
-    architecture = clip_text.attributes(world.text)["architecture"] | {"weights_sha256": None}
+    found = clip_text.attributes(world.text, weights=world.text_weights)["architecture"]
+    architecture = found | {"weights_sha256": None}
     with pytest.raises(MsavqaError) as refusal:
-        tail.clip_text_tail(world.image.weights, architecture)
+        tail.clip_text_tail(world.image_weights, architecture)
     assert str(refusal.value) == (
-        f"Weights of another network in {world.image.weights}: got 15 missing (ln_final.bias, "
-        "ln_final.weight, text_projection, ...), expected a CLIP tower of 2 blocks; name the file that "
-        "`trunks.*.weights` had when the tokens were cached."
+        f"Weights of another network in {world.image_weights}: got 15 missing (ln_final.bias, "
+        "ln_final.weight, text_projection, ...), expected a CLIP tower of 2 blocks; put the file back "
+        "that `weights` held when the tokens were cached."
     )

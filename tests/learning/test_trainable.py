@@ -63,7 +63,7 @@ def extract(root: Path, kind: str, cut: str) -> Work:
     frames = root / "features" / "frames.zarr"
     (made.features / "frames.zarr").symlink_to(frames, target_is_directory=True)
     common: dict[str, Any] = {
-        "kind": kind, "weights": str(root / f"{kind}.safetensors"), "resize": 36, "crop": 32, "views": 2,
+        "kind": kind, "resize": 36, "crop": 32, "views": 2,
         "interpolation": "bilinear", "cut": cut, "precision": "fp32", "dtype": "float32",
     }  # fmt: skip
     if kind == "image":
@@ -75,7 +75,8 @@ def extract(root: Path, kind: str, cut: str) -> Work:
     chosen = trunk.TrunkSettings.model_validate(common | settings)
     pixels = inputs.store.open(frames).all("frames")
     ids = list(made.manifest["video_id"])
-    found = trunk.load(chosen, device="cpu", batch=16)(
+    weights = root / f"{kind}.safetensors"
+    found = trunk.load(chosen, weights=weights, device="cpu", batch=16)(
         [network.Video(id=one, frames=pixels[row]) for row, one in enumerate(ids)]
     )
     specs = {spec.name: " ".join(spec.axes) for spec in trunk.specs(chosen, frames=FRAMES)}
@@ -84,11 +85,11 @@ def extract(root: Path, kind: str, cut: str) -> Work:
     feature_world.write_store(
         target,
         ids,
-        fingerprint=trunk.fingerprint(chosen),
-        attributes=trunk.attributes(chosen),
+        fingerprint=trunk.fingerprint(chosen, weights=weights),
+        attributes=trunk.attributes(chosen, weights=weights),
         **{name: (axes, found[name]) for name, axes in specs.items()},
     )
-    shutil.copy(root / f"{kind}.safetensors", made.weights / f"{target.stem}.safetensors")
+    shutil.copy(weights, made.weights / f"{target.stem}.safetensors")
     return Work(
         branch=branch,
         settings=branch_settings.branch(branch, reads__trunk=target.stem, head__dropout=0.0),

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from msavqa.score.networks import Branch
 
 from msavqa.ground.errors import MsavqaError
 from msavqa.learning import branch, folds
 from msavqa.machine import device
+from msavqa.score.trained import Branch
 from msavqa.trunks.run import named
 from tests import branch_settings, clips, feature_world, tiny_networks
 from tests.pretended_gpu import GPU, later, pretended
@@ -66,7 +66,7 @@ def test_a_branch_learns_on_the_gpu_alone(
     world: feature_world.World, monkeypatch: pytest.MonkeyPatch, name: str, adapters: str
 ) -> None:
     todo = work(world, name, train={"resident": "ram"}, pss__adapters=adapters)
-    settings, opened = todo.settings, folds.open_work(todo)
+    settings, opened = todo.settings, folds.loaded(folds.open_work(todo))
     net = opened.model().train()
     some = np.arange(6)
     with pretended(monkeypatch):
@@ -74,7 +74,7 @@ def test_a_branch_learns_on_the_gpu_alone(
         batch = {key: source.take(some, some, GPU) for key, source in opened.inputs.sources.items()}
         output = net(batch)
         labels, weight = torch.zeros(6, device=GPU), torch.ones(6, device=GPU)
-        loss = branch.branch(name).loss(settings, output=output, mos=labels, weight=weight)
+        loss = branch.loss(settings, output=output, mos=labels, weight=weight)
         assert {loss.device.type, output.score.device.type, output.attention.device.type} == {"cuda"}
 
 
@@ -83,20 +83,19 @@ def test_a_video_is_scored_on_the_gpu_alone(
     monkeypatch: pytest.MonkeyPatch, world: feature_world.World, name: str
 ) -> None:
     settings = branch_settings.branch(name, pss__adapters="cls")
-    reads = branch.branch(name).inputs(settings)
+    reads = branch.inputs(settings)
     opened = folds.inputs.open_inputs(
         reads,
         features=world.features,
         ids=["000.mp4"],
         prompts=["prompt 0"],
-        resident="ram",
         device=torch.device("cpu"),
     )
     features: dict[str, dict[str, Any]] = {}
     for key, value in opened.batch(np.arange(1)).items():
         trunk, *arrays = reads[key]
         features.setdefault(trunk, {})[arrays[0]] = value.numpy()
-    net = branch.assemble(name, settings, shapes=opened.shapes(statistics=settings.statistics)).eval()
+    net = branch.assemble(settings, shapes=opened.shapes(statistics=settings.statistics)).eval()
     with pretended(monkeypatch):
         assert Branch(net.to(GPU), reads)(features).score.device.type == "cuda"
 

@@ -71,6 +71,20 @@ def test_one_lost_worker_costs_one_item_and_says_why(bad: str, got: str) -> None
     )
 
 
+def die_once(where: Path) -> str:
+    """Kills its process the first time that it is asked."""
+    if not where.exists():
+        where.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "alive"
+
+
+def test_an_item_whose_worker_died_is_tried_once_more(tmp_path: Path) -> None:
+    with Pool(die_once, workers=1, timeout_seconds=30) as pool:
+        outcomes = list(pool.map([tmp_path / "a", tmp_path / "b"]))
+    assert [(outcome.value, outcome.error) for outcome in outcomes] == [("alive", None)] * 2
+
+
 def test_a_refusal_comes_home_as_it_is_and_a_bug_with_its_name() -> None:
     with Pool(act, workers=1, timeout_seconds=5) as pool:
         refused, failed, fine = pool.map(["refuse", "bug", "fine"])

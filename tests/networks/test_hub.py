@@ -3,7 +3,6 @@
 import hashlib
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ import torch
 from msavqa.ground.errors import MsavqaError
 from msavqa.networks import backbones, clip_model, hub, weights
 from msavqa.networks.hub import FetchSettings, NetworkSettings
-from tests import clips, tiny_networks
+from tests import clips, hubs, tiny_networks
 
 
 def of(source: str, name: str) -> FetchSettings:
@@ -128,28 +127,23 @@ OFFLINE = [
 def test_without_a_network_the_sentence_says_which_file_to_put_where(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any, name: str, file: str, address: str
 ) -> None:
-    def offline(url: str, *rest: object, **more: object) -> None:
-        raise URLError("[Errno -2] Name or service not known")
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    reason = "[Errno -2] Name or service not known"
+    hubs.switch_off(monkeypatch, tmp_path / "caches", reason=reason)
     with pytest.raises(MsavqaError) as refusal:
         hub.fetch(settings, of("hub", name), downloads=tmp_path)
     before, after = str(refusal.value).split(", expected the file of https://")
-    assert before == (
-        f"Weights in {tmp_path / file}: got no such file, and it could not be fetched ([Errno -2] Name or "
-        "service not known)"
-    )
+    assert before == f"Weights in {tmp_path / file}: got no such file, and it could not be fetched ({reason})"
     assert after.split("; ")[0].endswith(address)
     assert after.split("; ")[1] == (
         "fetch it on a machine that has a network, put it there and run `dvc repro` again."
     )
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / file).exists()
 
 
 def test_a_file_put_by_hand_is_taken_without_a_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(torch.hub, "download_url_to_file")
+    hubs.switch_off(monkeypatch, tmp_path / "caches")
     settings = OFFLINE[1][0].model_copy(update={"model": "convnext_atto"})
     whole = backbones.image("convnext_atto", {}).state_dict()
     file = "timm--convnext_atto.d2_in1k--model.safetensors"

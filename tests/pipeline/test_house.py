@@ -20,17 +20,19 @@ from torch import Tensor
 
 from msavqa.learning import branch
 from msavqa.learning.branch import Output
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 
 
 class Nothing(Settings):
     """There is nothing to choose."""
 
 
-class BranchSettings(branch.BranchSettings[Nothing, Nothing]):
+class BranchSettings(branch.BranchSettings):
     """`branches.<branch>` of kind toy."""
 
     kind: Literal["toy"]
+    technical: Nothing
+    loss: Nothing
 
 
 def reads_motion(settings: Nothing) -> bool:

@@ -1,9 +1,10 @@
-"""The stages that learn, one after the other on a made-up world: pretrain, train, controls, ensemble."""
+"""The stages that learn, one after the other on a made-up world, and what they train again."""
 
 import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,10 @@ import yaml
 from safetensors.numpy import load_file
 
 from msavqa.datasets import tables
+from msavqa.learning import fit
 from msavqa.report import results
 from msavqa.store.read import StoreError
-from pipeline import controls, ensemble, pretrain, train
+from pipeline import controls, ensemble, examine, pretrain, train
 from tests import branch_settings, feature_world
 
 BRANCHES = ("frame", "segment", "video")
@@ -22,9 +24,9 @@ BRANCHES = ("frame", "segment", "video")
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as the stages find it behind `extract`: params, tables and stores of two datasets."""
+    """A folder as the stages find it behind `extract`: params, tables and stores of two data sets."""
     root = tmp_path_factory.mktemp("project")
-    for dataset, seed in (("world", 0), ("ugc", 1)):
+    for dataset, seed in (("ugc", 1), ("world", 0)):
         world = feature_world.make(root / dataset, videos=60, seed=seed)
         (root / "features").mkdir(exist_ok=True)
         world.features.rename(root / "features" / dataset)
@@ -32,20 +34,44 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tables.write_manifest(_whole(world.manifest), folder / "manifest.parquet")
         tables.write_splits(world.splits, folder / "splits.parquet")
     settings = {name: branch_settings.branch(name).model_dump(mode="json") for name in BRANCHES}
-    optimiser = settings["segment"]["optimiser"]
+    settings["segment"]["start"] = "segment"
+    optimiser = dict(settings["segment"]["optimiser"])
     params = {
-        "dataset": "world",
-        "pretrain_dataset": "ugc",
-        "decode": feature_world.DECODE,
-        "trunks": feature_world.trunks(world),
+        "train_on": ["world"],
+        "pretrain_on": ["ugc"],
+        **feature_world.networks(world),
         "branches": settings,
         "train": branch_settings.train(processes=1).model_dump(mode="json"),
-        "pretrain": {"epochs": 2, "optimiser": optimiser},
-        "ensemble": {"branches": list(BRANCHES), "shrinkage": 0.5, "seed": 0},
-        "controls": {"trees": 20, "min_leaf": 2, "features": 0.5, "seed": 0, "shrinkage": 0.0},
-    }
+        "pretrain": {
+            "trunks": ["segment", "video"], "branches": ["segment"], "epochs": 2, "optimiser": optimiser,
+        },
+        "ensemble": {"branches": "all", "shrinkage": 0.5, "seed": 0},
+        "controls": {
+            "text": "clip_text", "image": "clip_image", "trees": 20, "min_leaf": 2, "features": 0.5,
+            "seed": 0, "shrinkage": 0.0,
+        },
+    }  # fmt: skip
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     return root
+
+
+@pytest.fixture
+def here(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it in which nothing has run, to change."""
+    copy = Path(shutil.copytree(project, tmp_path / "project"))
+    monkeypatch.chdir(copy)
+    return copy
+
+
+def change(root: Path, block: str, **keys: object) -> None:
+    """Changes keys of a block of params.yaml, whose path has dots."""
+    file = root / "params.yaml"
+    params = yaml.safe_load(file.read_text(encoding="utf-8"))
+    found = params
+    for name in block.split("."):
+        found = found[name]
+    found |= keys
+    file.write_text(yaml.safe_dump(params), encoding="utf-8")
 
 
 def _whole(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -58,16 +84,26 @@ def _whole(manifest: pd.DataFrame) -> pd.DataFrame:
     return manifest.assign(**known).astype({"mos": "float64"})
 
 
-def test_the_learning_stages_run_one_after_the_other(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(project)
-    pretrain.main([])
+def run_all() -> None:
+    pretrain.main(["ugc", "segment"])
     for branch in BRANCHES:
         train.main(["world", branch])
+        examine.main(["world", branch])
     controls.main(["world"])
     ensemble.main(["world"])
-    runs = project / "runs" / "world"
-    splits = tables.read_splits(project / "data" / "world" / "splits.parquet")
-    for name in (*BRANCHES, "ensemble"):
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file's bytes by its path in the folder."""
+    found = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def test_the_learning_stages_run_one_after_the_other(here: Path) -> None:
+    run_all()
+    runs = here / "runs" / "world"
+    splits = tables.read_splits(here / "data" / "world" / "splits.parquet")
+    for name in (*(f"branches/{branch}" for branch in BRANCHES), "ensemble"):
         predictions = tables.read_predictions(runs / name / "predictions.parquet")
         assert set(predictions["video_id"]) == set(splits["video_id"])
     scores = tables.read_controls(runs / "controls" / "predictions.parquet")
@@ -81,33 +117,33 @@ def test_the_learning_stages_run_one_after_the_other(project: Path, monkeypatch:
     own = tables.read_predictions(runs / "ensemble" / "predictions.parquet").set_index("video_id")["score"]
     assert not np.allclose(shuffled["score"], own[shuffled["video_id"]])
     for branch in BRANCHES:
-        facts = json.loads((runs / branch / "settings.json").read_text())
-        assert facts["branch"] == branch
+        trained = runs / "branches" / branch
+        facts = json.loads((trained / "settings.json").read_text())
+        assert (facts["branch"], facts["kind"]) == (branch, branch)
         assert set(facts["architectures"]) == {"clip_text", "clip_image"}
-        history = pd.read_csv(runs / branch / "history.csv")
+        history = pd.read_csv(trained / "history.csv")
         assert list(history.columns) == ["repeat", "epoch", "rate", "loss", "val_srcc", "val_plcc"]
         assert list(history["epoch"]) == [1, 2, 3]
-    pretrained = load_file(project / "runs" / "pretrain" / "segment" / "weights.safetensors")
+        looks = pd.read_parquet(runs / "examined" / branch / "attention.parquet")
+        assert len(looks) == (splits["role"] != "train").sum()
+    pretrained = load_file(here / "runs" / "start" / "segment" / "weights.safetensors")
     assert not any(name.startswith(("semantics.", "head.semantic.")) for name in pretrained)
-    final = load_file(runs / "segment" / "weights" / "repeat0.safetensors")
+    final = load_file(runs / "branches" / "segment" / "weights" / "repeat0.safetensors")
     assert np.array_equal(final["standardise.mean"], pretrained["standardise.mean"])
     fitted = json.loads((runs / "ensemble" / "ensemble.json").read_text())
     assert sum(fitted["repeat0"]["weights"]) == pytest.approx(1.0)
-    assert not list((project / ".msavqa").rglob("*.pt"))
+    assert set(files(here / "runs" / "start_seconds")) == {"pretrain_segment.json"}
+    assert set(files(here / "runs" / "start")) == {"segment/weights.safetensors", "segment/history.csv"}
+    assert set(files(runs / "seconds")) == {f"train_{branch}.json" for branch in BRANCHES}
+    assert not list((here / ".msavqa").rglob("*.pt"))
 
 
-def test_a_stage_refuses_features_of_other_settings(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("data", "features"):
-        (tmp_path / name).symlink_to(project / name)
-    params = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
-    params["decode"]["frames"] = 4
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+def test_a_stage_refuses_features_of_other_settings(here: Path) -> None:
+    change(here, "decode", frames=4)
     for stage, words, store in (
-        (pretrain, [], "features/ugc/segment.zarr"),
+        (pretrain, ["ugc", "segment"], "features/ugc/segment.zarr"),
         (train, ["world", "frame"], "features/world/clip_image.zarr"),
+        (examine, ["world", "frame"], "features/world/clip_image.zarr"),
     ):
         with pytest.raises(StoreError) as caught:
             stage.main(words)
@@ -117,45 +153,108 @@ def test_a_stage_refuses_features_of_other_settings(
         )
 
 
-def test_a_stage_run_again_writes_the_same_bytes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(project)
-    pretrain.main([])
-    written = []
-    for _ in range(2):
-        train.main(["world", "segment"])
-        files = [path for path in sorted((project / "runs/world/segment").rglob("*")) if path.is_file()]
-        written.append({path.name: path.read_bytes() for path in files})
-    assert written[0] == written[1]
-    assert set(written[0]) == {
-        "repeat0.safetensors",
-        "predictions.parquet",
-        "shuffled.parquet",
-        "attention.parquet",
-        "history.csv",
-        "settings.json",
-    }
-
-
-def test_a_stage_run_by_hand_leaves_dvcs_cached_copies_alone(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_stage_run_again_trains_nothing_and_writes_the_same_bytes(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(project)
-    runs = project / "runs"
-    shutil.rmtree(runs, ignore_errors=True)
+    def run() -> dict[str, bytes]:
+        pretrain.main(["ugc", "segment"])
+        train.main(["world", "segment"])
+        examine.main(["world", "segment"])
+        return files(here / "runs")
 
-    def by_hand() -> None:
-        pretrain.main([])
-        for branch in BRANCHES:
-            train.main(["world", branch])
-        controls.main(["world"])
-        ensemble.main(["world"])
+    first = run()
+    said = capsys.readouterr().out
+    assert "world segment: 3 models, 0 of them trained before\n" in said
+    monkeypatch.setattr(fit, "fit", None)
+    again = run()
+    said = capsys.readouterr().out
+    assert "world segment: 3 models, 3 of them trained before\n" in said
+    assert "epochs, trained before\n" in said
+    assert set(first) == set(again)
+    assert {name for name in first if "seconds" not in name} == {
+        "start/segment/weights.safetensors",
+        "start/segment/history.csv",
+        "world/branches/segment/weights/repeat0.safetensors",
+        "world/branches/segment/predictions.parquet",
+        "world/branches/segment/history.csv",
+        "world/branches/segment/settings.json",
+        "world/examined/segment/shuffled.parquet",
+        "world/examined/segment/attention.parquet",
+    }
+    assert all("seconds" in name for name in first if first[name] != again[name])
 
-    by_hand()
+
+def test_the_models_that_were_finished_before_a_kill_are_not_trained_again(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train.main(["world", "frame"])
+    whole, left = files(here / "runs" / "world" / "branches"), 2
+    shutil.rmtree(here / ".msavqa")
+    real = fit.fit
+
+    def dying(*args: Any, **named: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return real(*args, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fit, "fit", dying)
+        with pytest.raises(KeyboardInterrupt):
+            train.main(["world", "frame"])
+    capsys.readouterr()
+    train.main(["world", "frame"])
+    assert "world frame: 3 models, 2 of them trained before\n" in capsys.readouterr().out
+    assert files(here / "runs" / "world" / "branches") == whole
+
+
+def test_pretraining_reads_no_key_that_dvc_yaml_does_not_name(here: Path) -> None:
+    """What may change a branch's start is in the stage's params; no other change gives other weights."""
+    pretrain.main(["ugc", "segment"])
+    before = files(here / "runs" / "start")
+    change(here, "branches.segment", start=None, statistics=["spatial", "temporal"])
+    change(here, "branches.segment.pss", fusion=["text"], adapter_ratio=0.25)
+    change(here, "branches.segment.sma", queries=1, enabled=False)
+    change(here, "branches.segment.optimiser", rate=0.5, batch=8)
+    change(here, "train", epochs=1, prompts="shuffled", processes=2, resident="stream", evaluation_batch=64)
+    shutil.rmtree(here / ".msavqa")
+    pretrain.main(["ugc", "segment"])
+    assert files(here / "runs" / "start") == before
+    change(here, "train", warmup=0.5)
+    pretrain.main(["ugc", "segment"])
+    assert files(here / "runs" / "start") != before
+
+
+def test_every_branch_can_be_pretrained_and_started_from(here: Path) -> None:
+    for branch in BRANCHES:
+        change(here, f"branches.{branch}", start=branch)
+        pretrain.main(["ugc", branch])
+        train.main(["world", branch])
+        start = load_file(here / "runs" / "start" / branch / "weights.safetensors")
+        final = load_file(here / "runs" / "world" / "branches" / branch / "weights" / "repeat0.safetensors")
+        assert np.array_equal(final["standardise.mean"], start["standardise.mean"])
+
+
+def test_a_changed_control_trains_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train.main(["world", "frame"])
+    examine.main(["world", "frame"])
+    folder = here / "runs" / "world" / "examined" / "frame"
+    before = files(folder)
+    change(here, "train", seed=1)
+    examine.main(["world", "frame"])
+    assert files(folder)["attention.parquet"] == before["attention.parquet"]
+    assert files(folder)["shuffled.parquet"] != before["shuffled.parquet"]
+
+
+def test_a_stage_run_by_hand_leaves_dvcs_cached_copies_alone(here: Path, tmp_path: Path) -> None:
+    run_all()
+    runs = here / "runs"
     written = [path for path in runs.rglob("*") if path.is_file()]
     for number, path in enumerate(written):
         os.link(path, tmp_path / str(number))
         path.chmod(0o444)
-    by_hand()
+    run_all()
     again = [path for number, path in enumerate(written) if path.samefile(tmp_path / str(number))]
     assert len(written) > 20
     assert again == []

@@ -12,8 +12,8 @@ import torch
 
 import msavqa
 from msavqa.datasets import tables
+from msavqa.ground import params
 from msavqa.learning import stage_tail
-from msavqa.machine import params
 from msavqa.networks import weights
 from msavqa.store import read as store
 from pipeline import (

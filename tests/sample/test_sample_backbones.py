@@ -14,7 +14,7 @@ from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from data.sample import backbone_start, backbones, shipped
 from data.sample.film import plan
-from msavqa.machine import params
+from msavqa.ground import params
 
 NAMES = ("frame", "segment", "video")
 PARAMS = Path("data/sample/params.yaml")

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from data.sample import backbones, clip, clip_pairs, grammar, mp4, shipped
 from data.sample.film import film, plan
 from data.sample.grammar import Scene, Thing
-from msavqa.machine import params
+from msavqa.ground import params
 
 TOLERANCE = 0.01  # of a figure on another processor or with another torch: a few ranks among 75 or 250
 STATED = json.loads((shipped.NETWORKS / "metrics.json").read_text(encoding="utf-8"))

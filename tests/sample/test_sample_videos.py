@@ -16,8 +16,8 @@ from data.sample.generators import GENERATORS, Take, draw_change
 from data.sample.grammar import COLOURS, Scene, Thing, misalignment, parse
 from data.sample.quality import Causes
 from data.sample.scene import FRAMES, PIXELS, RGB, SHAPE_DISTANCE, draw_look, render
+from msavqa.ground import params
 from msavqa.ground.errors import ProblemsError
-from msavqa.machine import params
 
 SEED = 2501
 TINY = videos.VideosSettings(prompts=2, generators=6, ugc=3, practice=2, workers=1)

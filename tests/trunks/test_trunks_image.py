@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from msavqa.ground.params import problems_in
 from msavqa.learning import stage_tail
-from msavqa.machine.params import problems_in
 from msavqa.networks import backbones, preprocess, weights
 from msavqa.trunks.kinds import image
 from tests import clips, tiny_networks

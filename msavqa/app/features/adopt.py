@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from msavqa.app.features import look, recompute
+from msavqa.ground import params
 from msavqa.ground.errors import MsavqaError
-from msavqa.machine import params
 from msavqa.store import publish
 from msavqa.store import read as store
 

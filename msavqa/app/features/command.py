@@ -74,7 +74,7 @@ def verify(
     store.open(path)  # refused as no store before anything is asked of params.yaml
     if sample:
         from msavqa.app.features import recompute
-        from msavqa.machine import params
+        from msavqa.ground import params
 
         with recompute.of(path, data=params.read()) as (opened, compute):
             found = look.verify(opened, sample=sample, recompute=compute, tolerance=tolerance)

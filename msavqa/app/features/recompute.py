@@ -13,8 +13,7 @@ from msavqa.datasets import tables
 from msavqa.frames import read as frames
 from msavqa.frames import write
 from msavqa.frames.read import DecodeSettings
-from msavqa.ground import sources
-from msavqa.machine import params
+from msavqa.ground import params, sources
 from msavqa.store import read as store
 from msavqa.store.read import Store, StoreError
 from msavqa.store.shards import Compute

@@ -1,4 +1,4 @@
-"""Anybody's csv: one row a video, any column names, given by `columns` of the dataset block.
+"""Anybody's csv: one row per video, any column names, given by `columns` of the dataset block.
 
     video,prompt,mos,model
     clips/-my video.mp4,"a ""red"" ball, rolling",3.5,A
@@ -16,7 +16,7 @@ from pydantic import Field
 from msavqa.datasets.rows import LabelSettings, PathSetting, Row, checked
 from msavqa.datasets.text import header_problems, number, read_text, records
 from msavqa.ground.errors import ProblemsError
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 
 Name = Annotated[str, Field(min_length=1)]
 

@@ -1,4 +1,4 @@
-"""T2VQA-DB: `info.txt`, one line a video, `file|prompt|mos` (an older copy has a field before the mos).
+"""T2VQA-DB: `info.txt`, one line per video, `file|prompt|mos` (an older copy has a field before the mos).
 
 The file is no csv: quotes and double spaces belong to the prompts (260 of 10,000 lines have double spaces)
 and are kept. The generator is the number after the underscore of the file's name. From arXiv 2403.11956;

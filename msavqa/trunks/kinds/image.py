@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 from msavqa.networks import preprocess
 from msavqa.networks.weights import load_strictly, read, sha256
 from msavqa.store.format import ArraySpec

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from msavqa.machine.params import Settings
+from msavqa.ground.params import Settings
 from msavqa.networks import preprocess
 from msavqa.networks.weights import load_strictly, read, sha256
 from msavqa.store.format import ArraySpec

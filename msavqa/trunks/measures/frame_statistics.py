@@ -44,7 +44,7 @@ SPATIAL = {
     "saturation": "mean of (max - min) / max of red, green and blue",
     "saturation_sd": "standard deviation of the same over pixels",
 }
-"""One value a frame; the video's is their mean (`<name>`)."""
+"""One value per frame; the video's is their mean (`<name>`)."""
 
 OVER_TIME = (
     "sharpness_log",
@@ -75,7 +75,7 @@ TEMPORAL = {
     "chroma_jump": "largest change of the mean chroma (two channels) between neighbouring frames, levels",
     "structure_lowest": "lowest correlation of neighbouring frames' luminance, -1..1",
 }
-"""One value a video; videos of one frame have zeros (structure_lowest: one)."""
+"""One value per video; videos of one frame have zeros (structure_lowest: one)."""
 
 NAMES = (*SPATIAL, *(f"{name}_over_time" for name in OVER_TIME), *TEMPORAL, *TEXTURE, *MOTION)
 """Of all measures, in the order of `measure`."""

@@ -33,7 +33,7 @@ MOTION = {
     "residual_spread": "mean over time of the residual's standard deviation over cells, over its mean",
     "return_change": "natural log of 1 + levels: largest cell change, first frame to last, motion undone",
 }
-"""One value a video, in this order in `motion`; zeros for videos of one frame."""
+"""One value per video, in this order in `motion`; zeros for videos of one frame."""
 
 
 def motion(luminance: Floats) -> list[float]:

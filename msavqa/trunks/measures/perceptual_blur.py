@@ -10,7 +10,7 @@ import numpy.typing as npt
 Frames = npt.NDArray[np.uint8]
 
 NAMES = ("perceptual_sharpness",)
-"""1 - mean blur of the frames looked at: 0 blurred, 1 sharp. One value a video."""
+"""1 - mean blur of the frames looked at: 0 blurred, 1 sharp. One value per video."""
 FRAMES = 4
 """Most frames of a video that are looked at."""
 SMALLEST_SIDE = 4

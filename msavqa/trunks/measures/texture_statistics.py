@@ -35,7 +35,7 @@ TEXTURE = {
     "grid_4": "mean step across 4-pixel borders over that inside blocks, less one",
     "grid_16": "the same across 16-pixel borders",
 }
-"""One value a frame."""
+"""One value per frame."""
 
 
 def texture(luminance: Floats) -> Floats:

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from msavqa.ground.errors import MsavqaError
+from msavqa.ground.params import Settings
 from msavqa.ground.progress import Progress
 from msavqa.machine import device as devices
 from msavqa.machine.device import Device
-from msavqa.machine.params import Settings
 from msavqa.store.shards import ShardDone
 from msavqa.trunks.run.network import Network, Trunk
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from msavqa.ground import params
 from msavqa.ground.errors import ProblemsError
-from msavqa.machine import params
 from msavqa.trunks.run.network import Kind
 
 KINDS = Path(__file__).parents[1] / "kinds"

@@ -1,4 +1,4 @@
-"""A frozen network as the extraction sees it: videos in, float32 arrays a video out, on one device."""
+"""A frozen network as the extraction sees it: videos in, float32 arrays per video out, on one device."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Precision = Literal["fp32", "bf16"]
 Arrays = dict[str, npt.NDArray[Any]]
-"""Values by array name, one row an input, floating ones in float32."""
+"""Values by array name, one row per input, floating ones in float32."""
 I_ = TypeVar("I_")
 
 

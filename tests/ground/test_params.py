@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from msavqa.ground import params
 from msavqa.ground.errors import MsavqaError, ProblemsError
-from msavqa.machine import params
 
 
 def refusal(path: Path) -> str:

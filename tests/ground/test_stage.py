@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from msavqa.ground import stage
 from msavqa.ground.errors import MsavqaError
-from pipeline import stage
 
 
 def failing(error: Exception) -> Callable[[], None]:
