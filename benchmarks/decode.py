@@ -79,7 +79,7 @@ def make(root: Path, *, videos: int, size: int, frames: int) -> pd.DataFrame:
 
 
 def backends(paths: Sequence[Path], *, frames: int, box: int, rounds: int) -> dict[str, float]:
-    """CPU seconds a video by each backend, in pairs, and whether pixels and times are the same (1 or 0)."""
+    """CPU seconds per video by each backend, in pairs, and whether pixels and times are the same (1 or 0)."""
     spent: dict[Backend, list[float]] = {"pyav": [], "decord": []}
     equal = True
     for turn in range(rounds):

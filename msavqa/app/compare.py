@@ -8,7 +8,7 @@ import typer
 HELP = "Compare two runs on the same test videos by a paired bootstrap."
 EXAMPLES = """\b
 Examples:
-  msavqa compare runs/sample/ensemble runs/sample/frame
+  msavqa compare runs/sample/ensemble runs/sample/branches/frame
   msavqa compare runs/sample/ensemble runs/sample/controls:trees
   msavqa compare main my-experiment          (git revisions or DVC experiments: their ensembles)
   msavqa compare a/predictions.parquet b/predictions.parquet --json"""
@@ -20,7 +20,7 @@ def command(
     ],
     run_b: Annotated[str, typer.Argument(help="The other one.")],
     dataset: Annotated[
-        str | None, typer.Option(help="Whose labels (default: params.yaml's dataset).", show_default=False)
+        str | None, typer.Option(help="Whose labels (default: the first of train_on).", show_default=False)
     ] = None,
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap draws.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,

@@ -18,7 +18,7 @@ Examples:
 def command(
     out: Annotated[Path, typer.Option(help="The folder to make; must not exist.", show_default=False)],
     dataset: Annotated[
-        str | None, typer.Option(help="Whose run (default: params.yaml's dataset).", show_default=False)
+        str | None, typer.Option(help="Whose run (default: the first of train_on).", show_default=False)
     ] = None,
     repeat: Annotated[int, typer.Option(min=0, help="Which repeat's model.")] = 0,
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from msavqa.ground.errors import MsavqaError
 from msavqa.machine.device import Device
 
 HELP = "Predict how people would rate a video, or every video of a csv."
@@ -75,21 +76,19 @@ def command(
 
 
 def default_model() -> Path:
-    """The bundle in MSAVQA_BUNDLE, else the one that the pipeline exports for params.yaml's dataset."""
+    """The bundle in MSAVQA_BUNDLE, else the one that the pipeline exports of the first set of train_on."""
     if given := os.environ.get("MSAVQA_BUNDLE"):
         return Path(given)
     from msavqa.ground import params
 
-    dataset = params.read().get("dataset") if params.PARAMS_FILE.is_file() else None
-    if dataset is None:
-        from msavqa.ground.errors import MsavqaError
-
-        missing = "`dataset` in params.yaml" if params.PARAMS_FILE.is_file() else "params.yaml here"
+    try:
+        return Path("runs") / params.dataset_of(None) / "bundle"
+    except MsavqaError:
+        missing = "set in `train_on` of params.yaml" if params.PARAMS_FILE.is_file() else "params.yaml here"
         raise MsavqaError(
             what="Model bundle",
             where="--model",
             got=f"none, and no {missing} that would name one",
             expected="a bundle's folder",
             next_step="name it with --model or in MSAVQA_BUNDLE, or run from the project's root",
-        )
-    return Path("runs") / str(dataset) / "bundle"
+        ) from None

@@ -20,7 +20,7 @@ def command(
     out: Annotated[Path, typer.Option(help="The zip to write.", show_default=False)],
     seconds: Annotated[float, typer.Option(min=0, help="Runtime of one video.", show_default=False)],
     dataset: Annotated[
-        str | None, typer.Option(help="Whose videos (default: params.yaml's dataset).", show_default=False)
+        str | None, typer.Option(help="Whose videos (default: the first of train_on).", show_default=False)
     ] = None,
     split: Annotated[
         str | None,
@@ -30,7 +30,7 @@ def command(
     extra_data: Annotated[
         bool, typer.Option(help="Learned from more than the challenge's videos, such as LSVQ.")
     ] = True,
-    note: Annotated[str, typer.Option(help="One line on the method.")] = "MSA-VQA's three branches, msavqa",
+    note: Annotated[str, typer.Option(help="One line on the method.")] = "MSA-VQA, msavqa",
 ) -> None:
     """Packs; see HELP."""
     from msavqa.datasets import tables

@@ -1,4 +1,4 @@
-"""One file an idea of quality, a kind of branch: cached features of a batch -> score.
+"""One file per idea of quality, a kind of branch: cached features of a batch -> score.
 
 A new kind is one file here and a block under `branches` of params.yaml. It offers, see `branch.Kind`:
 

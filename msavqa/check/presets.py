@@ -21,7 +21,6 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import CommentMark, YAMLError
 from ruamel.yaml.tokens import CommentToken
 
-from msavqa.ground import params
 from msavqa.ground.errors import MsavqaError
 
 NAMED = ("datasets", "fetch", "texts", "trunks", "branches")
@@ -34,9 +33,10 @@ _MODELINE = "# yaml-language-server: $schema="
 
 
 def folder() -> Path:
-    """Where presets lie: in the project that one stands in, else in the checkout that this code is of."""
+    """Where presets lie: in the project that one stands in, else in the package, which holds those of its
+    checkout by a link and those of its wheel as files."""
     here = Path("presets")
-    return here if here.is_dir() else Path(__file__).resolve().parents[2] / "presets"
+    return here if here.is_dir() else Path(__file__).resolve().parents[1] / "presets"
 
 
 def names() -> list[str]:

@@ -18,8 +18,8 @@ PACKAGES = ("msavqa", "pipeline", "data", "benchmarks")
 VALUE_FREE = Path(__file__).resolve().parent.relative_to(ROOT)
 """The room whose files cannot change a value under the name that it is kept by. All others can.
 
-What code says and shows (errors, progress), the words of a stage's command line, this file. Settings too: those
-that a value depends on are in the fingerprint, which is part of the same name.
+What code says and shows (errors, progress), the words of a stage's command line, this file. Settings too:
+those that a value depends on are in the fingerprint, which is part of the same name.
 
 Who carries pixels or features from one place to another is not here (workers, the readers and writers of
 stores, settings of torch): what goes wrong on the way is stored.

@@ -4,6 +4,7 @@ A stage that runs again although nothing of that has changed trains nothing. Bes
 checkpoints of trainings that were interrupted, under the same names.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -107,5 +108,6 @@ def _remove_old(folder: Path) -> None:
     if not folder.is_dir():
         return
     for path in folder.iterdir():
-        if path.is_file() and path.stat().st_mtime < time.time() - KEPT_DAYS * 24 * 3600:
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another training may be removing it
+            if path.stat().st_mtime < time.time() - KEPT_DAYS * 24 * 3600:
+                path.unlink()

@@ -1,4 +1,4 @@
-"""What is trained for one branch on one data set: per repeat a model a fold, and one on all training rows.
+"""What is trained for one branch on one data set, per repeat: a model for each fold, and one on all rows.
 
 Labels come from `tables.learning_labels`, which knows no test row. A fold's model scores the training rows it
 never saw; the final model scores validation and test rows.
@@ -65,7 +65,7 @@ class Work:
     kept: Path | None
     """Folder where interrupted jobs are continued from and finished models are found again; None: nowhere."""
     live: Path | None
-    """Folder where DVCLive shows how the final models come along, one folder a repeat; None: nowhere."""
+    """Folder where DVCLive shows how the final models come along, one folder per repeat; None: nowhere."""
     asked: Mapping[str, Any] | None = None
     """All of params.yaml, which the stores must follow; None: any stores will do."""
 

@@ -44,7 +44,7 @@ class Source:
     rows: Rows
     """Row of the store for each video; several videos share the row of their prompt."""
     views: int
-    """Cached views a video; 0 where the array has no such axis."""
+    """Cached views per video; 0 where the array has no such axis."""
     resident: Tensor | None
     places: Tensor
     """Row of `resident` for each video (of the store while streaming)."""

@@ -21,7 +21,7 @@ class OptimiserSettings(Settings):
     backbone_rate: float = Field(ge=0)
     """Factor on `rate` for a backbone that is trained along (cut last_stage or pixels)."""
     batch: int = Field(ge=2)
-    """Videos a step. 1 - PLCC and the rank loss compare the videos of one batch."""
+    """Videos per step. 1 - PLCC and the rank loss compare the videos of one batch."""
 
 
 def optimiser(model: nn.Module, settings: OptimiserSettings) -> torch.optim.Optimizer:

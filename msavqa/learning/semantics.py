@@ -47,7 +47,7 @@ class Meaning:
     prompt: Float[Tensor, "video moment p"] | None
     """PSS features of each frame that PSS looks at."""
     mutation: Float[Tensor, "video m"] | None
-    """SMA features a video, for the head."""
+    """SMA features per video, for the head."""
     added: Float[Tensor, "video"] | None
     """What SMA adds to the score, where it does not feed the head."""
     similarity: Float[Tensor, "video moment"] | None

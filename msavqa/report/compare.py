@@ -129,7 +129,8 @@ def _read(root: Path, run: str, dataset: str) -> pd.DataFrame:
     if path.is_dir():
         path = path / "predictions.parquet"
     if path.is_file():
-        return _read_control(path, control) if control else _read_predictions(path)
+        runs = root / "runs" / dataset
+        return _read_control(path, control, runs=runs) if control else _read_predictions(path)
     return _read_revision(root, run, f"runs/{dataset}/ensemble/predictions.parquet")
 
 
@@ -164,7 +165,7 @@ def _columns(path: Path) -> set[str]:
         return set()
 
 
-def _read_control(path: Path, control: str) -> pd.DataFrame:
+def _read_control(path: Path, control: str, *, runs: Path) -> pd.DataFrame:
     """A control's predictions: of the stage `controls`, or of the ensemble with others' prompts beside it."""
     if "control" not in _columns(path):
         raise MsavqaError(
@@ -172,7 +173,7 @@ def _read_control(path: Path, control: str) -> pd.DataFrame:
             where=path,
             got=control,
             expected="a run of several controls",
-            next_step=f"write {path.parent} alone, or {path.parent.parent / 'controls'}:<control>",
+            next_step=f"write {path.parent} alone, or {runs / 'controls'}:<control>",
         )
     files = {file.resolve() for file in (path, path.parent.parent / "ensemble" / "controls.parquet")}
     found = pd.concat(

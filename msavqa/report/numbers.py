@@ -150,8 +150,8 @@ def noise_ceiling(results: Results) -> Ceiling | None:
 
 
 def per_generator(results: Results) -> pd.DataFrame:
-    """One row a generator: videos, mean MOS, mean score; SRCC, PLCC and RMSE among its own test videos, each
-    the mean over the repeats in which it has `LEAST` of them."""
+    """One row per generator: videos, mean MOS, mean score; SRCC, PLCC and RMSE among its own test videos,
+    each the mean over the repeats in which it has `LEAST` of them."""
     return _by(results, "generator")
 
 

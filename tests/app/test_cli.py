@@ -16,10 +16,12 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from msavqa.app import cli
 from msavqa.datasets import tables
 from tests import media, synthetic
+from tests.check.test_presets import preset
 from tests.conftest import ROOT
 
 
@@ -124,7 +126,7 @@ def test_a_score_is_one_line_and_json_is_everything(random_bundle: Path, tmp_pat
 
 def test_the_model_of_the_pipeline_is_the_default(random_bundle: Path, tmp_path: Path) -> None:
     media.write(tmp_path / "a.mp4", media.numbered(8))
-    (tmp_path / "params.yaml").write_text("dataset: mine\n", encoding="utf-8")
+    (tmp_path / "params.yaml").write_text("train_on: [mine]\n", encoding="utf-8")
     said = fresh("score", "a.mp4", "--prompt", "x", cwd=tmp_path, code=2).stderr
     assert said == (
         "error: Model bundle in runs/mine/bundle: got no such folder, expected a folder with one; run `dvc "
@@ -146,9 +148,9 @@ def test_outside_a_project_the_model_is_asked_for(tmp_path: Path) -> None:
 def test_params_without_a_dataset_name_no_model(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("train: {}\n", encoding="utf-8")
     assert msavqa("score", "a.mp4", "--prompt", "x", cwd=tmp_path, code=2).stderr == (
-        "error: Model bundle in --model: got none, and no `dataset` in params.yaml that would name one, "
-        "expected a bundle's folder; name it with --model or in MSAVQA_BUNDLE, or run from the project's "
-        "root.\n"
+        "error: Model bundle in --model: got none, and no set in `train_on` of params.yaml that would "
+        "name one, expected a bundle's folder; name it with --model or in MSAVQA_BUNDLE, or run from the "
+        "project's root.\n"
     )
 
 
@@ -244,12 +246,13 @@ def test_data_check_names_every_mistake(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     media.write(tmp_path / "videos" / "a.mp4", media.numbered(2))
     (tmp_path / "videos.csv").write_text("video,prompt,mos\na.mp4,x,5\nb.mp4,y,15\n", encoding="utf-8")
-    whole = (ROOT / "presets" / "csv.yaml").read_text(encoding="utf-8")
-    wrong = whole.replace("labels: videos.csv", "label: videos.csv").replace("dataset: mine", "", 1)
-    (tmp_path / "params.yaml").write_text(wrong, encoding="utf-8")
+    whole, wrong = yaml.safe_dump(preset("csv")), preset("csv")
+    wrong["datasets"]["mine"]["label"] = wrong["datasets"]["mine"].pop("labels")
+    del wrong["train_on"]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(wrong), encoding="utf-8")
     assert msavqa("data", "check", cwd=tmp_path, code=2).stderr == (
         "error: 3 problems in params.yaml; mend them and run again:\n"
-        "  - dataset: missing\n"
+        "  - train_on: missing\n"
         "  - datasets.mine.labels: missing\n"
         "  - datasets.mine.label: unknown key, did you mean 'labels'?\n"
     )
@@ -273,7 +276,7 @@ def test_export_refuses_a_folder_that_exists(tmp_path: Path) -> None:
 
 
 def test_export_without_a_run_says_what_to_run(tmp_path: Path) -> None:
-    (tmp_path / "params.yaml").write_text("dataset: mine\n", encoding="utf-8")
+    (tmp_path / "params.yaml").write_text("train_on: [mine]\n", encoding="utf-8")
     assert msavqa("export", "--out", "out", cwd=tmp_path, code=2).stderr == (
         "error: Trained run in runs/mine/ensemble/ensemble.json: got no such file, expected what `dvc "
         "repro` makes; "

@@ -18,12 +18,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_compare_tells_a_better_run_from_luck(made: Path) -> None:
     words = ["compare", "--resamples", 300]
-    found = json.loads(msavqa(*words, "runs/made/ensemble", "runs/made/video", "--json", cwd=made).stdout)
+    found = json.loads(
+        msavqa(*words, "runs/made/ensemble", "runs/made/branches/video", "--json", cwd=made).stdout
+    )
     assert found["differences"]["SRCC"]["low"] > 0
     assert found["values"]["SRCC"][0] > found["values"]["SRCC"][1]
-    same = msavqa(*words, "runs/made/frame", "runs/made/frame/predictions.parquet", cwd=made).stdout
+    same = msavqa(
+        *words, "runs/made/branches/frame", "runs/made/branches/frame/predictions.parquet", cwd=made
+    ).stdout
     assert same.count("no difference shown") == 4
-    turned = msavqa(*words, "runs/made/video", "runs/made/ensemble", cwd=made).stdout
+    turned = msavqa(*words, "runs/made/branches/video", "runs/made/ensemble", cwd=made).stdout
     assert turned.splitlines()[3].endswith("b is better")
 
 
@@ -37,12 +41,12 @@ def test_compare_takes_a_control_and_says_what_is_not_in_common(made: Path, tmp_
         "error: Control in runs/made/controls/predictions.parquet: got wood, expected one of no_pixel, "
         "trees; write runs/made/controls:<control>.\n"
     )
-    said = msavqa(*words, "runs/made/frame:no_pixel", cwd=made, code=2).stderr
+    said = msavqa(*words, "runs/made/branches/frame:no_pixel", cwd=made, code=2).stderr
     assert said == (
-        "error: Control in runs/made/frame/predictions.parquet: got no_pixel, expected a run of several "
-        "controls; write runs/made/frame alone, or runs/made/controls:<control>.\n"
+        "error: Control in runs/made/branches/frame/predictions.parquet: got no_pixel, expected a run of "
+        "several controls; write runs/made/branches/frame alone, or runs/made/controls:<control>.\n"
     )
-    fewer = tables.read_predictions(made / "runs/made/frame/predictions.parquet")
+    fewer = tables.read_predictions(made / "runs/made/branches/frame/predictions.parquet")
     fewer = fewer.drop(fewer.index[fewer["role"] == "test"][:7])
     tables.write_predictions(fewer, tmp_path / "fewer.parquet")
     left, whole = int((fewer["role"] == "test").sum()), found["rows"][1]
@@ -78,15 +82,15 @@ def test_what_is_no_number_is_null_in_json(made: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", ["compare a b", "export --out out", "submission --out s --seconds 1"])
-def test_params_without_a_dataset_ask_for_one(tmp_path: Path, words: str) -> None:
+def test_params_without_a_data_set_ask_for_one(tmp_path: Path, words: str) -> None:
     (tmp_path / "params.yaml").write_text("split: {}\n", encoding="utf-8")
     assert msavqa(*words.split(), cwd=tmp_path, code=2).stderr == (
-        "error: 1 problem in params.yaml; mend it or give --dataset:\n  - dataset: missing\n"
+        "error: 1 problem in params.yaml; mend it or give --dataset:\n  - train_on: missing\n"
     )
 
 
 def test_compare_refuses_a_run_that_is_not_there(made: Path) -> None:
-    said = msavqa("compare", "runs/made/frame", "nowhere", cwd=made, code=2).stderr
+    said = msavqa("compare", "runs/made/branches/frame", "nowhere", cwd=made, code=2).stderr
     assert said.startswith("error: Run in nowhere: got no such file, and as a revision: ")
     assert said.endswith("see `dvc exp list` for names, and `dvc pull` what the cache lacks.\n")
 
@@ -96,11 +100,11 @@ def test_compare_says_of_another_file_that_it_is_no_run(made: Path, tmp_path: Pa
     note.write_text("hello", encoding="utf-8")
     manifest = made / "data/made/manifest.parquet"
     for file in (note, manifest):
-        assert msavqa("compare", "runs/made/frame", file, cwd=made, code=2).stderr == (
+        assert msavqa("compare", "runs/made/branches/frame", file, cwd=made, code=2).stderr == (
             f"error: Run in {file}: got a file that is no table of predictions, expected a "
             "predictions.parquet; name a run's folder, such as runs/<dataset>/ensemble.\n"
         )
-    assert msavqa("compare", "runs/made/frame", "runs/made/controls", cwd=made, code=2).stderr == (
+    assert msavqa("compare", "runs/made/branches/frame", "runs/made/controls", cwd=made, code=2).stderr == (
         "error: Run in runs/made/controls/predictions.parquet: got 2 controls, expected one run; write "
         "runs/made/controls:<control> for one of no_pixel, trees.\n"
     )

@@ -22,7 +22,7 @@ READERS = "csv, lsvq, ntire, t2vqa_db"
 
 
 def write_video(path: Path, *, frames: int = 6, width: int = 64, height: int = 48) -> None:
-    """A real H.264 mp4 of noise at 8 frames a second."""
+    """A real H.264 mp4 of noise at 8 frames per second."""
     generator = np.random.default_rng(0)
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=8)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from msavqa.ground import params
-from msavqa.ground.errors import MsavqaError
+from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.learning import branch, saved
 from msavqa.learning.branch import Shapes
 from msavqa.learning.semantics import ClipShapes
@@ -241,3 +241,51 @@ def test_continuing_from_other_settings_is_refused(tmp_path: Path) -> None:
     pretrained(tmp_path / "w.safetensors")
     with pytest.raises(MsavqaError, match=r"misshapen .*head\.technical\.weight \(16, 26\) for \(16, 14\)"):
         saved.continue_from(build("segment", technical__motion="none"), tmp_path / "w.safetensors")
+
+
+def test_a_kind_is_a_file_and_a_block_names_one_of_them() -> None:
+    assert branch.kinds() == ["frame", "segment", "video"]
+    with pytest.raises(MsavqaError) as caught:
+        branch.settings_of("clip")
+    assert str(caught.value) == (
+        "Kind of branch in msavqa/branches: got clip, expected one of frame, segment, video; "
+        "name one of these in params.yaml, or write a file of that name."
+    )
+    block = branch_settings.branch("video").model_dump(mode="json")
+    found = branch.of_params({"branches": {"mine": block}}, "mine")
+    assert found == branch_settings.branch("video")
+    block["head"]["widht"] = block["head"].pop("width")
+    for data, said in (
+        ({"branches": {"mine": block}}, "branches.mine.head.widht: unknown key, did you mean 'width'?"),
+        ({"branches": {}}, "branches.mine: missing"),
+        ({"branches": {"mine": {}}}, "branches.mine.kind: missing"),
+    ):
+        with pytest.raises(ProblemsError) as refused:
+            branch.of_params(data, "mine")
+        assert said in refused.value.problems
+
+
+def test_motion_of_a_trunk_needs_a_trunk_to_read() -> None:
+    here = "branches.segment"
+    assert problems("segment", reads__motion=None, technical__motion="difference") == []
+    assert problems("segment", reads__motion=None) == [
+        f"{here}.technical: got {{'motion': 'trunk'}}, expected a trunk in reads.motion, or another motion"
+    ]
+
+
+def test_a_branch_reads_the_networks_that_its_block_names() -> None:
+    named = {"trunk": "a", "motion": "b", "text": "c", "image": "d"}
+    found = branch.inputs(branch_settings.branch("segment", reads=named))
+    assert found == {
+        "features": ("a", "pixels", "stage", "pooled"),
+        "motion": ("b", "pooled"),
+        "spatial": ("statistics", "spatial"),
+        "temporal": ("statistics", "temporal"),
+        "frames_cls": ("d", "cls"),
+        "change": ("statistics", "change"),
+        "text_tokens": ("c", "tokens"),
+        "text_length": ("c", "length"),
+        "image_tokens": ("d", "tokens"),
+    }
+    other = branch_settings.branch("segment", reads=named, technical__motion="difference")
+    assert branch.inputs(other) == {key: value for key, value in found.items() if key != "motion"}

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
-from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from msavqa.learning import checkpoint, fit, folds, gradients, side_by_side, stage_tail, training
 from msavqa.learning.branch import Branch
@@ -45,6 +45,8 @@ class Seen:
     backbone_rates: list[float] = field(default_factory=list)
     """Of the backbone, a step."""
     decays: set[float] = field(default_factory=set)
+    inside: list[np.ndarray] = field(default_factory=list)
+    """The backbone's matrix behind each step."""
     norms: list[float] = field(default_factory=list)
     """Of the gradient that the optimiser gets, a step."""
     learners: set[str] = field(default_factory=set)
@@ -100,6 +102,13 @@ def see(
         gradient = [one.grad.flatten() for group in learner.param_groups for one in group["params"]]
         seen.norms.append(float(torch.cat(gradient).norm()))
 
+    def stepped(*_: Any) -> None:
+        seen.inside.append(backbones[-1].inside.weight.detach().numpy().copy())
+
+    def backbone(*_: Any) -> Linear:
+        backbones.append(Linear())
+        return backbones[-1]
+
     def adding(model: nn.Module, **given: Any) -> float:
         seen.parts.add(given["parts"])
         seen.batches.append(given["videos"])
@@ -122,17 +131,21 @@ def see(
         seen.pools.append(count)
         raise NoPoolError
 
-    add = gradients.add
+    add, backbones = gradients.add, list[Linear]()
     with patch.context() as patched:
         patched.setattr(gradients, "add", adding)
         patched.setattr(checkpoint, "save", saving)
         patched.setattr(fit.devices, "chosen", choosing)
-        patched.setattr(stage_tail, "backbone", lambda *_: Linear())
+        patched.setattr(stage_tail, "backbone", backbone)
         patched.setattr(side_by_side, "ProcessPoolExecutor", pool)
         found = opened(todo)
         seen.threads, seen.resident = torch.get_num_threads(), found.inputs.resident
         seen.fresh = arrays(training.prepare(found, Job(0, FINAL)).model)
-        hooks = register_optimizer_step_pre_hook(stepping), register_module_forward_pre_hook(looking)
+        hooks = (
+            register_optimizer_step_pre_hook(stepping),
+            register_optimizer_step_post_hook(stepped),
+            register_module_forward_pre_hook(looking),
+        )
         try:
             outcome = training.train(found, Job(0, FINAL), ranks=ALONE)
         finally:
@@ -183,7 +196,13 @@ def gradient_clip(plain: Seen, seen: Seen) -> None:
 
 def ema(plain: Seen, seen: Seen) -> None:
     assert seen.norms == plain.norms
-    assert moved(plain.weights, seen.weights)
+    average = seen.fresh["backbone.inside.weight"]
+    for step, inside in enumerate(seen.inside):
+        keep = min(0.9, (1 + step) / (10 + step))
+        average = keep * average + (1 - keep) * inside
+    np.testing.assert_allclose(seen.weights["backbone.inside.weight"], average, rtol=0, atol=1e-6)
+    assert np.array_equal(plain.weights["backbone.inside.weight"], plain.inside[-1])
+    assert np.abs(average - plain.inside[-1]).max() > 1e-5
 
 
 def accumulate(plain: Seen, seen: Seen) -> None:

@@ -97,7 +97,7 @@ def test_a_run_killed_on_a_gpu_continues_to_the_same_weights_to_the_bit(
 ) -> None:
     todo = work(world, train={"epochs": 4, "ema": ema, "device": "cuda"})
     whole = final(todo)
-    todo = dataclasses.replace(todo, checkpoints=tmp_path)
+    todo = dataclasses.replace(todo, kept=tmp_path)
     saved = killed_after_two_epochs(monkeypatch)
     with pytest.raises(Killed):
         final(todo)

@@ -236,7 +236,7 @@ def test_every_branch_can_be_pretrained_and_started_from(here: Path) -> None:
         assert np.array_equal(final["standardise.mean"], start["standardise.mean"])
 
 
-def test_a_changed_control_trains_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_seed_deals_prompts_out_otherwise_to_the_same_models(here: Path) -> None:
     train.main(["world", "frame"])
     examine.main(["world", "frame"])
     folder = here / "runs" / "world" / "examined" / "frame"
