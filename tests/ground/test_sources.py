@@ -215,7 +215,7 @@ def test_settings_that_are_read_otherwise_make_another_store(project: Path, tmp_
     """Why the reading of settings may be left out of the digest: what it gives is in the fingerprint."""
     place = Path(shutil.copytree(project, tmp_path / "project", symlinks=True))
     tree = copied(tmp_path / "tree")
-    file = "msavqa/machine/params.py"
+    file = "msavqa/ground/params.py"
     edit(tree, file, "return kind.model_validate(found)", "return kind.model_validate(halved(found))")
     with (tree / file).open("a", encoding="utf-8") as source:
         source.write('\n\ndef halved(found):\n    return {**found, "box": 16} if "box" in found else found\n')
