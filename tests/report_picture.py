@@ -1,4 +1,4 @@
-"""The picture that the README opens with: `python -m tests.report_picture` shoots reports/report.html.
+"""The picture that the README opens with: `python -m tests.report_picture` shoots the sample world's report.
 
 Chromium shows the page in light mode, from its head to its scatter; few colours keep a clone small.
 """
@@ -20,7 +20,7 @@ def main() -> int:
     """Writes docs/report.png and says how large it is."""
     with tempfile.TemporaryDirectory() as folder, browser(width=WIDTH, height=900) as window:
         whole = Path(folder) / "whole.png"
-        window.open((ROOT / "reports" / "report.html").as_uri()).screenshot(whole)
+        window.open((ROOT / "reports" / "sample" / "report.html").as_uri()).screenshot(whole)
         bottom = int(
             window.run("return document.querySelector(arguments[0]).getBoundingClientRect().bottom", ENDS)
         )

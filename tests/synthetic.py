@@ -12,7 +12,6 @@ import pandas as pd
 import yaml
 
 from msavqa.datasets import tables
-from msavqa.machine import files
 from msavqa.store import shards
 from msavqa.store.format import prompt_id
 from msavqa.store.read import ArraySpec
@@ -82,8 +81,8 @@ def project(
         other = tested.assign(score=tested["score"].to_numpy()[::-1])
         tables.write_predictions(other, runs / "examined" / name / "shuffled.parquet")
         looks = pd.Series([_look(FRAMES // 2)] * len(tested), index=tested.index)
-        looked = files.fresh(runs / "examined" / name / "attention.parquet")
-        tested[["repeat", "video_id"]].assign(attention=looks).to_parquet(looked, index=False)
+        looked = tested[["repeat", "video_id"]].assign(attention=looks)
+        tables.write_attention(looked, runs / "examined" / name / "attention.parquet")
     controls = pd.concat([joined[name].assign(control=name) for name in ("no_pixel", "trees")])
     tables.write_controls(controls.reset_index(drop=True), runs / "controls" / "predictions.parquet")
     tables.write_controls(controls.head(0), runs / "ensemble" / "controls.parquet")
