@@ -69,6 +69,8 @@ RUN_BY = {
     "msavqa features info": "app.test_commands_features::test_info_shows_a_table_or_json",
     "msavqa features info features/sample/clip_image.zarr": "app.test_commands_features::"
     "test_info_shows_a_table_or_json",
+    "msavqa features adopt --all features/mine": "app.test_recompute::"
+    "test_all_stores_of_a_data_set_are_adopted_at_once",
     "msavqa features verify --sample": "app.test_recompute::"
     "test_the_command_refuses_a_store_of_other_settings",
     "dvc remote add --default team /mnt/team/msavqa": FOLDER,

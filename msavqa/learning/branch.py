@@ -30,6 +30,10 @@ Standardised = list[tuple[Standardise, Callable[[Batch], Tensor]]]
 """Constants to be frozen, and what of a batch they standardise."""
 
 
+KINDS = f"{__name__.split('.')[0]}.branches"
+"""The room above this one in which kinds are found by name, when they are asked for."""
+
+
 class Reads(Settings):
     """`branches.<branch>.reads`: whose features it reads, by names under `trunks` and `texts`."""
 
@@ -199,7 +203,7 @@ class Branch(nn.Module):
 
 def kinds() -> list[str]:
     """The kinds of branch that there are: the files in `msavqa/branches`."""
-    package = importlib.import_module("msavqa.branches")
+    package = importlib.import_module(KINDS)
     return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
 
 
@@ -209,13 +213,13 @@ def branch(kind: str) -> Kind:
     Imported by name, so that one kind's file is no part of what another kind's models are made of.
     """
     try:
-        return cast(Kind, importlib.import_module(f"msavqa.branches.{kind}"))
+        return cast(Kind, importlib.import_module(f"{KINDS}.{kind}"))
     except ModuleNotFoundError as error:
-        if error.name != f"msavqa.branches.{kind}":
+        if error.name != f"{KINDS}.{kind}":
             raise
         raise MsavqaError(
             what="Kind of branch",
-            where="msavqa/branches",
+            where=KINDS.replace(".", "/"),
             got=kind,
             expected=f"one of {', '.join(kinds())}",
             next_step="name one of these in params.yaml, or write a file of that name",

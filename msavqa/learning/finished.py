@@ -109,5 +109,5 @@ def _remove_old(folder: Path) -> None:
         return
     for path in folder.iterdir():
         with contextlib.suppress(FileNotFoundError):  # another training may be removing it
-            if path.stat().st_mtime < time.time() - KEPT_DAYS * 24 * 3600:
+            if path.is_file() and path.stat().st_mtime < time.time() - KEPT_DAYS * 24 * 3600:
                 path.unlink()

@@ -63,6 +63,7 @@ INVERTED = {
         'np.asarray(255 - frames.read("frames", [row])[0',
     ),
 }
+COMMENTS = "comments everywhere"
 MEASURED = ("the store's reader", "the reader of frames")
 """What the decode stage does not use."""
 
@@ -188,17 +189,34 @@ def run(place: Path, tree: Path, stage: str) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", [*INVERTED, "nowhere"])
-def test_inverted_pixels_are_never_found_again_as_computed(project: Path, tmp_path: Path, where: str) -> None:
-    """Wherever they are inverted: either stage that carries them computes every video again."""
+@pytest.mark.parametrize("where", [*INVERTED, COMMENTS])
+def test_inverted_pixels_are_never_found_again_as_computed_and_comments_are(
+    project: Path, tmp_path: Path, where: str
+) -> None:
+    """Wherever they are inverted, the stage that carries them computes every video again."""
     place = Path(shutil.copytree(project, tmp_path / "project", symlinks=True))
     tree = copied(tmp_path / "tree")
-    if where != "nowhere":
+    if where == COMMENTS:
+        for file in tree.rglob("*.py"):
+            file.write_text(file.read_text(encoding="utf-8") + "\n# A comment.\n", encoding="utf-8")
+    else:
         edit(tree, *INVERTED[where])
     stage, array = ("measure", "statistics") if where in MEASURED else ("decode", "frames")
     before = store.open(project / f"features/mine/{array}.zarr")
-    assert run(place, tree, stage) == (0 if where == "nowhere" else COUNT)
+    assert run(place, tree, stage) == (0 if where == COMMENTS else COUNT)
     after = store.open(place / f"features/mine/{array}.zarr")
     name = "frames" if array == "frames" else "spatial"
     same = bool((before.all(name) == after.all(name)).all())
-    assert same == (where == "nowhere"), "the edit inverts nothing"
+    assert same == (where == COMMENTS), "the edit inverts nothing"
+
+
+@pytest.mark.slow
+def test_settings_that_are_read_otherwise_make_another_store(project: Path, tmp_path: Path) -> None:
+    """Why the reading of settings may be left out of the digest: what it gives is in the fingerprint."""
+    place = Path(shutil.copytree(project, tmp_path / "project", symlinks=True))
+    tree = copied(tmp_path / "tree")
+    file = "msavqa/ground/params.py"
+    edit(tree, file, "return kind.model_validate(found)", "return kind.model_validate(halved(found))")
+    with (tree / file).open("a", encoding="utf-8") as source:
+        source.write('\n\ndef halved(found):\n    return {**found, "box": 16} if "box" in found else found\n')
+    assert run(place, tree, "decode") == COUNT
