@@ -20,7 +20,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if given == ["--show"]:
         for dataset in params.read()["train_on"]:
             file = REPORTS / str(dataset) / "metrics.json"
-            show(json.loads(file.read_text(encoding="utf-8")), dataset=str(dataset))
+            if file.is_file():
+                show(json.loads(file.read_text(encoding="utf-8")), dataset=str(dataset))
+            else:
+                print(f"{dataset}: no report yet, `make repro` makes it")
         return
     from msavqa.report import build  # slow to import, and not needed to show the table
 

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from msavqa.report import build, page
+from pipeline import report
 from tests import synthetic
 from tests.browser import browser
 
@@ -62,6 +64,28 @@ def test_seconds_of_every_stage_that_took_long_stand_among_the_figures(tmp_path:
     assert {name: value for name, value in found.items() if name.startswith("seconds")} == {
         "seconds": 7.5, "seconds_pretrain_segment": 9.0, **each,
     }  # fmt: skip
+
+
+def test_two_data_sets_have_a_report_each_and_both_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = synthetic.project(tmp_path, videos=60, repeats=1)
+    for folder in ("data", "runs", "features"):
+        (root / folder / "other").symlink_to(root / folder / synthetic.DATASET)
+    data = synthetic.PARAMS | {"train_on": [synthetic.DATASET, "other", "third"]}
+    data["datasets"] = {name: data["datasets"][synthetic.DATASET] for name in data["train_on"]}
+    (root / "params.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    monkeypatch.chdir(root)
+    report.main([synthetic.DATASET])
+    made = {path: path.read_bytes() for path in sorted(Path("reports").rglob("*.*"))}
+    report.main(["other"])
+    assert {path: path.read_bytes() for path in made} == made
+    assert len(list(Path("reports/other").rglob("*.*"))) == len(made) == 6
+    capsys.readouterr()
+    report.main(["--show"])
+    said = capsys.readouterr().out
+    assert [line.split(":")[0] for line in said.splitlines() if "on test videos" in line] == ["made", "other"]
+    assert said.endswith("third: no report yet, `make repro` makes it\n")
 
 
 def write_seconds(path: Path, seconds: float) -> None:
