@@ -17,8 +17,10 @@ from benchmarks import cost
 from msavqa.check import convert, presets
 from msavqa.check import params as whole_params
 from msavqa.ground import params
+from msavqa.ground.errors import MsavqaError
 from msavqa.networks import backbones, hub, weights
 from msavqa.trunks.kinds import clip_text
+from tests import hubs
 from tests.conftest import ROOT
 
 BRANCHES = ("frame", "segment", "video")
@@ -118,13 +120,10 @@ def test_every_network_of_a_full_size_preset_is_fetched_to_where_its_trunk_reads
 def test_each_hub_name_is_known_and_meant_for_its_network(
     trunk: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def offline(file: object, folder: Path) -> Path:
-        raise URLError("offline")
-
-    monkeypatch.setattr(hub.download, "local", offline)
+    hubs.switch_off(monkeypatch, tmp_path)
     data = preset("paper")
     wanted = params.block(data, f"fetch.{trunk}", hub.FetchSettings)
-    with pytest.raises(URLError, match="offline"):  # the name is known, and meant for this network
+    with pytest.raises(MsavqaError, match=r"could not be fetched \(offline\)"):
         hub.fetch(settings_of(data, trunk), wanted, downloads=tmp_path)
 
 
