@@ -52,7 +52,7 @@ def quality(causes: Causes) -> float:
 
 @dataclass(frozen=True)
 class Opinions:
-    """What the raters made of a set of videos, one value a video."""
+    """What the raters made of a set of videos, one value per video."""
 
     mos: NDArray[np.float64]  # mean opinion score, 0 to 100
     standard_error: NDArray[np.float64]  # of that mean

@@ -49,7 +49,7 @@ class Look:
     ]  # (x, y) in parts of the frame's side, at the middle of the video
     radii: tuple[float, ...]  # in parts of the frame's side
     tilts: tuple[float, ...]  # radians
-    pan: tuple[int, int]  # background's pixels a frame, along x and y
+    pan: tuple[int, int]  # background's pixels per frame, along x and y
     softness: float  # pixels of natural blur of the background
     light: tuple[float, float]  # brightness of the first and of the last frame
     tint: tuple[float, float, float]  # factor on red, green and blue

@@ -142,7 +142,7 @@ def table(
     manifest: pd.DataFrame,
     settings: EnsembleSettings,
 ) -> pd.DataFrame:
-    """One row a line of the sweep, `COLUMNS`; raises `MsavqaError` where its runs tested other videos."""
+    """One row per line of the sweep, `COLUMNS`; raises `MsavqaError` where its runs tested other videos."""
     tested, shown = _side_by_side(sweep, runs, manifest, settings)
     joined = Results(dataset, (0.0, 1.0), manifest, tested, (), (), {}, pd.DataFrame(), {})
     how = BootstrapSettings(resamples=sweep.resamples, seed=sweep.seed)
@@ -195,7 +195,7 @@ def read_table(path: Path, dataset: str, data: Mapping[str, Any]) -> Ablation | 
 def _side_by_side(
     sweep: Sweep, runs: Mapping[str, Run], manifest: pd.DataFrame, settings: EnsembleSettings
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """All lines' scores of the test rows with a MOS, one column a line; and how each line is shown."""
+    """All lines' scores of the test rows with a MOS, one column per line; and how each line is shown."""
     facts = manifest.loc[manifest["mos"].notna(), ["video_id", "mos"]]
     tested: pd.DataFrame | None = None
     shown = {line.model: line.model for line in sweep.lines}

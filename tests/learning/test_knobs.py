@@ -53,7 +53,7 @@ class Seen:
     parts: set[int] = field(default_factory=set)
     """Parts that batches are computed in."""
     batches: list[int] = field(default_factory=list)
-    """Videos a step."""
+    """Videos per step."""
     scored: set[int] = field(default_factory=set)
     """Videos at once where nothing is learned."""
     bf16: set[bool] = field(default_factory=set)
