@@ -152,6 +152,16 @@ def test_a_model_of_other_rows_is_another(world: World, change: Callable[[Work],
     assert digest(change(work(world))) != digest(work(world))
 
 
+def test_a_model_that_is_asked_for_other_rows_of_its_repeat_has_other_predictions(tmp_path: Path) -> None:
+    """The row is still there in another repeat, so that the features are of the same videos."""
+    todo = work(feature_world.make(tmp_path, videos=20, repeats=2))
+    mine = (todo.splits["repeat"] == 0) & (todo.splits["role"] == "test")
+    fewer = dataclasses.replace(todo, splits=todo.splits.drop(index=todo.splits.index[mine][0]))
+    found, other = folds.open_work(todo), folds.open_work(fewer)
+    assert found.inputs.ids == other.inputs.ids
+    assert finished.digest(found, JOB) != finished.digest(other, JOB)
+
+
 @pytest.mark.parametrize(("column", "value"), [("sha256", "another file's"), ("status", "quarantined")])
 def test_a_model_of_other_features_is_another(world: World, column: str, value: str) -> None:
     found, other = folds.open_work(work(world)), folds.open_work(work(world))
