@@ -46,7 +46,7 @@ RUN_BY = {
     'brick wall"': "test_docs::test_the_score_of_the_readme_is_what_the_command_prints",
     "rm params.yaml && msavqa init --preset csv": OWN,
     "msavqa init": OWN,
-    "msavqa init --list": "app.test_init::test_presets_are_listed_with_a_line_each",
+    "msavqa init --list": "app.test_init::test_the_list_names_every_preset_with_one_line",
     "msavqa data check mine": OWN,
     "dvc repro": OWN,
     'dvc add videos && git add --all && git commit -m "feat: our videos and settings"': OWN,
@@ -427,6 +427,8 @@ def test_make_help_lists_every_target_that_the_documents_name() -> None:
 
 def test_every_benchmark_says_what_it_measures() -> None:
     for path in sorted((ROOT / "benchmarks").glob("[a-z]*.py")):
+        if path.stem == "presets":  # what the others read
+            continue
         said = io.StringIO()
         module = __import__(f"benchmarks.{path.stem}", fromlist=["main"])
         with contextlib.redirect_stdout(said), pytest.raises(SystemExit) as ended:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from timm import create_model
 from torchvision.models.video.swin_transformer import SwinTransformer3d
 
+from msavqa.ground.errors import MsavqaError
 from msavqa.learning import checkpoint, inputs, stage_tail, training
 from msavqa.learning.folds import FINAL, Job, Outcome, Work
 from msavqa.learning.gradients import Ranks

@@ -281,7 +281,7 @@ def test_clip_of_another_form_is_refused_with_what_makes_it_other(tmp_path: Path
     path = tmp_path / "clip.json"
     other = clips.config_of("small")
     path.write_text(json.dumps({**other, "vision_cfg": {**other["vision_cfg"], "pool_type": "avg"}}))
-    with pytest.raises(clip_model.ClipError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         clip_model.config(str(path))
     assert str(refusal.value) == (
         f"CLIP model in {path}: got vision_cfg.pool_type, expected two plain transformers (class token, "
@@ -292,7 +292,7 @@ def test_clip_of_another_form_is_refused_with_what_makes_it_other(tmp_path: Path
 def test_an_unknown_clip_is_refused_with_names_near_it() -> None:
     from msavqa.networks import clip_model
 
-    with pytest.raises(clip_model.ClipError) as refusal:
+    with pytest.raises(MsavqaError) as refusal:
         clip_model.config("ViT-B-33")
     assert str(refusal.value) == (
         "CLIP model in ViT-B-33: got an unknown name, expected ViT-B-32 or ViT-S-32 or ViT-M-32; choose "

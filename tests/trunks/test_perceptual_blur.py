@@ -76,7 +76,9 @@ def test_the_trunk_keeps_it_in_an_array_of_its_own() -> None:
 
 def test_the_trees_do_not_read_it_and_the_control_reads_nothing_else(tmp_path: Path) -> None:
     world = feature_world.make(tmp_path)
-    rows, features, found = controls.usable(world.manifest, world.features)
+    rows, features, found = controls.usable(
+        world.manifest, world.features, text="clip_text", image="clip_image"
+    )
     measured = store.open(world.features / "statistics.zarr")
     places = measured.index(list(rows["video_id"]))
     groups = [measured.read(group, places) for group in ("spatial", "temporal", "change")]

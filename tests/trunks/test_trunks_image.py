@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from msavqa.ground.errors import MsavqaError
 from msavqa.ground.params import problems_in
 from msavqa.learning import stage_tail
 from msavqa.networks import backbones, preprocess, weights
