@@ -105,7 +105,7 @@ def test_a_csv_without_a_column_ends_with_its_name_and_2(random_bundle: Path, tm
     assert not (tmp_path / "scores.csv").exists()
 
 
-@pytest.mark.parametrize("place", ["branches/frame", "weights/clip_image"])
+@pytest.mark.parametrize("place", ["branches/frame", "networks/clip_image"])
 def test_a_bundle_with_a_tampered_weight_ends_with_a_sentence_and_2(
     random_bundle: Path, tmp_path: Path, place: str
 ) -> None:
