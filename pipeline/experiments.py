@@ -67,7 +67,13 @@ def rows(text: str, *, blocks: Sequence[str], dataset: str) -> list[Row]:
     for line in csv.DictReader(io.StringIO(text)):
         values = {_unprefixed(name, dataset): value for name, value in line.items()}
         settings = {name: value for name, value in values.items() if name.split(".")[0] in blocks}
-        figures = {name: float(value) for name, value in values.items() if value and re.match(KEPT, name)}
+        figures = {
+            name: float(value)
+            for name, value in values.items()
+            if value
+            and re.match(KEPT, name)
+            and "/" not in name  # a path is a dependency: runs/sample/seconds
+        }
         if line["typ"] == "baseline":
             base, name = settings, line["rev"]
         else:

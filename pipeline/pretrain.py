@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         learned = f"after {pretrain.epochs} epochs{note}"
         print(f"{dataset} {branch}: SRCC {found:.3f} on {len(test)} test videos {learned}")
         stage.write_seconds(SECONDS / f"pretrain_{branch}.json", since=began)
+    ranks.leave()
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         write(done, opened.facts(), Path("runs") / dataset / "branches" / branch)
         print(f"{dataset} {branch}: {len(jobs)} models, {len(before)} of them trained before")
         stage.write_seconds(Path("runs") / dataset / "seconds" / f"train_{branch}.json", since=began)
+    ranks.leave()
 
 
 def write(done: Sequence[Outcome], facts: Mapping[str, Any], out: Path) -> None:

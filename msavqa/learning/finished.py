@@ -15,6 +15,7 @@ from pathlib import Path
 import safetensors
 import safetensors.numpy
 import torch
+import torch.distributed
 
 from msavqa.datasets import tables
 from msavqa.learning import folds
@@ -78,8 +79,15 @@ def digest(opened: Opened, job: Job) -> str:
         None if work.start is None else hashlib.sha256(work.start.read_bytes()).hexdigest(),
         opened.code,
         torch.__version__,
+        processes(),
     ]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def processes() -> int:
+    """How many processes compute a batch together: each draws dropout for a part of it."""
+    joined = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if joined else 1
 
 
 def _path(opened: Opened, job: Job, kind: str) -> Path | None:

@@ -46,6 +46,12 @@ class Ranks:
         """The one process that writes files and shows progress."""
         return self.rank == 0
 
+    def leave(self) -> None:
+        """Waits for the other processes and parts from them: whoever ends earlier would tear them down."""
+        if self.count > 1:
+            dist.barrier()
+            dist.destroy_process_group()
+
     def gather(self, mine: T) -> list[T]:
         """Everyone's object in rank order; a short list of small tensors, copied to the CPU by the caller."""
         if self.count == 1:

@@ -63,6 +63,7 @@ def test_an_edited_branch_trains_that_branch_alone(repo: Path) -> None:
     output = tiny.run("dvc", "repro", cwd=repo)
     assert sorted(tiny.stages_run(output)) == sorted(
         [
+            "check",
             "pretrain@sample_ugc-segment",
             *TRAINED,
             *EXAMINED,
@@ -222,9 +223,9 @@ def test_wrong_keys_stop_everything_with_all_their_names(repo: Path) -> None:
     output = tiny.run("python", "-m", "pipeline.check", cwd=repo, ok=False)
     assert output.strip() == (
         "error: 3 problems in params.yaml; mend them and run again:\n"
+        "  - branches.frame.sma.head: unknown key, did you mean 'heads'?\n"
         "  - train.epochs: missing\n"
-        "  - train.epoch: unknown key, did you mean 'epochs'?\n"
-        "  - branches.frame.sma.head: unknown key, did you mean 'heads'?"
+        "  - train.epoch: unknown key, did you mean 'epochs'?"
     )
 
 
@@ -241,11 +242,14 @@ def test_make_names_every_wrong_key_that_dvc_would_stumble_over(repo: Path) -> N
     for target in ("repro", "ablation"):
         said = tiny.run("make", target, cwd=repo, ok=False)
         assert said.startswith(
-            "error: 4 problems in params.yaml; mend them and run again:\n"
-            "  - fetch: missing\n"
+            "error: 7 problems in params.yaml; mend them and run again:\n"
             "  - datasets.sample.labels: missing\n"
             "  - datasets.sample.label: unknown key, did you mean 'labels'?\n"
-            "  - trunks.clip_text: missing\n"
+            "  - fetch: missing\n"
+            "  - branches.frame.reads.text: got 'clip_text', expected one of clip_txt, did you mean 'clip_txt'?\n"
+            "  - branches.segment.reads.text: got 'clip_text', expected one of clip_txt, did you mean 'clip_txt'?\n"
+            "  - branches.video.reads.text: got 'clip_text', expected one of clip_txt, did you mean 'clip_txt'?\n"
+            "  - controls.text: got 'clip_text', expected one of clip_txt, did you mean 'clip_txt'?\n"
             "make: *** "
         )
 
