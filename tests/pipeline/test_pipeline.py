@@ -246,11 +246,11 @@ def test_make_names_every_wrong_key_that_dvc_would_stumble_over(repo: Path) -> N
             "  - datasets.sample.labels: missing\n"
             "  - datasets.sample.label: unknown key, did you mean 'labels'?\n"
             "  - fetch: missing\n"
-            "  - branches.frame.reads.text: got 'clip_text', expected one of clip_txt, did you mean 'clip_txt'?\n"
-            "  - branches.segment.reads.text: got 'clip_text', expected one of clip_txt, did you mean 'clip_txt'?\n"
-            "  - branches.video.reads.text: got 'clip_text', expected one of clip_txt, did you mean 'clip_txt'?\n"
-            "  - controls.text: got 'clip_text', expected one of clip_txt, did you mean 'clip_txt'?\n"
-            "make: *** "
+            + "".join(
+                f"  - {key}.text: got 'clip_text', expected one of clip_txt, did you mean 'clip_txt'?\n"
+                for key in (*(f"branches.{name}.reads" for name in ("frame", "segment", "video")), "controls")
+            )
+            + "make: *** "
         )
 
 
