@@ -89,7 +89,8 @@ def rows(text: str, *, blocks: Sequence[str], dataset: str) -> list[Row]:
 def columns(found: Sequence[Row]) -> list[str]:
     """Dotted paths of the parameters in which rows differ, `branches.*` where all branches agree."""
     known = [row.params for row in found]
-    return list(dict.fromkeys(_folded(name, known) for name in (known[0] if known else ())))
+    differ = (name for name in (known[0] if known else ()) if len({one.get(name) for one in known}) > 1)
+    return list(dict.fromkeys(_folded(name, known) for name in differ))
 
 
 def changed(row: Row) -> list[str]:

@@ -78,7 +78,8 @@ def test_a_second_data_set_takes_nothing_of_the_first(repo: Path) -> None:
     first = (repo / "reports/sample/metrics.json").read_bytes()
     ran = tiny.repro(repo)
     assert {"train@mine-frame", "report@mine", "export@mine"} <= set(ran)
-    assert not [name for name in ran if name.endswith("@sample") or "@sample-" in name]
+    again = [name for name in ran if name.endswith("@sample") or "@sample-" in name]
+    assert again == ["split@sample"]  # it asks whether the set is trained on, and says the same
     assert (repo / "reports/sample/metrics.json").read_bytes() == first
     assert "srcc" in json.loads((repo / "reports/mine/metrics.json").read_text(encoding="utf-8"))
     lock = yaml.safe_load((repo / "dvc.lock").read_text(encoding="utf-8"))["stages"]
@@ -87,7 +88,8 @@ def test_a_second_data_set_takes_nothing_of_the_first(repo: Path) -> None:
     # Away from one and back: DVC puts away what no stage writes now; its record and cache keep all of it.
     bundle = (repo / "runs/sample/bundle/bundle.json").read_bytes()
     change(repo, train_on=["mine"])
-    assert tiny.repro(repo) == ["check", "split@sample", "split@mine", "split@sample_ugc"] or True
+    ran = tiny.repro(repo)
+    assert {name.split("@")[0] for name in ran} <= {"check", "split"}
     tiny.run("dvc", "checkout", cwd=repo)
     assert (repo / "runs/mine/bundle/bundle.json").is_file()
     change(repo, train_on=["sample", "mine"])
