@@ -1,6 +1,7 @@
 """Stage `report DATASET`: predictions + labels -> reports/<dataset>/{metrics.json, report.html, plots/}."""
 
 import json
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,12 @@ SHOWN = (
     "srcc", "srcc_ci95_low", "srcc_ci95_high", "plcc", "krcc", "rmse", "noise_ceiling_srcc",
     "srcc_of_ceiling", "within_generator_srcc", "interval_coverage", "videos_test", "videos_quarantined",
 )  # fmt: skip
+COMMIT = (
+    "To compare later runs with this one, commit it now: "
+    '`git add --all && git commit -m "feat: first results"`. '
+    "Without it `dvc metrics diff`, `make exp-show` and `msavqa compare HEAD` have nothing to compare with."
+)
+"""What `make repro` ends with while results wait for a commit."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -24,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 show(json.loads(file.read_text(encoding="utf-8")), dataset=str(dataset))
             else:
                 print(f"{dataset}: no report yet, `make repro` makes it")
+        if waiting():
+            print(COMMIT)
         return
     from msavqa.report import build  # slow to import, and not needed to show the table
 
@@ -31,6 +40,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     content = build.build(Path(), dataset, params.read())
     build.write(content, REPORTS / dataset)
     show(content.metrics, dataset=dataset)
+
+
+def waiting() -> bool:
+    """Whether results wait for a commit: git knows neither of this dvc.lock nor of these figures."""
+    command = ("git", "status", "--porcelain", "--untracked-files=all", "--", "*dvc.lock", REPORTS)
+    try:
+        done = subprocess.run(command, text=True, capture_output=True, check=False)
+    except FileNotFoundError:  # no git
+        return False
+    return done.returncode == 0 and bool(done.stdout.strip())
 
 
 def show(found: Mapping[str, int | float], *, dataset: str) -> None:
