@@ -25,7 +25,9 @@ SECONDS = "seconds"
 WORKSPACE = "workspace"
 KEPT = r".*(srcc|plcc)(_ci95_(low|high))?$|.*seconds$"
 """Columns that DVC leaves out only where no row has them."""
-COMMAND = ("dvc", "exp", "show", "--csv", "--only-changed", "--keep", KEPT, "--precision", "12")
+WHAT = r"^(Experiment|rev|typ|State)$"
+"""Columns that say what a row is; without experiments all rows agree in some, and DVC would leave them out."""
+COMMAND = ("dvc", "exp", "show", "--csv", "--only-changed", "--keep", f"{KEPT}|{WHAT}", "--precision", "12")
 
 
 @dataclass(frozen=True)

@@ -253,7 +253,7 @@ def test_the_sweep_runs_experiments_reuses_stores_and_leaves_everything_as_it_wa
     tiny_world: Path, tmp_path: Path
 ) -> None:
     repo = Path(shutil.copytree(tiny_world, tmp_path / "msavqa", symlinks=True))
-    kept = ("params.yaml", f"reports/{tiny.DATASET}/metrics.json")
+    kept = ("params.yaml", "reports/sample/metrics.json")
     before = {name: (repo / name).read_bytes() for name in kept}
     small = {
         "seeds": [0, 1], "resamples": 100, "seed": 0,
@@ -276,5 +276,5 @@ def test_the_sweep_runs_experiments_reuses_stores_and_leaves_everything_as_it_wa
     assert "ablation-full" in names
     assert "ablation-neither" in names
     assert {name: (repo / name).read_bytes() for name in kept} == before
-    assert 'id="ablation"' in (repo / f"reports/{tiny.DATASET}/report.html").read_text(encoding="utf-8")
+    assert 'id="ablation"' in (repo / "reports/sample/report.html").read_text(encoding="utf-8")
     assert tiny.repro(repo) == []
