@@ -26,7 +26,7 @@ WORKSPACE = "workspace"
 KEPT = r".*(srcc|plcc)(_ci95_(low|high))?$|.*seconds$"
 """Columns that DVC leaves out only where no row has them."""
 WHAT = r"^(Experiment|rev|typ|State)$"
-"""Columns that say what a row is; without experiments all rows agree in some, and DVC would leave them out."""
+"""Columns that say what a row is. Without experiments all rows agree in some, and DVC leaves those out."""
 COMMAND = ("dvc", "exp", "show", "--csv", "--only-changed", "--keep", f"{KEPT}|{WHAT}", "--precision", "12")
 
 
