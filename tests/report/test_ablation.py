@@ -267,7 +267,7 @@ def test_the_sweep_runs_experiments_reuses_stores_and_leaves_everything_as_it_wa
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(small), encoding="utf-8")
     output = tiny.run("python", "-m", "pipeline.ablation", "--sweep", str(tmp_path / "sweep.yaml"), cwd=repo)
     ran = tiny.stages_run(output)
-    assert "train@frame" in ran
+    assert "train@sample-frame" in ran
     assert not [name for name in ran if name.startswith(("extract", "decode", "index", "data"))]
     found = pd.read_csv(repo / "reports/ablation.csv")
     assert list(found["model"]) == ["neither", "full", "frame + video"]
