@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder, root = Path("features") / dataset, Path(data["datasets"][dataset]["root"])
     opened = frames.open_frames(folder / "frames.zarr", settings=decode)
     manifest = tables.read_manifest(Path("data") / dataset / "manifest.parquet")
-    paths = dict(zip(manifest["video_id"], (root / one for one in manifest["path"]), strict=True))
+    paths = tables.files_of(manifest, root=root)
     with frames.source(opened, settings=decode, paths=paths) as read_frames:
         report = videos.run(
             folder / f"{statistics.NAME}.zarr",

@@ -203,6 +203,13 @@ def write_manifest(table: pd.DataFrame, path: Path) -> None:
     table_files.write_parquet(table, path, MANIFEST)
 
 
+def files_of(manifest: pd.DataFrame, *, root: Path) -> dict[str, Path]:
+    """Where each video's file lies, by its id, in the manifest's order."""
+    return {
+        str(video): root / path for video, path in zip(manifest["video_id"], manifest["path"], strict=True)
+    }
+
+
 def read_splits(path: Path) -> pd.DataFrame:
     """Who is trained on and tested on in each repeat; all of `SPLITS`."""
     return table_files.read_parquet(path, SPLITS)
@@ -241,11 +248,6 @@ def read_attention(path: Path) -> pd.DataFrame:
 def write_attention(table: pd.DataFrame, path: Path) -> None:
     """Check against `ATTENTION` and write; refuses, and writes nothing, what does not fit."""
     table_files.write_parquet(table, path, ATTENTION)
-
-
-def read_history(path: Path) -> pd.DataFrame:
-    """How training went, one row an epoch; all of `HISTORY`."""
-    return table_files.read_csv(path, HISTORY)
 
 
 def write_history(records: Iterable[Mapping[str, int | float]], path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from msavqa.datasets import tables
+from msavqa.datasets import table_files, tables
 from msavqa.ground.errors import ProblemsError
 
 
@@ -199,7 +199,7 @@ def test_a_history_keeps_six_digits_and_may_have_no_validation(tmp_path: Path) -
         b"repeat,epoch,rate,loss\n0,1,0.000928571,0.4\n0,2,0.000928571,0.4\n"
     )
     tables.write_history([{**first, "val_srcc": np.nan, "val_plcc": 0.5}], tmp_path / "h.csv")
-    (row,) = tables.read_history(tmp_path / "h.csv").to_dict("records")
+    (row,) = table_files.read_csv(tmp_path / "h.csv", tables.HISTORY).to_dict("records")
     assert np.isnan(row.pop("val_srcc"))
     assert row == {"repeat": 0, "epoch": 1, "rate": 0.000928571, "loss": 0.4, "val_plcc": 0.5}
     with pytest.raises(ProblemsError) as refused:

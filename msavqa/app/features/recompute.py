@@ -60,7 +60,7 @@ def of(path: Path, *, data: Mapping[str, Any], from_videos: bool = False) -> Ite
     trunk, extract = _trunk(name, data)
     found = store.open(path, expect={**trunk.fingerprint, "decoded": opened.fingerprint})
     _known(found, opened.ids)
-    paths = {str(video): root / one for video, one in manifest["path"].items()}
+    paths = tables.files_of(manifest.reset_index(), root=root)
     with frames.source(opened, settings=decode, paths=paths, again=from_videos) as read_frames:
         rows = VideoRows(trunk=trunk, frames=opened, read_frames=read_frames, extract=extract)
         at = opened.index(found.ids)
