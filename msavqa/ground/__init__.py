@@ -1,1 +1,1 @@
-"""What all stand on and no value depends on: errors, progress, the digest of code."""
+"""What all stand on and no value depends on: errors, settings, progress, a stage's words, code's digest."""

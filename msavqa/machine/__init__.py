@@ -1,1 +1,1 @@
-"""Settings, processes, devices, files: what all stand on and values may depend on."""
+"""Processes, launchers, devices, files: what all stand on and values may depend on."""
