@@ -13,10 +13,6 @@ from torch.nn import functional
 from msavqa.ground.errors import MsavqaError
 
 
-class LossError(MsavqaError):
-    """Scores and labels of shapes that would broadcast into a wrong loss."""
-
-
 def frame_loss(
     *,
     frame_scores: Float[Tensor, "..."],
@@ -99,8 +95,8 @@ def _check(name: str, score: Tensor, mos: Tensor, weight: Tensor) -> None:
         raise _shapes(name, (score, mos, weight), "three of (video,)")
 
 
-def _shapes(name: str, tensors: tuple[Tensor, ...], expected: str) -> LossError:
-    return LossError(
+def _shapes(name: str, tensors: tuple[Tensor, ...], expected: str) -> MsavqaError:
+    return MsavqaError(
         what="Shapes",
         where=f"the {name}",
         got=" and ".join(str(tuple(tensor.shape)) for tensor in tensors),

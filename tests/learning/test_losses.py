@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from msavqa.ground.errors import MsavqaError
 from msavqa.learning import losses
-from msavqa.learning.losses import LossError
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:
@@ -156,12 +156,12 @@ def test_gradients_are_those_of_finite_differences(loss) -> None:
 def test_labels_that_would_broadcast_are_refused(
     loss, shapes: tuple[tuple[int, ...], tuple[int, ...]]
 ) -> None:
-    with pytest.raises(LossError):
+    with pytest.raises(MsavqaError):
         loss(numbers(*shapes[0]), numbers(*shapes[1]), ones(6))
 
 
 def test_the_refusal_names_the_shapes() -> None:
-    with pytest.raises(LossError) as caught:
+    with pytest.raises(MsavqaError) as caught:
         losses.mae_loss(score=numbers(6), mos=numbers(6, 1), weight=ones(6))
     assert str(caught.value) == (
         "Shapes in the mean absolute error: got (6,) and (6, 1) and (6,), expected three of (video,); "
@@ -170,7 +170,7 @@ def test_the_refusal_names_the_shapes() -> None:
 
 
 def test_frame_loss_refuses_scores_without_a_frame_axis() -> None:
-    with pytest.raises(LossError) as caught:
+    with pytest.raises(MsavqaError) as caught:
         losses.frame_loss(frame_scores=numbers(6), mos=numbers(6), weight=ones(6), beta=1.0)
     assert str(caught.value) == (
         "Shapes in the frame loss: got (6,) and (6,) and (6,), expected (video, frame), (video,) and (video,)"
