@@ -1,0 +1,87 @@
+"""`msavqa rank`: which generator is better, and may one say so?"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+HELP = "Say which generators are better than which, from a csv of scores."
+EXAMPLES = """\b
+Examples:
+  msavqa rank scores.csv
+  msavqa rank scores.csv --ratings ratings.csv
+  msavqa rank dover.csv --score-column dover --generator-column model
+  msavqa rank scores.csv --html leaderboard.html
+  msavqa rank scores.csv --json
+
+The csv needs columns generator, prompt and score, one row per video; whose scores they are does not matter.
+Every interval is over prompts: it says how far the figure would move with other prompts of the same kind.
+A pair is decided where a paired t-test over the prompts that both have, corrected by Holm over all pairs,
+is below 5%. A row with an empty score failed: it is counted and named, and --failed says what it counts as.
+--ratings names a csv with generator, prompt and rating (and video, where only some videos of a prompt are
+rated): people's ratings of some of the videos make intervals that hold however wrong the scores are."""
+
+
+def command(
+    scores: Annotated[Path, typer.Argument(help="A csv with a row per video.", show_default=False)],
+    ratings: Annotated[
+        Path | None, typer.Option(help="A csv of people's ratings of some of them.", show_default=False)
+    ] = None,
+    score_column: Annotated[str, typer.Option(help="Column that holds the score.")] = "score",
+    generator_column: Annotated[str, typer.Option(help="Column that names the generator.")] = "generator",
+    prompt_column: Annotated[str, typer.Option(help="Column that holds the prompt.")] = "prompt",
+    rating_column: Annotated[str, typer.Option(help="Column of --ratings that holds the rating.")] = "rating",
+    failed: Annotated[
+        Literal["drop", "worst"],
+        typer.Option(help="What a video without a score counts as: nothing, or the lowest score of all."),
+    ] = "drop",
+    tie: Annotated[float, typer.Option(min=0, help="Two scores at most so far apart are a tie.")] = 0.0,
+    model_error: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="By how much the scores misjudge a generator as a whole (standard deviation, in scores).",
+            show_default=False,
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write the leaderboard as a page.", show_default=False)
+    ] = None,
+    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap draws.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Ranks; see HELP."""
+    from msavqa.datasets import score_tables
+    from msavqa.datasets.score_tables import Columns
+    from msavqa.ground.errors import MsavqaError
+    from msavqa.report import leaderboard, leaderboard_shown
+
+    if ratings is not None and model_error is not None:
+        raise typer.BadParameter("--ratings measures what --model-error assumes: give one of them")
+    if html is not None and not html.resolve().parent.is_dir():
+        raise MsavqaError(
+            what="Page",
+            where=html,
+            got="no such folder",
+            expected="a file in a folder that is there",
+            next_step="make the folder or choose another --html",
+        )
+    wanted = Columns(value=score_column, generator=generator_column, prompt=prompt_column)
+    rows = score_tables.read(scores, wanted)
+    rated = None
+    if ratings is not None:
+        asked = Columns(
+            value=rating_column, generator=generator_column, prompt=prompt_column, option="--rating-column"
+        )
+        rated = score_tables.read(ratings, asked)
+    found = leaderboard.build(
+        rows, ratings=rated, failed=failed, tie=tie, model_error=model_error, resamples=resamples, seed=seed,
+        source=scores.name,
+    )  # fmt: skip
+    if html is not None:
+        leaderboard_shown.write_page(found, html)
+    if as_json:
+        print(found.to_json())
+    else:
+        leaderboard_shown.show(found)
