@@ -1,7 +1,10 @@
 """Evaluation protocols: who is trained, validated and tested on in each repeat, and the folds of training.
 
 Published protocols part T2VQA-DB by video, so that every test prompt is also a training prompt (ten videos
-share one): a prompt's mean MOS, no pixel read, then scores SRCC 0.69. `prompt_disjoint` does not allow that.
+share one): a prompt's mean MOS, no pixel read, then scores SRCC 0.69. `prompt_disjoint` forbids that.
+
+`generator_disjoint` leaves one generator out per repeat: how good is a score of a generator never seen before?
+Files of equal content are never on both sides, whatever they are called.
 
 Rows without a MOS are always tested on, never learned from. Videos that could not be read get their role like
 the others and are then left out, so that one broken file does not reshuffle the rest.
@@ -20,7 +23,7 @@ from msavqa.datasets.rows import role_of
 from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.ground.params import Settings
 
-PROTOCOLS = ("random_9_1", "qmme_8_2", "prompt_disjoint", "given")
+PROTOCOLS = ("random_9_1", "qmme_8_2", "prompt_disjoint", "generator_disjoint", "given")
 Seed = Annotated[int, Field(ge=0)]
 """As numpy's generators take one."""
 
@@ -35,9 +38,11 @@ class SplitSettings(Settings):
     """The block `split` (and `pretrain_split`, for the dataset of pre-training)."""
 
     # random_9_1: the paper's, 9:1 by video. qmme_8_2: T2VQA's own ten splits (seeds 1 to 10), 8:2 by video.
-    # prompt_disjoint: no prompt and no group on both sides. given: the dataset's own column.
-    protocol: Literal["random_9_1", "qmme_8_2", "prompt_disjoint", "given"]
-    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_distinct)]  # one repeat each
+    # prompt_disjoint: no prompt and no group on both sides. generator_disjoint: one generator left out, each
+    # in turn. given: the dataset's own column.
+    protocol: Literal["random_9_1", "qmme_8_2", "prompt_disjoint", "generator_disjoint", "given"]
+    # One repeat each; generator_disjoint: one for each generator, each.
+    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_distinct)]
     test_fraction: float = Field(gt=0, lt=1)  # of the labelled rows; read by prompt_disjoint alone
     validation_fraction: float = Field(
         ge=0, lt=1
@@ -48,8 +53,9 @@ class SplitSettings(Settings):
 def split(manifest: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     """The splits table of one dataset, `tables.SPLITS`, in manifest order within each repeat.
 
-    Repeat r uses settings.seeds[r]; the same manifest rows and settings give the same table. Raises
-    `MsavqaError` or `ProblemsError` where a role or a fold would stay empty.
+    Repeat r uses settings.seeds[r] (and, of `generator_disjoint`, the generators one after another); the same
+    manifest rows and settings give the same table. Raises `MsavqaError` or `ProblemsError` where a role or a
+    fold would stay empty.
     """
     known = manifest["mos"].notna().to_numpy()
     labelled = manifest[known]
@@ -64,13 +70,15 @@ def split(manifest: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     if settings.protocol == "given":
         _check_given(labelled)
     repeats = []
-    for repeat, seed in enumerate(settings.seeds):
-        roles, folds = _assign(labelled, settings, seed)
+    for repeat, (seed, left_out) in enumerate(_repeats(labelled, settings)):
+        roles, folds = _assign(labelled, settings, seed, left_out)
         rows = manifest[["video_id"]].assign(repeat=repeat, role="test", fold=-1)
         rows.loc[known, "role"] = roles
         rows.loc[known, "fold"] = folds
         rows = rows[(manifest["status"] == "ok").to_numpy()]
-        _check_filled(rows, settings, repeat)
+        _check_filled(
+            rows, settings, f"repeat {repeat} (seed {seed}{f', without {left_out}' if left_out else ''})"
+        )
         repeats.append(rows)
     return pd.concat(repeats, ignore_index=True)[["repeat", "video_id", "role", "fold"]]
 
@@ -81,7 +89,9 @@ def check_tested(splits: pd.DataFrame, manifest: pd.DataFrame, settings: SplitSe
     NTIRE's files are such: the challenge keeps the MOS of its test videos.
     """
     known = splits["video_id"].isin(manifest.loc[manifest["mos"].notna(), "video_id"])
-    for repeat, seed in enumerate(settings.seeds):
+    repeats = sorted(splits["repeat"].unique())
+    for repeat in repeats:
+        seed = settings.seeds[repeat * len(settings.seeds) // len(repeats)]
         rows = splits[(splits["repeat"] == repeat) & (splits["role"] == "test")]
         if not known[rows.index].any():
             raise MsavqaError(
@@ -97,25 +107,53 @@ def check_tested(splits: pd.DataFrame, manifest: pd.DataFrame, settings: SplitSe
 def groups_of(manifest: pd.DataFrame) -> np.ndarray:
     """A number for each row (int64, 0 up): equal where rows may not be parted by `prompt_disjoint`.
 
-    Rows hang together that share a prompt or a `group`, directly or through other rows. Prompts that differ
-    in case or spaces only are one prompt; a row with neither prompt nor group stands alone.
+    Rows hang together that share a prompt, a `group` or their file's content, directly or through other rows.
+    Prompts that differ in case or spaces only are one prompt; a row with none of them stands alone.
     """
     rows = np.arange(len(manifest))
     prompts = manifest["prompt"].map(lambda prompt: " ".join(prompt.split()).casefold())
     ends = []
-    for offset, keys in enumerate((prompts, manifest["group"]), start=1):
+    for offset, keys in enumerate((prompts, manifest["group"], manifest["sha256"]), start=1):
         # Each distinct key is a node beside the rows; a row without the key is linked to itself.
         ends.append(np.where(keys == "", rows, offset * len(rows) + pd.factorize(keys)[0]))
     links = np.concatenate([np.stack([rows, end]) for end in ends], axis=1)
-    graph = coo_array((np.ones(links.shape[1]), links), shape=(3 * len(rows), 3 * len(rows)))
+    nodes = (1 + len(ends)) * len(rows)
+    graph = coo_array((np.ones(links.shape[1]), links), shape=(nodes, nodes))
     return np.asarray(connected_components(graph, directed=False)[1][: len(rows)], dtype=np.int64)
 
 
-def _assign(labelled: pd.DataFrame, settings: SplitSettings, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _repeats(labelled: pd.DataFrame, settings: SplitSettings) -> list[tuple[int, str]]:
+    """Seed of each repeat, and the generator that it leaves out, "" for none."""
+    if settings.protocol != "generator_disjoint":
+        return [(seed, "") for seed in settings.seeds]
+    names = sorted(set(labelled["generator"]) - {""})
+    if len(names) < 2:
+        raise MsavqaError(
+            what="Split by generator_disjoint",
+            where="the manifest",
+            got=f"{len(names)} generator{'' if len(names) == 1 else 's'} of rated videos",
+            expected="at least 2",
+            next_step="name their column in `columns.generator` of the dataset, or choose prompt_disjoint",
+        )
+    return [(seed, name) for seed in settings.seeds for name in names]
+
+
+def _twins(labelled: pd.DataFrame) -> np.ndarray:
+    """A number for each row (int64): the first row with a file of equal content, or itself."""
+    rows = np.arange(len(labelled))
+    codes, keys = pd.factorize(labelled["sha256"].replace("", np.nan))
+    first = np.full(len(keys), len(rows))
+    np.minimum.at(first, codes[codes >= 0], rows[codes >= 0])
+    return np.where(codes >= 0, first[codes] if len(keys) else rows, rows)
+
+
+def _assign(
+    labelled: pd.DataFrame, settings: SplitSettings, seed: int, left_out: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Role (str) and fold (int64) of each labelled row in one repeat."""
     count = len(labelled)
     roles = np.full(count, "train", dtype=object)
-    groups = np.arange(count)  # every row alone
+    groups = twins = _twins(labelled)  # every file alone
     match settings.protocol:
         case "random_9_1":
             roles[_take(groups, 0.1, random.Random(seed))] = "test"
@@ -127,11 +165,17 @@ def _assign(labelled: pd.DataFrame, settings: SplitSettings, seed: int) -> tuple
         case "prompt_disjoint":
             groups = groups_of(labelled)
             roles[_take(groups, settings.test_fraction, random.Random(seed))] = "test"
+        case "generator_disjoint":
+            groups = groups_of(labelled)
+            roles[(labelled["generator"] == left_out).to_numpy()] = "test"
         case "given":
             roles[:] = [role_of(name) for name in labelled["given_split"]]
             disjoint = groups_of(labelled)
             if not set(disjoint[roles == "train"]) & set(disjoint[roles == "test"]):
                 groups = disjoint  # a given split that parts prompts is validated the same way
+    # A file of equal content goes with its twin, also where the data set or a published draw parts them.
+    roles[np.isin(twins, twins[roles == "val"])] = "val"
+    roles[np.isin(twins, twins[roles == "test"])] = "test"
     train = np.flatnonzero(roles == "train")
     if "val" not in roles and settings.validation_fraction > 0:
         # Each draw has a generator of its own: another validation_fraction leaves the test rows as they are.
@@ -186,7 +230,7 @@ def _check_given(labelled: pd.DataFrame) -> None:
         raise ProblemsError(where="the column given_split", problems=problems, next_step=step)
 
 
-def _check_filled(rows: pd.DataFrame, settings: SplitSettings, repeat: int) -> None:
+def _check_filled(rows: pd.DataFrame, settings: SplitSettings, where: str) -> None:
     counts = rows["role"].value_counts()
     needed = ["train"] if settings.protocol == "given" else ["train", "test"]
     needed += ["val"] if settings.validation_fraction > 0 else []
@@ -195,7 +239,7 @@ def _check_filled(rows: pd.DataFrame, settings: SplitSettings, repeat: int) -> N
     if folds < settings.folds or any(counts.get(role, 0) == 0 for role in needed):
         raise MsavqaError(
             what=f"Split by {settings.protocol}",
-            where=f"repeat {repeat} (seed {settings.seeds[repeat]})",
+            where=where,
             got=f"{got} rows of readable videos, {folds} of {settings.folds} folds filled",
             expected=f"rows for {', '.join(needed)} and for every fold",
             next_step="give more rows, more different prompts, fewer split.folds or another split.protocol",

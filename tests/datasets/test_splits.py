@@ -30,7 +30,9 @@ def manifest(prompts: Iterable[str], **changes: object) -> pd.DataFrame:
         "video_id": [f"{n}.mp4" for n in range(len(prompts))],
         "prompt": prompts,
         "mos": np.arange(len(prompts), dtype=float),
+        "generator": [f"g{n % 3}" for n in range(len(prompts))],
         "group": "",
+        "sha256": [f"{n:064x}" for n in range(len(prompts))],
         "given_split": "",
         "status": "ok",
     }
@@ -56,6 +58,7 @@ worlds = st.lists(
         st.sampled_from(["train", "train", "val", "test", "test_hd"]),
         st.booleans(),  # the MOS is known
         st.integers(0, 9),  # 0: unreadable
+        st.sampled_from(["", "", "", *(f"content {n}" for n in range(6))]),
     ),
     min_size=1,
     max_size=60,
@@ -69,7 +72,10 @@ worlds = st.lists(
     fractions=st.tuples(st.floats(0.05, 0.6), st.sampled_from([0.0, 0.1, 0.5])),
 )
 def test_any_split_has_every_readable_video_once_a_repeat_and_parts_no_group(
-    world: list[tuple[str, str, str, bool, int]], protocol: str, folds: int, fractions: tuple[float, float]
+    world: list[tuple[str, str, str, bool, int, str]],
+    protocol: str,
+    folds: int,
+    fractions: tuple[float, float],
 ) -> None:
     table = manifest(
         [row[0] for row in world],
@@ -77,6 +83,7 @@ def test_any_split_has_every_readable_video_once_a_repeat_and_parts_no_group(
         given_split=[row[2] for row in world],
         mos=[1.0 if row[3] else np.nan for row in world],
         status=["ok" if row[4] else "unreadable" for row in world],
+        sha256=[row[5] for row in world],
     )
     asked = settings(protocol, folds=folds, test_fraction=fractions[0], validation_fraction=fractions[1])
     try:
@@ -86,19 +93,24 @@ def test_any_split_has_every_readable_video_once_a_repeat_and_parts_no_group(
     assert found.equals(split(table.copy(), asked))
     readable = table[table["status"] == "ok"]
     labelled = set(readable.loc[readable["mos"].notna(), "video_id"])
-    for repeat in range(2):
+    generators = sorted(set(table.loc[table["mos"].notna(), "generator"]))
+    assert found["repeat"].nunique() == 2 * (len(generators) if protocol == "generator_disjoint" else 1)
+    for repeat in found["repeat"].unique():
         rows = found[found["repeat"] == repeat]
         assert rows["video_id"].tolist() == readable["video_id"].tolist()
         assert set(rows.loc[rows["role"] != "test", "video_id"]) <= labelled
         train = rows[rows["role"] == "train"]
         assert set(train["fold"]) == set(range(folds))
         assert set(rows.loc[rows["role"] != "train", "fold"]) <= {-1}
-        if protocol == "prompt_disjoint":
-            sides = rows[rows["video_id"].isin(labelled)].merge(table[["video_id", "prompt", "group"]])
-            side = sides["role"] + sides["fold"].astype(str)
-            for key in ("prompt", "group"):
-                named = sides[key] != ""
-                assert side[named].groupby(sides.loc[named, key]).nunique().le(1).all()
+        facts = table[["video_id", "prompt", "group", "sha256", "generator"]]
+        sides = rows[rows["video_id"].isin(labelled)].merge(facts)
+        side = sides["role"] + sides["fold"].astype(str)
+        for key in ("prompt", "group", "sha256") if protocol == "prompt_disjoint" else ("sha256",):
+            named = sides[key] != ""
+            assert side[named].groupby(sides.loc[named, key]).nunique().le(1).all()
+        if protocol == "generator_disjoint":
+            left_out = generators[repeat % len(generators)]
+            assert left_out not in set(sides.loc[sides["role"] != "test", "generator"])
 
 
 def test_random_9_1_tests_on_a_tenth_by_video_and_differs_between_seeds() -> None:
@@ -168,15 +180,17 @@ def test_groups_join_rows_through_prompts_and_groups_in_chains() -> None:
 
 
 @given(worlds)
-def test_groups_are_those_of_a_plain_flood(world: list[tuple[str, str, str, bool, int]]) -> None:
-    keys = [{("prompt", row[0]), ("group", row[1])} - {("prompt", ""), ("group", "")} for row in world]
+def test_groups_are_those_of_a_plain_flood(world: list[tuple[str, str, str, bool, int, str]]) -> None:
+    empty = {("prompt", ""), ("group", ""), ("content", "")}
+    keys = [{("prompt", row[0]), ("group", row[1]), ("content", row[5])} - empty for row in world]
     flooded = list(range(len(world)))
     for _ in world:
         for one, mine in enumerate(keys):
             for other, theirs in enumerate(keys):
                 if mine & theirs:
                     flooded[one] = flooded[other] = min(flooded[one], flooded[other])
-    groups = groups_of(manifest([row[0] for row in world], group=[row[1] for row in world]))
+    columns = {"group": [row[1] for row in world], "sha256": [row[5] for row in world]}
+    groups = groups_of(manifest([row[0] for row in world], **columns))
     assert pd.factorize(groups)[0].tolist() == pd.factorize(np.array(flooded))[0].tolist()
 
 
@@ -268,8 +282,42 @@ def test_wrong_settings_are_all_named() -> None:
         settings("random", seeds=[1, 1], test_fraction=1.0, folds=1)
     assert refused.value.problems == (
         "split.protocol: got 'random', "
-        "input should be 'random_9_1', 'qmme_8_2', 'prompt_disjoint' or 'given'",
+        "input should be 'random_9_1', 'qmme_8_2', 'prompt_disjoint', 'generator_disjoint' or 'given'",
         "split.seeds: got [1, 1], a seed stands twice, its repeats would be the same",
         "split.test_fraction: got 1.0, input should be less than 1",
         "split.folds: got 1, input should be greater than or equal to 2",
     )
+
+
+def test_generator_disjoint_leaves_each_generator_out_in_turn_and_tests_on_all_of_it() -> None:
+    table = manifest([f"prompt {n // 3}" for n in range(60)])
+    found = split(table, settings("generator_disjoint", seeds=[4, 7]))
+    tested = found[found["role"] == "test"].merge(table[["video_id", "generator"]])
+    assert tested.groupby("repeat")["generator"].unique().map(list).tolist() == [["g0"], ["g1"], ["g2"]] * 2
+    assert tested.groupby("repeat").size().tolist() == [20] * 6
+    learned = found[found["role"] == "train"].merge(table[["video_id", "prompt"]])
+    sides = learned[learned["repeat"] == 0].groupby("prompt")["fold"].nunique()
+    assert sides.max() == 1  # of what remains no prompt is in two folds
+
+
+def test_generator_disjoint_needs_two_generators() -> None:
+    for names, count in (("g0", "1 generator"), ("", "0 generators")):
+        with pytest.raises(MsavqaError) as caught:
+            split(manifest(["a", "b", "c"], generator=names), settings("generator_disjoint"))
+        assert str(caught.value) == (
+            f"Split by generator_disjoint in the manifest: got {count} of rated videos, expected at least 2; "
+            "name their column in `columns.generator` of the dataset, or choose prompt_disjoint."
+        )
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_file_under_two_names_is_never_learned_from_and_tested_on(protocol: str) -> None:
+    prompts = [f"prompt {n}" for n in range(60)]
+    given = ["test" if n % 4 == 0 else "val" if n % 4 == 1 else "train" for n in range(60)]
+    content = [f"{n // 2}" for n in range(60)]  # each file stands twice, under two prompts and generators
+    plain = split(manifest(prompts, given_split=given), settings(protocol))
+    found = split(manifest(prompts, given_split=given, sha256=content), settings(protocol))
+    for table, parted in ((plain, True), (found, False)):
+        rows = table[table["repeat"] == 0]
+        roles = rows["role"].where(rows["role"] == "test", "learned").groupby(np.arange(60) // 2).nunique()
+        assert (roles.max() == 2) == parted
