@@ -20,10 +20,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         check_tested(splits, manifest, settings)
     tables.write_splits(splits, folder / "splits.parquet")
     counts = splits[splits["repeat"] == 0]["role"].value_counts()
-    if again := int(manifest.loc[manifest["sha256"] != "", "sha256"].duplicated().sum()):
-        print(
-            f"{dataset}: {again} file{'' if again == 1 else 's'} of the same content as another, kept on its side"
-        )
+    again = int(manifest.loc[manifest["sha256"] != "", "sha256"].duplicated().sum())
+    if again:
+        print(f"{dataset}: {again} files are copies of others, and stay on their side")
     sizes = ", ".join(f"{counts.get(role, 0)} {role}" for role in tables.ROLES)
     print(f"{dataset}: {settings.protocol}, {splits['repeat'].nunique()} repeats, the first has {sizes}")
 

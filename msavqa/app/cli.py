@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from msavqa.app import compare, data, export, init, rank, score, submission, ui
+from msavqa.app import compare, data, evaluate, export, init, rank, score, submission, ui
 from msavqa.app.features import command
 from msavqa.ground.errors import MsavqaError, full_disk
 
@@ -46,6 +46,7 @@ app.command("score", help=score.HELP, epilog=score.EXAMPLES)(score.command)
 app.command("export", help=export.HELP, epilog=export.EXAMPLES)(export.command)
 app.command("compare", help=compare.HELP, epilog=compare.EXAMPLES)(compare.command)
 app.command("rank", help=rank.HELP, epilog=rank.EXAMPLES)(rank.command)
+app.command("evaluate", help=evaluate.HELP, epilog=evaluate.EXAMPLES)(evaluate.command)
 app.command("submission", help=submission.HELP, epilog=submission.EXAMPLES)(submission.command)
 app.command("ui", help=ui.HELP, epilog=ui.EXAMPLES)(ui.command)
 app.add_typer(data.app, name="data")

@@ -1,7 +1,8 @@
 """Tables of scores and of ratings by generator and prompt, ours or anybody's, read strictly."""
 
 import json
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +11,27 @@ import pandas as pd
 from msavqa.datasets.text import Record, header_problems, looks_like_utf_16, number, records
 from msavqa.ground.errors import ProblemsError
 
+NEXT_STEP = "mend them and run again"
 VIDEO = "video"
 """The column that names the file, read where it stands."""
 
 
 @dataclass(frozen=True)
+class Column:
+    """A column that is asked for."""
+
+    name: str
+    option: str
+    """What gives the name, as a sentence says it."""
+    needed: bool = True
+    """A table without it is refused; else its cells are empty."""
+    filled: bool = True
+    """A row with an empty cell is refused."""
+
+
+@dataclass(frozen=True)
 class Columns:
-    """Names of the columns that are asked for, with the option that gives each."""
+    """Names of the columns of a table to rank."""
 
     value: str
     """What is ranked: the score, or the rating."""
@@ -26,38 +41,70 @@ class Columns:
     """The option that names `value`."""
 
 
-def read(path: Path, columns: Columns, *, next_step: str = "mend them and run again") -> pd.DataFrame:
+def read(path: Path, columns: Columns) -> pd.DataFrame:
     """Every row: video (str, empty where unknown), generator, prompt (str), value (float; NaN: it failed),
     line.
 
-    A row failed where its value is empty. Raises `ProblemsError` with everything that is wrong: no such file,
-    another format, a missing column, a row without a generator or prompt, a value that is no finite number, a
-    row that stands twice.
+    A row failed where its value is empty. Raises `ProblemsError` as `read_columns`, and for a video that
+    stands twice under one generator and prompt: it would count double.
     """
-    text = _text(path, next_step)
-    listed = records(text)
+    return read_columns(
+        path,
+        texts={
+            "video": Column(VIDEO, "", needed=False, filled=False),
+            "generator": Column(columns.generator, "--generator-column"),
+            "prompt": Column(columns.prompt, "--prompt-column"),
+        },
+        numbers={"value": Column(columns.value, columns.option, filled=False)},
+        once=["video", "generator", "prompt"],
+    )
+
+
+def read_columns(
+    path: Path, *, texts: Mapping[str, Column], numbers: Mapping[str, Column], once: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Every row of a csv: the keys of `texts` (str), of `numbers` (float, NaN where empty), and its line.
+
+    Raises `ProblemsError` with everything that is wrong: no such file, another format, a missing column, an
+    empty cell that must be filled, a value that is no finite number.
+    """
+    listed = records(_text(path))
     header = next(listed, Record(1, []))
-    wanted = [
-        ("--generator-column", columns.generator),
-        ("--prompt-column", columns.prompt),
-        (columns.option, columns.value),
-    ]
-    problems = [header.problem] if header.problem else header_problems(header.cells, wanted)
+    wanted = {**texts, **numbers}
+    asked = [(one.option, one.name) for one in wanted.values() if one.needed or one.name in header.cells]
+    problems = [header.problem] if header.problem else header_problems(header.cells, asked)
     if problems:
-        raise ProblemsError(where=path, problems=problems, next_step=next_step)
-    names = (VIDEO, columns.generator, columns.prompt, columns.value)
-    places = [header.cells.index(name) if name in header.cells else None for name in names]
-    rows: list[tuple[str, str, str, float, int]] = []
+        raise ProblemsError(where=path, problems=problems, next_step=NEXT_STEP)
+    places = {
+        key: header.cells.index(one.name) if one.name in header.cells else None for key, one in wanted.items()
+    }
+    rows: list[dict[str, str | float]] = []
     for record in listed:
-        if record.cells or record.problem:
-            row = _row(record, places=places, width=len(header.cells), columns=columns, problems=problems)
-            rows += [] if row is None else [row]
+        if not (record.cells or record.problem):
+            continue
+        cells, problem = _cells(record, places, width=len(header.cells))
+        row: dict[str, str | float] = {"line": record.line}
+        for key, one in wanted.items():
+            cell = cells.get(key, "")
+            if not problem and one.filled and not cell.strip():
+                problem = f"no {one.name}"
+            if key in texts:
+                row[key] = cell
+            elif not problem:
+                try:
+                    row[key] = number(cell, name=one.name) if cell.strip() else math.nan
+                except ValueError as error:
+                    problem = str(error)
+        if problem:
+            problems.append(f"line {record.line}: {problem}")
+        else:
+            rows.append(row)
     if not rows and not problems:
         problems.append("no rows below the header")
-    found = pd.DataFrame(rows, columns=["video", "generator", "prompt", "value", "line"])
-    problems += _twice(found)
+    found = pd.DataFrame(rows, columns=[*wanted, "line"])
+    problems += _twice(found, once) if once else []
     if problems:
-        raise ProblemsError(where=path, problems=problems, next_step=next_step)
+        raise ProblemsError(where=path, problems=problems, next_step=NEXT_STEP)
     return found
 
 
@@ -69,11 +116,11 @@ def spelled_twice(prompts: Iterable[str]) -> list[tuple[str, ...]]:
     return sorted(tuple(sorted(one)) for one in alike.values() if len(one) > 1)
 
 
-def _text(path: Path, next_step: str) -> str:
+def _text(path: Path) -> str:
     problem = ""
     if not path.is_file():
         problem = "a folder, not a file" if path.is_dir() else "no such file"
-        raise ProblemsError(where=path, problems=[problem], next_step=next_step)
+        raise ProblemsError(where=path, problems=[problem], next_step=NEXT_STEP)
     data = path.read_bytes()
     if looks_like_utf_16(data):
         problem = "the file looks like UTF-16: save it as UTF-8"
@@ -89,7 +136,7 @@ def _text(path: Path, next_step: str) -> str:
             elif _is_json(text.lstrip().split("\n", 1)[0]):
                 problem = "this looks like JSON lines, not like a csv: write a csv with a header"
     if problem:
-        raise ProblemsError(where=path, problems=[problem], next_step=next_step)
+        raise ProblemsError(where=path, problems=[problem], next_step=NEXT_STEP)
     return text
 
 
@@ -103,34 +150,22 @@ def _is_json(line: str) -> bool:
     return True
 
 
-def _row(
-    record: Record, *, places: Sequence[int | None], width: int, columns: Columns, problems: list[str]
-) -> tuple[str, str, str, float, int] | None:
-    line = f"line {record.line}"
+def _twice(rows: pd.DataFrame, keys: Sequence[str]) -> list[str]:
+    """A sentence for each video that stands above already under the same keys; it would count double."""
+    named = rows[rows["video"] != ""]
+    again = named[named.duplicated(list(keys))]
+    return [
+        f"line {line}: video {video!r} stands above already"
+        for line, video in zip(again["line"].tolist(), again["video"].tolist(), strict=True)
+    ]
+
+
+def _cells(record: Record, places: Mapping[str, int | None], *, width: int) -> tuple[dict[str, str], str]:
+    """The asked cells of a record, or what is wrong with it."""
     if record.problem:
-        problems.append(f"{line}: {record.problem}")
-        return None
+        return {}, record.problem
     count = len(record.cells)
     if count != width:
         fields = f"{count} field{'' if count == 1 else 's'}"
-        problems.append(f"{line}: {fields} where the header has {width} (a prompt with a comma needs quotes)")
-        return None
-    video, generator, prompt, value = ("" if place is None else record.cells[place] for place in places)
-    for name, cell in ((columns.generator, generator), (columns.prompt, prompt)):
-        if not cell.strip():
-            problems.append(f"{line}: no {name}")
-            return None
-    if not value.strip():
-        return video, generator, prompt, float("nan"), record.line
-    try:
-        return video, generator, prompt, number(value, name=columns.value), record.line
-    except ValueError as error:
-        problems.append(f"{line}: {error}")
-        return None
-
-
-def _twice(rows: pd.DataFrame) -> list[str]:
-    """A video that stands twice under one generator and prompt would count double."""
-    named = rows[rows["video"] != ""]
-    again = named[named.duplicated(["video", "generator", "prompt"])]
-    return [f"line {row.line}: video {row.video!r} stands above already" for row in again.itertuples()]
+        return {}, f"{fields} where the header has {width} (a prompt with a comma needs quotes)"
+    return {key: "" if place is None else record.cells[place] for key, place in places.items()}, ""

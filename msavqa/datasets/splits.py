@@ -3,8 +3,8 @@
 Published protocols part T2VQA-DB by video, so that every test prompt is also a training prompt (ten videos
 share one): a prompt's mean MOS, no pixel read, then scores SRCC 0.69. `prompt_disjoint` forbids that.
 
-`generator_disjoint` leaves one generator out per repeat: how good is a score of a generator never seen before?
-Files of equal content are never on both sides, whatever they are called.
+`generator_disjoint` leaves one generator out per repeat: how good is a score of a generator never seen
+before? Files of equal content are never on both sides, whatever they are called.
 
 Rows without a MOS are always tested on, never learned from. Videos that could not be read get their role like
 the others and are then left out, so that one broken file does not reshuffle the rest.

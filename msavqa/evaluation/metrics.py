@@ -142,9 +142,9 @@ def bootstrap(
     score_, mos_ = _pair(score, mos)
     values = [
         statistic(score=score_[rows], mos=mos_[rows])
-        for rows in _draws(len(score_), groups, resamples=resamples, seed=seed)
+        for rows in draws(len(score_), groups, resamples=resamples, seed=seed)
     ]
-    low, high = _percentiles(values, level)
+    low, high = percentiles(values, level)
     return Interval(value=statistic(score=score_, mos=mos_), low=low, high=high)
 
 
@@ -183,9 +183,9 @@ def paired_bootstrap(
             )
         )
 
-    draws = _draws(len(mos_), groups, resamples=resamples, seed=seed)
-    values = np.array([difference(rows) for rows in draws])
-    low, high = _percentiles(values, level)
+    drawn = draws(len(mos_), groups, resamples=resamples, seed=seed)
+    values = np.array([difference(rows) for rows in drawn])
+    low, high = percentiles(values, level)
     values = values[np.isfinite(values)]
     tail = min((np.sum(values <= 0) + 1) / (len(values) + 1), (np.sum(values >= 0) + 1) / (len(values) + 1))
     return Difference(
@@ -209,7 +209,8 @@ def within_groups(*, score: ArrayLike, mos: ArrayLike, groups: ArrayLike, statis
     return float(np.average([value for _, value in known], weights=[size for size, _ in known]))
 
 
-def _draws(count: int, groups: ArrayLike | None, *, resamples: int, seed: int) -> list[NDArray[np.int64]]:
+def draws(count: int, groups: ArrayLike | None, *, resamples: int, seed: int) -> list[NDArray[np.int64]]:
+    """Rows of each bootstrap draw with replacement: single rows, or whole groups, (row,), where given."""
     random = np.random.default_rng(seed)
     if groups is None:
         return list(random.integers(0, count, size=(resamples, count)))
@@ -220,7 +221,8 @@ def _draws(count: int, groups: ArrayLike | None, *, resamples: int, seed: int) -
     return [np.concatenate([members[one] for one in pick]) for pick in picks]
 
 
-def _percentiles(values: ArrayLike, level: float) -> tuple[float, float]:
+def percentiles(values: ArrayLike, level: float) -> tuple[float, float]:
+    """Both ends of the percentile interval of draws; those that are not finite do not count."""
     finite = np.asarray(values, dtype=np.float64)
     finite = finite[np.isfinite(finite)]
     if not len(finite):

@@ -71,8 +71,11 @@ def test_ratings_of_some_make_intervals_on_their_scale(world: Path) -> None:
     plain = json.loads(msavqa("rank", "scores.csv", "--json", cwd=world).stdout)
     found = json.loads(msavqa("rank", "scores.csv", "--ratings", "ratings.csv", "--json", cwd=world).stdout)
     best = found["generators"][0]
-    assert best["name"] == "A" and best["rated"]["prompts"] == 15 and best["rated"]["worth"] > 20
-    assert best["mean"]["low"] < 60 < best["mean"]["high"] and plain["generators"][0]["mean"]["high"] < 58
+    assert best["name"] == "A"
+    assert best["rated"]["prompts"] == 15
+    assert best["rated"]["worth"] > 20
+    assert best["mean"]["low"] < 60 < best["mean"]["high"]
+    assert plain["generators"][0]["mean"]["high"] < 58
     alone = best["rated"]["alone"]
     assert best["mean"]["high"] - best["mean"]["low"] < 0.8 * (alone["high"] - alone["low"])
     assert [one["prompts"] for one in found["pairs"]] == [15, 15, 15]
@@ -91,7 +94,9 @@ def test_a_page_shows_every_pair_and_escapes_names(world: Path, tmp_path: Path) 
     table(tmp_path / "odd.csv", rows)
     msavqa("rank", "odd.csv", "--html", "board.html", cwd=tmp_path)
     page = (tmp_path / "board.html").read_text(encoding="utf-8")
-    assert "&lt;b&gt;A&lt;/b&gt;" in page and "<b>A</b>" not in page and "<script" not in page
+    assert "&lt;b&gt;A&lt;/b&gt;" in page
+    assert "<b>A</b>" not in page
+    assert "<script" not in page
     assert "http" not in page.split("<body>")[1]
     said = msavqa("rank", "odd.csv", "--html", "no/board.html", cwd=tmp_path, code=2).stderr
     assert said == (
@@ -165,7 +170,8 @@ def test_ratings_that_do_not_fit_the_scores_are_counted(tmp_path: Path) -> None:
     few = table(tmp_path / "few.csv", rows[:3], "generator,prompt,rating")
     found = json.loads(msavqa("rank", "scores.csv", "--ratings", few.name, "--json", cwd=tmp_path).stdout)
     assert "fewer than 5 rated prompts, so no interval: A, B" in found["notes"]
-    assert found["pairs"][0]["difference"]["low"] is None and not found["pairs"][0]["decided"]
+    assert found["pairs"][0]["difference"]["low"] is None
+    assert not found["pairs"][0]["decided"]
 
 
 def test_peoples_ratings_of_seven_generators(shared_data: Path, tmp_path: Path) -> None:

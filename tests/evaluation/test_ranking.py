@@ -83,7 +83,8 @@ def test_more_prompts_are_as_many_as_decide_it() -> None:
     random = np.random.default_rng(0)
     table = random.normal(0, 6, (40, 1)) + random.normal([0.0, 1.2], 4, (40, 2))
     (pair,) = ranking.pairs(table, resamples=100, seed=0)
-    assert not pair.decided(alpha=0.05) and pair.more_prompts is not None
+    assert not pair.decided(alpha=0.05)
+    assert pair.more_prompts is not None
     gaps = table[:, 0] - table[:, 1]
     size, decided = 40 + pair.more_prompts, []
     for _ in range(800):  # a world in which the difference and the spread are what they seem
@@ -98,7 +99,8 @@ def test_the_scores_own_error_widens_every_interval_and_may_leave_a_pair_open_fo
     doubted = ranking.pairs(table, resamples=200, seed=0, model_error=3.0)
     assert all(one.decided(alpha=0.05) for one in sure)
     neighbours = next(one for one in doubted if (one.first, one.second) == (0, 1))
-    assert not neighbours.decided(alpha=0.05) and neighbours.more_prompts is None
+    assert not neighbours.decided(alpha=0.05)
+    assert neighbours.more_prompts is None
     assert neighbours.difference.high - neighbours.difference.low >= 2 * 1.95 * 2**0.5 * 3.0
     plain, wide = (ranking.means(table, resamples=200, seed=0, model_error=error)[0] for error in (0.0, 3.0))
     assert (wide.high - wide.value) ** 2 == pytest.approx(
@@ -109,20 +111,24 @@ def test_the_scores_own_error_widens_every_interval_and_may_leave_a_pair_open_fo
 def test_where_nothing_can_be_said_nothing_is() -> None:
     table = np.array([[1.0, np.nan], [2.0, 3.0]])
     (pair,) = ranking.pairs(table, resamples=100, seed=0)
-    assert pair.prompts == 1 and pair.more_prompts is None and not pair.decided(alpha=0.05)
+    assert pair.prompts == 1
+    assert pair.more_prompts is None
+    assert not pair.decided(alpha=0.05)
     assert np.isnan([pair.p_value, pair.corrected, pair.difference.low, pair.wins.low]).all()
     same = np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])
     (pair,) = ranking.pairs(same, resamples=100, seed=0)
     assert (pair.p_value, pair.more_prompts, pair.wins.value) == (1.0, None, 0.5)
-    (pair,) = ranking.pairs(same + [1.0, 0.0], resamples=100, seed=0)
-    assert pair.p_value == 0.0 and pair.decided(alpha=0.05)
+    (pair,) = ranking.pairs(same + np.array([1.0, 0.0]), resamples=100, seed=0)
+    assert pair.p_value == 0.0
+    assert pair.decided(alpha=0.05)
 
 
 def test_holm_by_hand() -> None:
     # p .005 x 4 = .02, .01 x 3 = .03, .03 x 2 = .06, .04 x 1 = .04, which may not fall below .06.
     assert many_pairs.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     found = many_pairs.holm([0.3, np.nan, 0.02])  # no test, so two are counted
-    assert np.isnan(found[1]) and found[[0, 2]] == pytest.approx([0.3, 0.04])
+    assert np.isnan(found[1])
+    assert found[[0, 2]] == pytest.approx([0.3, 0.04])
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
@@ -150,7 +156,8 @@ def test_groups_are_networkxs_cliques_of_undecided_pairs(count: int, data: st.Da
     graph.add_edges_from(set(every) - set(decided))
     found = many_pairs.groups(-np.arange(count), decided)
     assert {frozenset(one) for one in found} == {frozenset(one) for one in networkx.find_cliques(graph)}
-    assert found == sorted(found) and all(one == sorted(one) for one in found)  # the best first
+    assert found == sorted(found)
+    assert all(one == sorted(one) for one in found)
 
 
 def test_ranks_leave_open_what_is_undecided() -> None:

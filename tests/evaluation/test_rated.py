@@ -57,7 +57,9 @@ def test_scores_that_say_nothing_leave_the_ratings_alone() -> None:
     rating, score = world(7, count=60, agreement=0.8)
     for useless in (np.full(60, 3.0), -score):
         found = rated.rated_mean(rating=rating[:20], predicted=useless[:20], score=useless[20:])
-        assert found.power == 0 and found.mean == found.alone and found.worth == 20
+        assert found.power == 0
+        assert found.mean == found.alone
+        assert found.worth == 20
 
 
 def test_too_few_ratings_have_no_interval() -> None:
@@ -66,7 +68,8 @@ def test_too_few_ratings_have_no_interval() -> None:
     found = rated.rated_mean(rating=rating[:few], predicted=score[:few], score=score[few:])
     assert np.isnan([found.mean.low, found.mean.high, found.p_value()]).all()
     none = rated.rated_mean(rating=[], predicted=[], score=score)
-    assert np.isnan([none.mean.value, none.mean.low]).all() and none.prompts == 0
+    assert np.isnan([none.mean.value, none.mean.low]).all()
+    assert none.prompts == 0
 
 
 @pytest.mark.parametrize(("count", "others"), [(8, 12), (15, 35)])
