@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from msavqa.ground import params, stage
 
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     (dataset,) = stage.coordinates(given, "dataset", description=__doc__)
     content = build.build(Path(), dataset, params.read())
     build.write(content, REPORTS / dataset)
-    show(content.metrics, dataset=dataset)
+    show({"verdict": content.verdict.sentence, **content.metrics}, dataset=dataset)
 
 
 def waiting() -> bool:
@@ -52,8 +53,8 @@ def waiting() -> bool:
     return done.returncode == 0 and bool(done.stdout.strip())
 
 
-def show(found: Mapping[str, int | float], *, dataset: str) -> None:
-    """Prints the headline as a table, each branch and control below it, and where the page is."""
+def show(found: Mapping[str, Any], *, dataset: str) -> None:
+    """Prints the verdict, the headline, each branch and control, and where the page is."""
     from rich.console import Console
     from rich.table import Table
 
@@ -64,6 +65,8 @@ def show(found: Mapping[str, int | float], *, dataset: str) -> None:
             value = found[name]
             table.add_row(name, f"{value:.3f}" if isinstance(value, float) else str(value))
     console = Console()
+    if "verdict" in found:  # a report of before has none
+        console.print(found["verdict"], style="bold", highlight=False, markup=False)
     console.print(table)
     console.print(f"report: {REPORTS / dataset / 'report.html'}", highlight=False)
 

@@ -14,6 +14,7 @@ from msavqa.bundle.bundle import Bundle
 from msavqa.bundle.reference import Reference, of_branch
 from msavqa.evaluation.calibration import Calibration
 from msavqa.evaluation.ensemble import Ensemble
+from msavqa.evaluation.verdict import Verdict
 from msavqa.learning import branch, saved, tail
 from msavqa.learning.branch import Shapes
 from msavqa.learning.semantics import ClipShapes
@@ -99,7 +100,12 @@ def _clip_shapes() -> ClipShapes:
 
 
 def make(
-    folder: Path, *, seed: int = 0, branches: Mapping[str, Mapping[str, Any]] = BRANCHES, former: bool = False
+    folder: Path,
+    *,
+    seed: int = 0,
+    branches: Mapping[str, Mapping[str, Any]] = BRANCHES,
+    verdict: Verdict | None = None,
+    former: bool = False,
 ) -> Bundle:
     """Writes random weights and a bundle of them under `folder`; `former`: in the form of before `reads`.
 
@@ -153,6 +159,7 @@ def make(
         ensemble=Ensemble(names, [0.0] * len(names), [1.0] * len(names), shares, shares),
         calibration=Calibration((100.0, 0.0, 0.5, 0.1), 12.5, 0.9, (0.0, 100.0), (0.0, 1.0), 100, 50),
         reference=reference(names),
+        verdict=verdict,
         card="# a random model\n",
     )
     if former:

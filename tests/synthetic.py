@@ -26,6 +26,7 @@ WEIGHTS = {"frame": 0.5, "segment": 0.3, "video": 0.2}
 PARAMS: dict[str, Any] = {
     "train_on": [DATASET],
     "pretrain_on": [],
+    "weights": "weights",
     "datasets": {DATASET: {"reader": "csv", "mos_range": [0, 100]}},
     "branches": {name: {} for name in WEIGHTS},
     "controls": {

@@ -21,10 +21,11 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from msavqa.bundle import contents as bundle_contents
-from msavqa.bundle.contents import CONTENTS, FORMAT, inside, refused
+from msavqa.bundle.contents import CONTENTS, FORMAT, Contents, inside, refused
 from msavqa.bundle.reference import Reference
 from msavqa.evaluation.calibration import Calibration
 from msavqa.evaluation.ensemble import Ensemble
+from msavqa.evaluation.verdict import Verdict
 from msavqa.ground.errors import MsavqaError
 from msavqa.ground.params import Settings
 
@@ -58,6 +59,8 @@ class Bundle:
     ensemble: Ensemble
     calibration: Calibration
     reference: Reference
+    verdict: Verdict | None
+    """What the model may be used for; None in a bundle of before."""
     digest: str
     """SHA-256 of everything in it: the model's name in results."""
     folder: str = NETWORKS
@@ -88,6 +91,7 @@ def write(
     ensemble: Ensemble,
     calibration: Calibration,
     reference: Reference,
+    verdict: Verdict | None,
     card: str,
 ) -> Bundle:
     """Makes the folder, whole or not at all; what stood at `path` is replaced. Same input, same bytes.
@@ -127,6 +131,8 @@ def write(
         "calibration": calibration.as_dict(),
         "reference": asdict(reference),
     }
+    if verdict is not None:
+        contents |= {"verdict": verdict.sentence, "verdict_level": verdict.level}
     files = sorted(file for file in partial.rglob("*") if file.is_file())
     contents["files"] = {file.relative_to(partial).as_posix(): _sha256(file) for file in files}
     text = json.dumps(
@@ -165,6 +171,7 @@ def load(path: Path | str) -> Bundle:
         ensemble=contents.ensemble,
         calibration=contents.calibration,
         reference=contents.reference,
+        verdict=_verdict(contents),
         digest=digest,
         folder=contents.weights,
     )
@@ -193,6 +200,12 @@ def parsed(kind: type[S], settings: Mapping[str, Any], *, where: str) -> S:
             expected="the settings that this msavqa knows",
             next_step="export the model again, or use the msavqa that exported it",
         ) from None
+
+
+def _verdict(contents: Contents) -> Verdict | None:
+    if contents.verdict is None or contents.verdict_level is None:
+        return None
+    return Verdict(contents.verdict, contents.verdict_level)
 
 
 def _copied(folder: Path, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from msavqa.evaluation.calibration import Calibration
 from msavqa.evaluation.ensemble import Ensemble
+from msavqa.evaluation.verdict import Verdict
 
 PACKAGES = ("msavqa", "torch", "timm", "torchvision", "open_clip_torch", "av", "decord", "pillow")
 FIGURES = {
@@ -24,6 +25,7 @@ FIGURES = {
 
 def render(
     *,
+    verdict: Verdict,
     dataset: str,
     data: Mapping[str, Any],
     repeat: int,
@@ -45,6 +47,8 @@ def render(
     generators = sorted(name for name in used["generator"].unique() if name)
     lines = [
         f"# msavqa bundle: {dataset}",
+        "",
+        f"**{verdict.sentence}**",
         "",
         "Predicts how people would rate an AI-generated video (mean opinion score, MOS), given its prompt.",
         "Method: MSA-VQA, arXiv 2501.02706.",

@@ -16,6 +16,7 @@ from msavqa.bundle import former
 from msavqa.bundle.reference import Reference
 from msavqa.evaluation.calibration import Calibration
 from msavqa.evaluation.ensemble import Ensemble
+from msavqa.evaluation.verdict import Level
 from msavqa.ground.errors import MsavqaError
 
 FORMAT = "msavqa-bundle/2"
@@ -57,6 +58,9 @@ class Contents(_Part):
     ensemble: Ensemble
     calibration: Calibration
     reference: Reference
+    verdict: str | None = None
+    """One sentence on what the model may be used for; None in a bundle of before, as `verdict_level`."""
+    verdict_level: Level | None = None
     files: dict[str, str]
     """SHA-256 by name."""
 

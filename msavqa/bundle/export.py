@@ -17,7 +17,7 @@ from msavqa.bundle import bundle, card
 from msavqa.bundle.bundle import Bundle
 from msavqa.bundle.reference import Reference, of_branch
 from msavqa.datasets import tables
-from msavqa.evaluation import calibration
+from msavqa.evaluation import calibration, verdict
 from msavqa.evaluation.calibration import CalibrationSettings
 from msavqa.evaluation.controls import ControlSettings
 from msavqa.evaluation.ensemble import Ensemble
@@ -68,6 +68,8 @@ def export(root: Path, dataset: str, data: Mapping[str, Any], *, repeat: int, ou
     files = {name: root / data["weights"] / f"{name}.safetensors" for name in (*texts, *trunks)}
     _refuse_another(data["decode"], texts, trunks, files, made_by=made_by)
     figures = figures_of(root / "reports" / dataset / "metrics.json", manifest=manifest, splits=splits)
+    learned = verdict.trained_on(manifest, splits, weights=str(data["weights"]))
+    said = verdict.of({**learned, **figures})
     return bundle.write(
         out,
         dataset=dataset,
@@ -91,16 +93,18 @@ def export(root: Path, dataset: str, data: Mapping[str, Any], *, repeat: int, ou
                 for name, folder in trained.items()
             },
         ),
+        verdict=said,
         card=card.render(
-            dataset=dataset, data=data, repeat=repeat, manifest=manifest, splits=splits, ensemble=ensemble,
-            calibration=fitted_calibration, figures=figures,
+            verdict=said, dataset=dataset, data=data, repeat=repeat, manifest=manifest, splits=splits,
+            ensemble=ensemble, calibration=fitted_calibration, figures=figures,
         ),
     )  # fmt: skip
 
 
 def figures_of(file: Path, *, manifest: pd.DataFrame, splits: pd.DataFrame) -> dict[str, float]:
-    """What a data set's metrics.json says, where it is of these videos and splits, else nothing."""
-    found = _json(file) if file.is_file() else {}
+    """Figures of a data set's metrics.json, where it is of these videos and splits, else nothing."""
+    said = _json(file) if file.is_file() else {}
+    found = {name: value for name, value in said.items() if isinstance(value, int | float)}
     counts = {"videos": len(manifest), "repeats": splits["repeat"].nunique()}
     return found if counts.items() <= found.items() else {}
 

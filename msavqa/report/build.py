@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import Field
 
 from msavqa.datasets import tables
-from msavqa.evaluation import metrics
+from msavqa.evaluation import metrics, verdict
 from msavqa.evaluation.calibration import CalibrationSettings
 from msavqa.evaluation.controls import ControlSettings
 from msavqa.ground import params, progress
@@ -55,11 +55,14 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
     splits = _splits(results, data)
     found |= numbers.flat_splits(splits) | _seconds(root / "runs", dataset)
     found["prompts_truncated"] = int(text.rows["truncated"].sum())
+    assigned = tables.read_splits(root / "data" / dataset / "splits.parquet")
+    found |= verdict.trained_on(results.manifest, assigned, weights=str(data["weights"]))
     lines = _lines(results, _weights(runs / "ensemble" / "ensemble.json"), settings.bootstrap)
     attention = _attention([runs / "examined" / name / "attention.parquet" for name in results.branches])
     forest = [(line.name, line.srcc, line.kind) for line in lines]
     return page.Content(
         results=results,
+        verdict=verdict.of(found),
         metrics=found,
         ceiling=ceiling,
         lines=lines,
@@ -120,7 +123,8 @@ def gather(root: Path, dataset: str, data: Mapping[str, Any]) -> Results:
 def write(content: page.Content, folder: Path) -> None:
     """Writes metrics.json, report.html and plots/ under `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(dict(content.metrics), indent=2, allow_nan=False)
+    said = {"verdict": content.verdict.sentence, "verdict_level": content.verdict.level}
+    text = json.dumps(said | dict(content.metrics), indent=2, allow_nan=False)
     files.fresh(folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
     files.fresh(folder / "report.html").write_text(page.render(content), encoding="utf-8")
     tested = content.results.tested

@@ -18,9 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 from msavqa.evaluation import calibration, metrics
-from msavqa.evaluation.metrics import Interval, Statistic
+from msavqa.evaluation.metrics import Difference, Interval, Statistic
 from msavqa.ground import progress
 from msavqa.ground.params import Settings
+from msavqa.report import compare
 from msavqa.report.results import Results
 
 HEADLINE: Mapping[str, tuple[str, Statistic]] = {
@@ -79,6 +80,9 @@ def flat_metrics(results: Results, settings: BootstrapSettings) -> dict[str, int
                 found[f"{prefix}{name}_{key}"] = float(np.mean(_by_repeat(tested, name, function)))
                 found[f"{prefix}{name}_{key}_sd"] = deviation(results, name, function)
             found[f"{prefix}{name}_within_generator_srcc"] = within_generator(results, name)
+    for name in results.controls:
+        over = over_control(results, name, settings)
+        found |= _figure(f"srcc_over_{name}", Interval(value=over.value, low=over.low, high=over.high))
     rounded = {name: round(value, 6) for name, value in found.items() if math.isfinite(value)}
     return rounded | dict(results.counts)
 
@@ -95,6 +99,16 @@ def interval(results: Results, column: str, *, statistic: Statistic, settings: B
         mean=lambda values: float(np.mean(values)),
         settings=settings,
     )
+
+
+def over_control(results: Results, control: str, settings: BootstrapSettings) -> Difference:
+    """SRCC of the ensemble minus a control's, paired on the test rows that both have scored."""
+    known = results.tested["raw"].notna() & results.tested[control].notna()
+    if known.sum() < 2:
+        return Difference(value=math.nan, low=math.nan, high=math.nan, p_value=math.nan)
+    pair = results.tested[known].assign(group=results.groups[known])
+    pair = pair.rename(columns={"raw": "score_a", control: "score_b"})
+    return compare.difference(pair, statistic=metrics.srcc, resamples=settings.resamples, seed=settings.seed)
 
 
 def deviation(results: Results, column: str, statistic: Statistic) -> float:

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from msavqa.evaluation.metrics import Interval
+from msavqa.evaluation.verdict import Verdict
 from msavqa.report.ablation import Ablation
 from msavqa.report.filmstrips import Strip
 from msavqa.report.numbers import HEADLINE, Ceiling
@@ -45,6 +46,7 @@ class Content:
     """All that the page shows."""
 
     results: Results
+    verdict: Verdict
     metrics: Mapping[str, int | float]
     ceiling: Ceiling | None
     lines: Sequence[Line]

@@ -116,6 +116,8 @@ def collect(
             "videos_test": int((tested["repeat"] == tested["repeat"].min()).sum()),
             "videos_test_without_mos": unlabelled,
             "videos_quarantined": len(quarantined),
+            "prompts": _prompts(manifest),
+            "prompts_test": _prompts(tested),
             "repeats": int(tested["repeat"].nunique()),
         },
     )
@@ -135,6 +137,11 @@ def read_controls(folder: Path) -> pd.DataFrame:
 
 def _test_rows(table: pd.DataFrame) -> pd.DataFrame:
     return table.loc[table["role"] == "test", ["repeat", "video_id", "score"]]
+
+
+def _prompts(rows: pd.DataFrame) -> int:
+    """How many different ones; an empty prompt is none."""
+    return int(rows.loc[rows["prompt"] != "", "prompt"].nunique())
 
 
 def _quarantined(

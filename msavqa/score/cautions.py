@@ -23,6 +23,8 @@ def of(
 ) -> Iterator[str]:
     """Warnings of one scored video, one sentence each; `own` are its branch scores, `raw` the ensemble's."""
     count, known = decoded.frame_count, found.reference
+    if found.verdict is not None and found.verdict.level != "ok":
+        yield found.verdict.sentence.removesuffix(".")
     if count == 1:
         yield "one frame: nothing moves, so motion and consistency say nothing"
     elif count < found.frames:

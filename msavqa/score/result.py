@@ -57,6 +57,8 @@ class Score:
     timeline: tuple[Moment, ...]
     mutation_seconds: float | None
     """When the meaning changes most; None where it hardly changes at all."""
+    verdict: str | None
+    """What the model may be used for, one sentence of its bundle; None in a bundle of before."""
     warnings: tuple[str, ...]
     decoder: str
     dataset: str

@@ -190,6 +190,7 @@ class Scorer(AbstractContextManager["Scorer"]):
             consistency=_measure(known, "consistency", consistency),
             timeline=timeline,
             mutation_seconds=timeline[peak].seconds if change[peak] > STILL else None,
+            verdict=None if self.bundle.verdict is None else self.bundle.verdict.sentence,
             warnings=(
                 *cautions.of(decoded, self.bundle, prompt=prompt, cut=cut, own=own, raw=raw),
                 *cautions.of_versions(self._networks().result()[0].versions),

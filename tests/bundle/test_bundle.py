@@ -13,6 +13,7 @@ import pytest
 
 from msavqa.bundle import bundle
 from msavqa.bundle import contents as bundle_contents
+from msavqa.evaluation.verdict import Verdict
 from msavqa.ground.errors import MsavqaError
 from msavqa.score.scorer import load
 from tests import media, tiny
@@ -114,6 +115,18 @@ def test_branches_of_any_names_score(tmp_path: Path, names: tuple[str, ...]) -> 
     assert tuple(found.branches) == names
     assert all(one.share_below is not None for one in found.branches.values())
     assert found.timeline[0].score is not None
+
+
+def test_a_bundle_knows_what_it_is_and_one_of_before_does_not(random_bundle: Path, tmp_path: Path) -> None:
+    said = Verdict(
+        "Trained on 100 videos of 4 generators, not better than nothing: do not use.", "do not use"
+    )
+    made = random_model.make(tmp_path, verdict=said)
+    assert bundle.load(made.path).verdict == said
+    contents = json.loads((made.path / "bundle.json").read_text(encoding="utf-8"))
+    assert (contents["verdict"], contents["verdict_level"]) == (said.sentence, "do not use")
+    assert bundle.load(random_bundle).verdict is None
+    assert "verdict" not in json.loads((random_bundle / "bundle.json").read_text(encoding="utf-8"))
 
 
 def test_one_flipped_bit_of_a_weight_is_refused(copy: Path) -> None:

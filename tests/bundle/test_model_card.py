@@ -11,9 +11,13 @@ from msavqa.bundle import export
 from msavqa.datasets import tables
 from msavqa.evaluation.calibration import Calibration
 from msavqa.evaluation.ensemble import Ensemble
+from msavqa.evaluation.verdict import Verdict
 from tests import synthetic
 
 FIGURES = {"srcc": 0.83, "srcc_ci95_low": 0.8, "srcc_ci95_high": 0.86, "videos": 62, "repeats": 2}
+
+
+SAID = Verdict("Trained on 62 videos and better than nothing: use with care.", "caution")
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +34,7 @@ def read(made: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 def card(read: tuple[pd.DataFrame, pd.DataFrame], figures: dict[str, float]) -> str:
     manifest, splits = read
     return model_card.render(
+        verdict=SAID,
         dataset="made", data={"split": {"protocol": "prompt_disjoint"}}, repeat=1, manifest=manifest,
         splits=splits, ensemble=Ensemble(["frame", "video"], [0.0] * 2, [1.0] * 2, [0.4, 0.6], [0.4, 0.6]),
         calibration=Calibration((100.0, 0.0, 0.5, 0.1), 12.5, 0.9, (0.0, 100.0), (0.0, 1.0), 100, 50),
@@ -50,6 +55,10 @@ def test_figures_stand_under_the_number_of_repeats_they_are_means_of(
     ]  # fmt: skip
     assert measured(card(read, {**FIGURES, "repeats": 1})) == ["Of this repeat, the only one:", *table]
     assert measured(card(read, {})) == ["Not yet: export after `dvc repro`."]
+
+
+def test_the_verdict_is_the_cards_first_line(read: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    assert card(read, FIGURES).splitlines()[:3] == ["# msavqa bundle: made", "", f"**{SAID.sentence}**"]
 
 
 def test_the_card_names_data_protocol_and_weights(read: tuple[pd.DataFrame, pd.DataFrame]) -> None:
@@ -80,7 +89,7 @@ def test_only_figures_of_the_same_videos_and_repeats_are_used(
     found = {**FIGURES, **changes}
     file = made / "reports" / synthetic.DATASET / "metrics.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(found), encoding="utf-8")
+    file.write_text(json.dumps({"verdict": SAID.sentence, **found}), encoding="utf-8")
     assert len(manifest) == FIGURES["videos"]
     given = export.figures_of(file, manifest=manifest, splits=splits)
     assert given == (found if used else {})

@@ -46,6 +46,7 @@ def test_metrics_are_flat_finite_numbers_with_all_that_is_promised(made: Path, c
         "srcc", "plcc", "krcc", "rmse", "avg_score", "srcc_ci95_low", "srcc_ci95_high", "noise_ceiling_srcc",
         "videos_test", "videos_quarantined", "frame_srcc", "segment_srcc", "video_srcc", "plcc_logistic",
         "control_no_pixel_srcc", "control_trees_srcc", "within_generator_srcc", "repeats", "srcc_sd",
+        "srcc_over_no_pixel", "srcc_over_no_pixel_ci95_low", "srcc_over_trees_ci95_high",
         "prompts_truncated", "frame_srcc_sd", "control_trees_plcc_sd", "frame_within_generator_srcc",
     }  # fmt: skip
     promised |= {
@@ -54,7 +55,12 @@ def test_metrics_are_flat_finite_numbers_with_all_that_is_promised(made: Path, c
     }  # fmt: skip
     assert promised <= set(found)
     assert found["prompts_truncated"] == 1
+    said = {name: found.pop(name) for name in ("verdict", "verdict_level")}
+    assert said == {"verdict": content.verdict.sentence, "verdict_level": "do not use"}
     assert all(isinstance(value, int | float) and math.isfinite(value) for value in found.values())
+    counted = {"prompts": 81, "prompts_test": int(content.results.tested["prompt"].nunique())}
+    counted |= {"generators": 3, "simulated": 1, "toy_networks": 0}
+    assert counted.items() <= found.items()
 
 
 def test_each_figure_is_the_mean_over_repeats_of_scipys(results: Results, content: page.Content) -> None:
@@ -203,3 +209,20 @@ def test_only_test_rows_are_counted(made: Path, results: Results) -> None:
     assert set(zip(results.tested["repeat"], results.tested["video_id"], strict=True)) == set(
         zip(tested["repeat"], tested["video_id"], strict=True)
     )
+
+
+def test_what_the_ensemble_has_over_a_control_is_paired(results: Results) -> None:
+    settings = numbers.BootstrapSettings(resamples=200, seed=0)
+    over = numbers.over_control(results, "no_pixel", settings)
+    parts = [rows for _, rows in results.tested.groupby("repeat")]
+    found = [
+        stats.spearmanr(rows["raw"], rows["mos"]).statistic
+        - stats.spearmanr(rows["no_pixel"], rows["mos"]).statistic
+        for rows in parts
+    ]
+    assert over.value == pytest.approx(np.mean(found))
+    assert 0 < over.low < over.value < over.high
+    same = numbers.over_control(changed(results, no_pixel=results.tested["raw"]), "no_pixel", settings)
+    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
+    one = results.tested["raw"].where(results.tested.index == 0)
+    assert math.isnan(numbers.over_control(changed(results, no_pixel=one), "no_pixel", settings).low)

@@ -1,6 +1,7 @@
 """The report: figures against hand-made truth, a page that holds them, opened in a real browser."""
 
 import dataclasses
+import html
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from msavqa.datasets import tables
+from msavqa.evaluation.verdict import Verdict
 from msavqa.ground.errors import MsavqaError
 from msavqa.report import build, figures, filmstrips, page
 from msavqa.report.results import Results
@@ -66,6 +68,35 @@ def test_the_page_says_what_it_was_made_from(made: Path, content: page.Content) 
     assert "interval_roles:\n  - val" in text
     assert "<h3><code>clip_image</code></h3>" in text
     assert '<tr><td>&lt;b&gt;.nested</td><td class="text"><code>1</code></td></tr>' in text
+
+
+def test_the_verdict_is_the_first_line_of_the_page_and_of_the_figures(
+    made: Path, content: page.Content
+) -> None:
+    sentence = (
+        "Trained on simulated ratings, not on people's: use it to try the software, not to judge videos."
+    )
+    assert content.verdict.sentence == sentence
+    body = page.render(content).split("<body>")[1]
+    first = re.sub("<[^>]*>", "", body).strip().splitlines()[0]
+    assert html.unescape(first) == sentence
+    figures_of = json.loads((made / "reports" / "metrics.json").read_text(encoding="utf-8"))
+    assert next(iter(figures_of.items())) == ("verdict", sentence)
+    real = dataclasses.replace(content, verdict=Verdict("Trained on <b>: use.", "caution"))
+    assert '<p id="verdict" class="verdict caution">Trained on &lt;b&gt;: use.</p>' in page.render(real)
+
+
+def test_a_run_of_real_ratings_is_judged_by_its_controls(made: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(made, tmp_path / "copy")
+    path = copy / "data" / synthetic.DATASET / "manifest.parquet"
+    tables.write_manifest(tables.read_manifest(path).assign(quality_true=np.nan), path)
+    data = {**synthetic.PARAMS, "weights": "data/sample/weights"}
+    found = build.build(copy, synthetic.DATASET, data)
+    trained = found.metrics["videos_train"]
+    assert found.verdict.sentence == (
+        f"Trained on {trained} videos of 3 generators, with toy networks that have seen drawn scenes only: "
+        "use with care."
+    )
 
 
 def test_a_video_without_features_is_counted_among_those_left_out(made: Path, tmp_path: Path) -> None:

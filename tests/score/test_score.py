@@ -13,6 +13,7 @@ import torch
 import msavqa
 from msavqa.bundle import bundle
 from msavqa.bundle.reference import Reference, of_branch
+from msavqa.evaluation.verdict import Level, Verdict
 from msavqa.frames import decode
 from msavqa.ground.errors import MsavqaError
 from msavqa.score.perception import Perception
@@ -52,6 +53,7 @@ def test_a_score_lies_in_its_interval_in_the_range(scorer: Scorer, video: Path) 
     assert len(found.timeline) == 4
     assert sum(moment.attention or 0 for moment in found.timeline) == pytest.approx(1, abs=1e-5)
     assert found.warnings == ()
+    assert found.verdict is None
 
 
 def test_the_ensemble_of_the_branches_is_eq_9_by_hand(scorer: Scorer, video: Path) -> None:
@@ -161,6 +163,18 @@ def test_scores_that_no_training_video_had_are_warned_of(random_bundle: Path, vi
         f"out of the training range: frame score {own:.4g}, training videos had 1000 to 2000",
         "out of the training range: no training video had such a score",
     )
+
+
+@pytest.mark.parametrize(("level", "warned"), [("ok", False), ("caution", True), ("do not use", True)])
+def test_a_score_says_what_its_model_is_and_warns_first_of_one_that_is_no_good(
+    random_bundle: Path, video: Path, level: Level, warned: bool
+) -> None:
+    said = Verdict("Trained on 3 videos: use or not.", level)
+    with Scorer(dataclasses.replace(bundle.load(random_bundle), verdict=said)) as other:
+        found = other.score(video, "")
+    assert found.verdict == "Trained on 3 videos: use or not."
+    assert (found.warnings[0] == "Trained on 3 videos: use or not") == warned
+    assert ("Trained on 3 videos: use or not" in found.warnings) == warned
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("no\nmemory"), ValueError("no\nmemory"), MemoryError()])
