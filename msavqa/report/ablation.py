@@ -37,6 +37,8 @@ from msavqa.report.numbers import BootstrapSettings
 from msavqa.report.results import Results
 
 ABLATION_FILE = Path("reports/ablation.csv")
+OURS = "ours"
+"""The line of a sweep that is the model itself."""
 COLUMNS = (
     "dataset", "model", "srcc", "low", "high", "plcc", "plcc_low", "plcc_high", "against", "step", "step_low",
     "step_high", "p_value", "repeats", "videos",
@@ -105,6 +107,8 @@ class Ablation:
     rows: pd.DataFrame
     """`COLUMNS`."""
     revision: str
+    ours: float | None
+    """SRCC of the run's own ensemble, the model that the report is about; None where no line is called so."""
     same: bool
     """Whether params.yaml says now what it said when the table was made, as far as `BLOCKS` go."""
 
@@ -189,7 +193,13 @@ def read_table(path: Path, dataset: str, data: Mapping[str, Any]) -> Ablation | 
     if rows.empty:
         return None
     first = rows.iloc[0]
-    return Ablation(rows=rows, revision=str(first["revision"]), same=first["settings"] == digest(data))
+    ours = rows.loc[rows["model"] == OURS, "srcc"]
+    return Ablation(
+        rows=rows,
+        revision=str(first["revision"]),
+        ours=None if ours.empty else float(ours.iloc[0]),
+        same=first["settings"] == digest(data),
+    )
 
 
 def _side_by_side(

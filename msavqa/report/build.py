@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from msavqa.evaluation.controls import ControlSettings
 from msavqa.ground import params, progress
 from msavqa.ground.params import Settings
 from msavqa.machine import files
-from msavqa.report import ablation, figures, filmstrips, numbers, page
+from msavqa.report import ablation, figures, filmstrips, numbers, page, parts, stages
 from msavqa.report.numbers import BootstrapSettings
 from msavqa.report.results import Results, collect, read_branches, read_controls
 from msavqa.store import read as store
@@ -52,8 +53,10 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
     frames, text, image = (
         store.open(features / f"{name}.zarr") for name in ("frames", controls.text, controls.image)
     )
-    splits = _splits(results, data)
-    found |= numbers.flat_splits(splits) | _seconds(root / "runs", dataset)
+    splits = _splits(results, data, settings.bootstrap)
+    generators = parts.per_generator(results, settings.bootstrap)
+    spent = stages.seconds(root / "runs", dataset)
+    found |= parts.flat_splits(splits) | stages.flat(spent)
     found["prompts_truncated"] = int(text.rows["truncated"].sum())
     assigned = tables.read_splits(root / "data" / dataset / "splits.parquet")
     found |= verdict.trained_on(results.manifest, assigned, weights=str(data["weights"]))
@@ -66,11 +69,14 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
         metrics=found,
         ceiling=ceiling,
         lines=lines,
-        generators=numbers.per_generator(results),
+        generators=generators,
         splits=splits,
+        seconds=spent,
         figures={
+            "histogram": figures.histogram(results),
             "scatter": figures.scatter(results),
-            "generators": figures.generators(results),
+            "generators": figures.generators(results, list(generators["generator"])),
+            "means": figures.generator_means(generators),
             "reliability": figures.reliability(results),
             "forest": figures.forest(forest, ceiling=None if ceiling is None else ceiling.value),
         },
@@ -92,11 +98,14 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
             [_facts(runs, name) for name in results.branches],
         ),
         revision=page.revision(root),
+        date=datetime.now(UTC).date(),
+        change_threshold=None,
+        sections=[],
     )
 
 
-def _splits(results: Results, data: Mapping[str, Any]) -> pd.DataFrame:
-    found = numbers.per_given_split(results)
+def _splits(results: Results, data: Mapping[str, Any], settings: BootstrapSettings) -> pd.DataFrame:
+    found = parts.per_given_split(results, settings)
     given = (data.get("split") or {}).get("protocol") == "given"
     return found if given and len(found) > 1 else found.head(0)
 
@@ -137,7 +146,7 @@ def write(content: page.Content, folder: Path) -> None:
             "scatter": tested[["repeat", "video_id", "generator", "mos", "score", "low", "high"]],
             "calibration": figures.reliability_table(content.results),
             "comparison": pd.DataFrame(lines),
-            "generators": content.generators,
+            "generators": content.generators[["generator", "videos", "mos", "score", "srcc", "plcc", "rmse"]],
         },
         folder / "plots",
     )
@@ -165,17 +174,6 @@ def _lines(results: Results, weights: Mapping[str, float], settings: BootstrapSe
     ]
     order = ("ours", "branch", "control")
     return sorted(found, key=lambda line: (order.index(line.kind), -np.nan_to_num(line.srcc.value, nan=-2)))
-
-
-def _seconds(runs: Path, dataset: str) -> dict[str, float]:
-    """Wall-clock seconds of each long stage as `seconds_<stage>`, and `seconds`: of training all branches."""
-    paths = [*(runs / dataset / "seconds").glob("*.json"), *(runs / "start_seconds").glob("*.json")]
-    each = {
-        f"seconds_{path.stem}": float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
-        for path in sorted(paths, key=lambda path: path.stem)
-    }
-    training = [value for name, value in each.items() if name.startswith("seconds_train_")]
-    return ({"seconds": round(sum(training), 3)} if training else {}) | each
 
 
 def _weights(path: Path) -> dict[str, float]:

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from msavqa.evaluation.metrics import Interval
+from msavqa.report.parts import NO_NAME
 from msavqa.report.results import Results
 
 INK, FAINT, PAPER = "#010101", "#020202", "#030303"
@@ -24,79 +25,135 @@ SERIES = tuple(f"#{number:02d}0a{number:02d}" for number in range(1, 13))
 _VARIABLES = {INK: "--ink", FAINT: "--faint", PAPER: "--paper"} | {
     colour: f"--series-{number}" for number, colour in enumerate(SERIES, start=1)
 }
+ROOM = 0.03
+"""Of the scale, that plots show beyond each of its ends."""
 _MARKERS = "osD^vP*Xhp<>"  # shape as well as colour, for readers who do not tell these colours apart
 
 
 def scatter(results: Results) -> str:
-    """MOS against the calibrated score, one mark per test video, by generator, the interval shaded."""
-    tested = results.tested
-    low, high = results.mos_range
+    """MOS against the calibrated score, one mark per test video, by generator, the intervals shaded."""
+    shown = results.once
     with _figure(width=5.2, height=5.2) as (figure, axes):
-        half = float(np.mean([one.half_width for one in results.calibrations.values()]))
-        ends = np.array([low, high])
-        axes.fill_between(ends, ends - half, ends + half, color=FAINT, alpha=0.18, linewidth=0)
-        axes.plot(ends, ends, color=FAINT, linewidth=1, linestyle="--")
-        for number, (name, rows) in enumerate(tested.groupby("generator", sort=True)):
+        band = interval_band(results)
+        axes.fill_between(band["score"], band["low"], band["high"], color=FAINT, alpha=0.18, linewidth=0)
+        axes.plot(results.mos_range, results.mos_range, color=FAINT, linewidth=1, linestyle="--")
+        for name, (colour, marker) in _looks(results).items():
+            rows = shown[shown["generator"] == name]
             axes.scatter(
-                rows["score"], rows["mos"], s=16, alpha=0.75, linewidths=0,
-                color=SERIES[number % len(SERIES)], marker=_MARKERS[number % len(_MARKERS)],
-                label=_plain(str(name) or "all videos"),
+                rows["score"], rows["mos"], s=16, alpha=0.75, linewidths=0, color=colour, marker=marker,
+                clip_on=False, label=_plain(name or "all videos"),
             )  # fmt: skip
-        axes.set(xlim=(low, high), ylim=(low, high), xlabel="predicted MOS", ylabel="MOS", aspect="equal")
-        if tested["generator"].nunique() <= len(SERIES):
+        _on_scale(axes, results)
+        axes.set(xlabel="predicted MOS", ylabel="MOS")
+        if shown["generator"].nunique() <= len(SERIES):
             axes.legend(loc="upper left", frameon=False, handletextpad=0.1, borderaxespad=0.1)
         return _svg(figure, "Predicted MOS against MOS of every test video, coloured by generator")
 
 
-def generators(results: Results) -> str:
-    """MOS against the calibrated score, a small plot a generator; empty where there are not two of them."""
-    groups = list(results.tested.groupby("generator", sort=True))
-    if len(groups) < 2:
+def interval_band(results: Results, *, bins: int = 20) -> pd.DataFrame:
+    """Mean score, low and high of test rows in bins of equal count, and of the outermost rows: the shape that
+    the intervals have over the score, whether they are of one width or not."""
+    rows = results.tested.sort_values("score", kind="stable")[["score", "low", "high"]]
+    parts = [rows.iloc[part].mean() for part in np.array_split(np.arange(len(rows)), bins) if len(part)]
+    return pd.DataFrame([rows.iloc[0], *parts, rows.iloc[-1]]).reset_index(drop=True)
+
+
+def generators(results: Results, names: Sequence[str]) -> str:
+    """MOS against the calibrated score, one small plot per generator in the order of `names`; empty where
+    there are not two."""
+    if len(names) < 2:
         return ""
-    columns, ends = 3, list(results.mos_range)
-    lines = -(-len(groups) // columns)
+    columns, shown, looks = 3, results.once, _looks(results)
+    lines = -(-len(names) // columns)
     with _figure(width=7.2, height=0.4 + 2.3 * lines, cells=(lines, columns)) as (figure, _):
         for number, axes in enumerate(figure.axes):
-            if number >= len(groups):
+            if number >= len(names):
                 axes.set_axis_off()
                 continue
-            name, rows = groups[number]
-            axes.plot(ends, ends, color=FAINT, linewidth=1, linestyle="--")
+            name = "" if names[number] == NO_NAME else names[number]
+            rows, (colour, marker) = shown[shown["generator"] == name], looks[name]
+            axes.plot(results.mos_range, results.mos_range, color=FAINT, linewidth=1, linestyle="--")
             axes.scatter(
-                rows["score"], rows["mos"], s=9, alpha=0.75, linewidths=0,
-                color=SERIES[number % len(SERIES)], marker=_MARKERS[number % len(_MARKERS)],
+                rows["score"], rows["mos"], s=9, alpha=0.75, linewidths=0, color=colour, marker=marker,
+                clip_on=False,
             )  # fmt: skip
-            axes.set_title(_plain(str(name) or "no name"), fontsize=11, loc="left")
-            axes.set(xlim=ends, ylim=ends, aspect="equal", xticks=ends, yticks=ends)
+            axes.set_title(_plain(name or "no name"), fontsize=11, loc="left")
+            _on_scale(axes, results)
+            axes.set(xticks=results.mos_range, yticks=results.mos_range)
         figure.supxlabel("predicted MOS", fontsize=11)
         figure.supylabel("MOS", fontsize=11)
         return _svg(figure, "Each generator's videos: predicted MOS against MOS")
 
 
+def generator_means(table: pd.DataFrame) -> str:
+    """Mean MOS and mean score of each generator with 95% intervals, from `parts.per_generator`, in its
+    order; empty where there are not two of them."""
+    if len(table) < 2:
+        return ""
+    with _figure(width=6.4, height=0.9 + 0.4 * len(table)) as (figure, axes):
+        for key, label, colour, marker, shift in (
+            ("mos", "mean MOS", INK, "o", -0.12), ("score", "mean predicted MOS", SERIES[0], "s", 0.12)
+        ):  # fmt: skip
+            places = np.arange(len(table)) + shift
+            # What one video has no interval of is a mark alone.
+            reach = [
+                (table[key] - table[f"{key}_low"]).fillna(0),
+                (table[f"{key}_high"] - table[key]).fillna(0),
+            ]
+            axes.errorbar(
+                table[key], places, xerr=reach, color=colour, marker=marker, markersize=5, linestyle="none",
+                elinewidth=1.4, label=label,
+            )  # fmt: skip
+        axes.set_yticks(range(len(table)), [_plain(name) for name in table["generator"]])
+        axes.set_ylim(len(table) - 0.5, -0.5)
+        axes.set(xlabel="mean over the generator's test videos, 95% interval")
+        axes.grid(axis="x", color=FAINT, alpha=0.25, linewidth=0.6)
+        figure.legend(loc="outside upper left", ncols=2, frameon=False, handletextpad=0.3)
+        return _svg(figure, "Mean MOS and mean predicted MOS of each generator with 95% intervals")
+
+
+def histogram(results: Results, *, bins: int = 20) -> str:
+    """How many rated videos have which MOS: those that the first repeat tests stand on the others."""
+    rated = results.manifest[results.manifest["mos"].notna() & (results.manifest["status"] == "ok")]
+    first = results.tested[results.tested["repeat"] == results.repeats[0]]
+    tested = rated["video_id"].isin(first["video_id"])
+    low, high = results.mos_range
+    edges = np.linspace(low, high, bins + 1).tolist()
+    with _figure(width=5.2, height=2.6) as (figure, axes):
+        axes.hist(
+            [rated.loc[~tested, "mos"], rated.loc[tested, "mos"]], bins=edges, stacked=True,
+            color=[FAINT, SERIES[0]], label=["for learning", "for testing"], rwidth=0.9,
+        )  # fmt: skip
+        axes.set(xlim=(low, high), xlabel="MOS", ylabel="videos")
+        figure.legend(loc="outside upper left", ncols=2, frameon=False, handlelength=1)
+        return _svg(figure, "How many rated videos have which MOS")
+
+
 def reliability(results: Results, *, bins: int = 10) -> str:
     """Mean MOS against mean prediction in bins of equal count, ± 95%: a calibrated score is on the line."""
     table = reliability_table(results, bins=bins)
-    low, high = results.mos_range
     with _figure(width=5.2, height=5.2) as (figure, axes):
-        axes.plot([low, high], [low, high], color=FAINT, linewidth=1, linestyle="--")
+        axes.plot(results.mos_range, results.mos_range, color=FAINT, linewidth=1, linestyle="--")
         axes.errorbar(
             table["score"], table["mos"], yerr=1.96 * table["mos_se"].fillna(0), color=SERIES[0], marker="o",
-            markersize=5, linewidth=1.4, elinewidth=1, capsize=2,
+            markersize=5, linewidth=1.4, elinewidth=1, capsize=2, clip_on=False,
         )  # fmt: skip
-        axes.set(xlim=(low, high), ylim=(low, high), xlabel="mean predicted MOS", ylabel="mean MOS")
-        axes.set_aspect("equal")
+        _on_scale(axes, results)
+        axes.set(xlabel="mean predicted MOS", ylabel="mean MOS")
         return _svg(figure, "Mean MOS against mean predicted MOS in bins of equal count")
 
 
 def reliability_table(results: Results, *, bins: int = 10) -> pd.DataFrame:
-    """One row a bin: videos, mean score, mean MOS, its standard error, share inside the interval."""
+    """One row per bin: videos, those of several repeats each time; mean score; mean MOS; its standard error,
+    for which a video counts once; share inside the interval."""
     tested = results.tested.sort_values(["score", "video_id"], kind="stable").reset_index(drop=True)
     parts = [part for part in np.array_split(np.arange(len(tested)), min(bins, len(tested))) if len(part)]
     lines = []
     for number, part in enumerate(parts, start=1):
         rows = tested.loc[part]
         inside = (rows["low"] <= rows["mos"]) & (rows["mos"] <= rows["high"])
-        error = rows["mos"].std(ddof=1) / np.sqrt(len(rows)) if len(rows) > 1 else np.nan
+        different = rows["video_id"].nunique()
+        error = rows["mos"].std(ddof=1) / np.sqrt(different) if different > 1 else np.nan
         lines.append(
             {
                 "bin": number,
@@ -164,6 +221,25 @@ def _svg(figure: Figure, description: str) -> str:
     text = re.sub(r'(<svg[^>]*?) width="[^"]*pt"', r"\1", text)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*pt"', r"\1", text)
     return text.replace("<svg ", f'<svg role="img" aria-label="{description}" ', 1)
+
+
+def _looks(results: Results) -> dict[str, tuple[str, str]]:
+    """Colour and mark of each generator, the same in all figures."""
+    names = sorted(map(str, results.tested["generator"].unique()))
+    return {
+        name: (SERIES[number % len(SERIES)], _MARKERS[number % len(_MARKERS)])
+        for number, name in enumerate(names)
+    }
+
+
+def _on_scale(axes: Axes, results: Results) -> None:
+    """Both axes from end to end of the scale and a little further: a mark at an end is whole."""
+    low, high = results.mos_range
+    room = ROOM * (high - low)
+    axes.set(xlim=(low - room, high + room), ylim=(low - room, high + room), aspect="equal")
+    for axis in (axes.xaxis, axes.yaxis):
+        ticks = [tick for tick in axis.get_ticklocs() if low <= tick <= high]
+        axis.set_ticks(ticks)
 
 
 def _plain(name: str) -> str:

@@ -7,6 +7,7 @@ kept it, how much the semantic-mutation module attends to each frame.
 
 import base64
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -118,6 +119,12 @@ def timeline(
         )
         for place in range(len(seconds))
     )
+
+
+def height(distance: float) -> float:
+    """Where a cosine distance, or a share of attention, stands on a timeline, 0..1: its square root, so that
+    small changes show too. All timelines have this scale, here and on the page of `msavqa ui`."""
+    return math.sqrt(min(max(distance, 0.0), 1.0))
 
 
 def film(frames: NDArray[np.uint8], *, height: int) -> str:

@@ -8,7 +8,6 @@ rows. `dvc metrics` knows numbers only: what cannot be computed is left out.
 
 import dataclasses
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -77,7 +76,7 @@ def flat_metrics(results: Results, settings: BootstrapSettings) -> dict[str, int
     for prefix, names in (("", results.branches), ("control_", results.controls)):
         for name in names:
             for key, function in OF_EACH.items():
-                found[f"{prefix}{name}_{key}"] = float(np.mean(_by_repeat(tested, name, function)))
+                found[f"{prefix}{name}_{key}"] = float(np.mean(by_repeat(tested, name, function)))
                 found[f"{prefix}{name}_{key}_sd"] = deviation(results, name, function)
             found[f"{prefix}{name}_within_generator_srcc"] = within_generator(results, name)
     for name in results.controls:
@@ -113,7 +112,7 @@ def over_control(results: Results, control: str, settings: BootstrapSettings) ->
 
 def deviation(results: Results, column: str, statistic: Statistic) -> float:
     """Standard deviation over repeats of a statistic of one column of `tested`; NaN of a single repeat."""
-    return _deviation(_by_repeat(results.tested, column, statistic))
+    return _deviation(by_repeat(results.tested, column, statistic))
 
 
 def within_generator(results: Results, column: str) -> float:
@@ -121,7 +120,7 @@ def within_generator(results: Results, column: str) -> float:
 
     A generator of fewer than `LEAST` videos in a repeat is left out of it; NaN where none is left.
     """
-    return _known_mean(_within_by_repeat(results, column))
+    return known_mean(_within_by_repeat(results, column))
 
 
 def within_generator_interval(results: Results, settings: BootstrapSettings) -> Interval:
@@ -136,7 +135,7 @@ def within_generator_interval(results: Results, settings: BootstrapSettings) -> 
         each=lambda part: metrics.within_groups(
             score=score[part], mos=mos[part], groups=generator[part], statistic=metrics.srcc
         ),
-        mean=_known_mean,
+        mean=known_mean,
         settings=settings,
     )
 
@@ -163,45 +162,8 @@ def noise_ceiling(results: Results) -> Ceiling | None:
     return Ceiling(value=value, source="estimated from the raters' standard errors")
 
 
-def per_generator(results: Results) -> pd.DataFrame:
-    """One row per generator: videos, mean MOS, mean score; SRCC, PLCC and RMSE among its own test videos,
-    each the mean over the repeats in which it has `LEAST` of them."""
-    return _by(results, "generator")
-
-
-def per_given_split(results: Results) -> pd.DataFrame:
-    """The same of each part of the test set that the dataset names itself (LSVQ's test and test_1080p)."""
-    return _by(results, "given_split")
-
-
-def flat_splits(table: pd.DataFrame) -> dict[str, float]:
-    """`per_given_split`'s correlations by name, such as `split_test_1080p_srcc`; finite ones only."""
-    found = {
-        f"split_{re.sub('[^A-Za-z0-9]+', '_', row['given_split']).strip('_')}_{key}": float(row[key])
-        for row in table.to_dict("records")
-        for key in OF_EACH
-    }
-    return {name: round(value, 6) for name, value in found.items() if math.isfinite(value)}
-
-
-def _by(results: Results, column: str) -> pd.DataFrame:
-    lines = []
-    for name, rows in results.tested.groupby(column, sort=True):
-        lines.append(
-            {
-                column: str(name) or "(not given)",
-                "videos": int(rows["video_id"].nunique()),
-                "mos": float(rows["mos"].mean()),
-                "score": float(rows["score"].mean()),
-                "srcc": _known_mean(_by_repeat(rows, "raw", metrics.srcc, least=LEAST)),
-                "plcc": _known_mean(_by_repeat(rows, "raw", metrics.plcc, least=LEAST)),
-                "rmse": _known_mean(_by_repeat(rows, "score", metrics.rmse, least=LEAST)),
-            }
-        )
-    return pd.DataFrame(lines)
-
-
-def _by_repeat(tested: pd.DataFrame, column: str, function: Statistic, *, least: int = 2) -> list[float]:
+def by_repeat(tested: pd.DataFrame, column: str, function: Statistic, *, least: int = 2) -> list[float]:
+    """A statistic of one column in every repeat that knows it of `least` rows; [NaN] where none does."""
     known = tested[tested[column].notna()]
     parts = [rows for _, rows in known.groupby("repeat", sort=True) if len(rows) >= least]
     found = [function(score=rows[column].to_numpy(), mos=rows["mos"].to_numpy()) for rows in parts]
@@ -243,7 +205,8 @@ def _over_repeats(
     )  # fmt: skip
 
 
-def _known_mean(values: list[float]) -> float:
+def known_mean(values: list[float]) -> float:
+    """Mean of the finite ones; NaN where there are none."""
     known = [value for value in values if math.isfinite(value)]
     return float(np.mean(known)) if known else math.nan
 

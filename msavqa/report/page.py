@@ -1,5 +1,6 @@
 """One self-contained page of everything: no script, no request, every text from the data escaped."""
 
+import datetime
 import math
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from markupsafe import Markup
 
 from msavqa.evaluation.metrics import Interval
 from msavqa.evaluation.verdict import Verdict
+from msavqa.report import filmstrips
 from msavqa.report.ablation import Ablation
 from msavqa.report.filmstrips import Strip
 from msavqa.report.numbers import HEADLINE, Ceiling
@@ -42,6 +44,17 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A part of the page that is made elsewhere."""
+
+    name: str
+    """Its place in the address, such as "trivial"."""
+    title: str
+    html: Markup
+    """All of it below the title, safe to show: who makes it has escaped every text from the data."""
+
+
+@dataclass(frozen=True)
 class Content:
     """All that the page shows."""
 
@@ -52,9 +65,11 @@ class Content:
     lines: Sequence[Line]
     generators: pd.DataFrame
     splits: pd.DataFrame
-    """The same a part of the test set that the dataset names itself; empty where there are not two."""
+    """The same per part of the test set that the dataset names itself; empty where there are not two."""
+    seconds: Mapping[str, float]
+    """By stage, in the pipeline's order."""
     figures: Mapping[str, str]
-    """Inline SVG by name: "scatter", "generators", "reliability", "forest"."""
+    """Inline SVG by name: "histogram", "scatter", "generators", "means", "reliability", "forest"."""
     strips: Mapping[str, Sequence[Strip]]
     """By "best", "worst", "disagreed"."""
     ablation: Ablation | None
@@ -62,6 +77,12 @@ class Content:
     settings: Mapping[str, object]
     fingerprints: Mapping[str, Mapping[str, object]]
     revision: str
+    date: datetime.date
+    """When it was made."""
+    change_threshold: float | None
+    """Cosine distance above which a change of meaning is named; None where it is not known."""
+    sections: Sequence[Section]
+    """Shown after the figures by generator, in this order."""
 
 
 UNKNOWN = dict.fromkeys(
@@ -80,7 +101,9 @@ def render(content: Content) -> str:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"figure": _number, "signed": _signed, "percent": _percent}
+    environment.filters |= {
+        "figure": _number, "signed": _signed, "percent": _percent, "height": filmstrips.height, "date": _date,
+    }  # fmt: skip
     style = (HERE / "style.css").read_text(encoding="utf-8")
     return environment.get_template("report.html").render(
         content=content,
@@ -93,8 +116,9 @@ def render(content: Content) -> str:
         strip_titles={
             "best": "Scored highest",
             "worst": "Scored lowest",
-            "disagreed": "Furthest from the people",
+            "disagreed": "Furthest from the ratings",
         },
+        digits=1 if content.results.mos_range[1] - content.results.mos_range[0] >= 20 else 2,
         source=SOURCE_URL,
     )
 
@@ -111,6 +135,10 @@ def revision(folder: Path) -> str:
 
 def _number(value: int | float | None, digits: int = 3) -> str:
     return "–" if value is None or value != value else f"{value:.{digits}f}"
+
+
+def _date(day: datetime.date) -> str:
+    return f"{day.day} {day:%B %Y}"
 
 
 def _signed(value: int | float | None, digits: int = 3) -> str:

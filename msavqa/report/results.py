@@ -43,6 +43,11 @@ class Results:
         return sorted(int(one) for one in self.tested["repeat"].unique())
 
     @property
+    def once(self) -> pd.DataFrame:
+        """One row of `tested` per video: that of the first repeat that tests it."""
+        return self.tested.sort_values("repeat", kind="stable").drop_duplicates("video_id")
+
+    @property
     def groups(self) -> pd.Series:
         """What the bootstrap draws as one, (row,): what `prompt_disjoint` would not part."""
         return self.tested["video_id"].map(

@@ -1,5 +1,7 @@
 """The ablation's lines against figures computed apart, what a run is told, and what is refused."""
 
+import dataclasses
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -231,13 +233,42 @@ def test_the_report_says_where_the_table_was_made_with_other_settings(
         data=synthetic.PARAMS, revision="abcdef",
     )  # fmt: skip
     shown = page.render(build.build(copy, synthetic.DATASET, synthetic.PARAMS))
-    assert "at\nrevision <code>abcdef</code>" in shown
+    assert "made this table at revision <code>abcdef</code>" in shown
     assert "against worse" in shown
     assert "ablation-stale" not in shown
     changed = {**synthetic.PARAMS, "train": {"epochs": 99}}
     shown = page.render(build.build(copy, synthetic.DATASET, changed))
     assert 'id="ablation-stale"' in shown
     assert "Made with other settings" in shown
+
+
+def test_two_figures_of_ours_that_differ_are_explained(
+    made: Path, runs: dict[str, Run], manifest: pd.DataFrame, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(made, tmp_path / "made")
+    lines = ({"model": "worse", "run": "worse"}, {"model": "ours", "run": "full", "against": "worse"})
+    found = made_of(sweep(*lines), runs, manifest)
+    content = build.build(copy, synthetic.DATASET, synthetic.PARAMS)
+    at_the_top = content.metrics["srcc"]
+
+    def said(ours: float, *, repeats: int, revision: str) -> str:
+        table = found.assign(srcc=ours, low=ours, high=ours, repeats=repeats)
+        ablation.write_table(table, copy / "ablation.csv", data=synthetic.PARAMS, revision=revision)
+        read = ablation.read_table(copy / "ablation.csv", synthetic.DATASET, synthetic.PARAMS)
+        shown = page.render(dataclasses.replace(content, ablation=read, revision="abcdef"))
+        why = re.search('<p class="quiet" id="why-two">(.*?)</p>', shown, flags=re.DOTALL)
+        return "" if why is None else " ".join(why[1].split())
+
+    assert said(at_the_top, repeats=2, revision="abcdef") == ""
+    sentence = (
+        f"Our model has an SRCC of 0.500 here and of {at_the_top:.3f} at the top of the page. The figure here "
+        "is the mean of 8 repeats; the one at the top is the mean of 2 repeats. Each repeat tests other videos."
+    )
+    assert said(0.5, repeats=8, revision="abcdef") == sentence
+    assert said(0.5, repeats=8, revision="0123") == (
+        f"{sentence} The two were also made at different revisions, which may have had other networks."
+    )
+    assert "The figure here is that of a single one;" in said(0.5, repeats=1, revision="0123")
 
 
 def test_what_is_drawn_as_one_is_what_no_split_parts(runs: dict[str, Run], manifest: pd.DataFrame) -> None:

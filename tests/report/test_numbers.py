@@ -13,9 +13,11 @@ from scipy import stats
 
 from msavqa.datasets import tables
 from msavqa.evaluation import metrics
-from msavqa.report import build, numbers, page
+from msavqa.report import build, numbers, page, parts
 from msavqa.report.results import Results
 from tests import synthetic
+
+SETTINGS = numbers.BootstrapSettings(resamples=200, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +113,7 @@ def test_two_videos_of_a_generator_in_a_repeat_say_nothing_of_it(results: Result
     tested = results.tested
     place = tested.groupby("repeat").cumcount()
     rare = changed(results, generator=np.where(place < 2, "rare", "common"))
-    table = numbers.per_generator(rare).set_index("generator")
+    table = parts.per_generator(rare, SETTINGS).set_index("generator")
     assert table.loc["rare", ["srcc", "plcc", "rmse"]].isna().all()
     common = [rows[place[rows.index] >= 2] for _, rows in tested.groupby("repeat")]
     expected = [stats.spearmanr(rows["raw"], rows["mos"]).statistic for rows in common]
@@ -161,12 +163,12 @@ def test_parts_of_the_test_set_that_the_dataset_names_stand_apart(
     results: Results, content: page.Content
 ) -> None:
     part = np.where(results.tested.index % 2, "test", "test_1080p")
-    found = numbers.per_given_split(changed(results, given_split=part))
+    found = parts.per_given_split(changed(results, given_split=part), SETTINGS)
     assert list(found["given_split"]) == ["test", "test_1080p"]
     rows = [rows for _, rows in results.tested[part == "test"].groupby("repeat")]
     expected = [stats.pearsonr(one["raw"], one["mos"]).statistic for one in rows]
     assert found["plcc"][0] == pytest.approx(np.mean(expected))
-    assert numbers.flat_splits(found) == {
+    assert parts.flat_splits(found) == {
         f"split_{name}_{key}": round(float(found.loc[place, key]), 6)
         for place, name in enumerate(("test", "test_1080p"))
         for key in ("srcc", "plcc")
@@ -212,8 +214,7 @@ def test_only_test_rows_are_counted(made: Path, results: Results) -> None:
 
 
 def test_what_the_ensemble_has_over_a_control_is_paired(results: Results) -> None:
-    settings = numbers.BootstrapSettings(resamples=200, seed=0)
-    over = numbers.over_control(results, "no_pixel", settings)
+    over = numbers.over_control(results, "no_pixel", SETTINGS)
     parts = [rows for _, rows in results.tested.groupby("repeat")]
     found = [
         stats.spearmanr(rows["raw"], rows["mos"]).statistic
@@ -222,7 +223,7 @@ def test_what_the_ensemble_has_over_a_control_is_paired(results: Results) -> Non
     ]
     assert over.value == pytest.approx(np.mean(found))
     assert 0 < over.low < over.value < over.high
-    same = numbers.over_control(changed(results, no_pixel=results.tested["raw"]), "no_pixel", settings)
+    same = numbers.over_control(changed(results, no_pixel=results.tested["raw"]), "no_pixel", SETTINGS)
     assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
     one = results.tested["raw"].where(results.tested.index == 0)
-    assert math.isnan(numbers.over_control(changed(results, no_pixel=one), "no_pixel", settings).low)
+    assert math.isnan(numbers.over_control(changed(results, no_pixel=one), "no_pixel", SETTINGS).low)
