@@ -44,10 +44,12 @@ RUN_BY = {
     "make docs": "test_docs::test_the_site_is_whole_and_asks_nobody",
     'msavqa score data/sample/videos/t2v/0093_aurora.mp4 --prompt "a red ring moves down in front of a '
     'brick wall"': "test_docs::test_the_score_of_the_readme_is_what_the_command_prints",
-    "rm params.yaml && msavqa init --preset csv": OWN,
+    "rm params.yaml && msavqa init --csv videos.csv --videos videos": OWN,
+    "msavqa init --csv videos.csv --videos videos --preset t2vqa_db": "app.test_init_own::"
+    "test_another_preset_brings_its_networks_and_no_data_set_that_is_not_here",
     "msavqa init": OWN,
     "msavqa init --list": "app.test_init::test_the_list_names_every_preset_with_one_line",
-    "msavqa data check mine": OWN,
+    "msavqa data check": OWN,
     "dvc repro": OWN,
     'dvc add videos && git add --all && git commit -m "feat: our videos and settings"': OWN,
     "msavqa compare runs/mine/ensemble runs/mine/branches/frame": OWN,

@@ -11,7 +11,7 @@ import typer
 
 from msavqa.app import compare, data, evaluate, export, init, rank, score, submission, ui
 from msavqa.app.features import command
-from msavqa.ground.errors import MsavqaError, full_disk
+from msavqa.ground.errors import MsavqaError, full_disk, no_right
 
 app = typer.Typer(
     name="msavqa",
@@ -54,7 +54,8 @@ app.add_typer(command.app, name="features")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs one command; a refusal, or a full disk, is printed as its sentence and ends the process with 2."""
+    """Runs one command; a refusal is printed as its sentence, as is a full disk or a missing right, and ends
+    the process with 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names and prompts that the terminal cannot show
     try:
@@ -66,6 +67,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
+        if refused := no_right(error, where="the output"):
+            print(f"error: {refused}", file=sys.stderr)
+            sys.exit(2)
         refusal = full_disk(error, where="the output")
         if refusal is None:
             raise

@@ -11,7 +11,7 @@ place of its base's.
 import difflib
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +57,15 @@ def whole(name: str) -> dict[str, Any]:
     return found
 
 
-def compose(name: str) -> str:
+def compose(name: str, *, change: Callable[[CommentedMap], None] = lambda data: None) -> str:
     """A preset as the text of a whole params.yaml, with its comments; `MsavqaError` for a name that is none.
 
-    The header is the preset's own.
+    The header is the preset's own. `change` is called with the settings before they are written.
     """
     header, _ = _parts(source(name))
-    return written(_composed(name, ()), header=header, like=source(_first_base(name)))
+    data = _composed(name, ())
+    change(data)
+    return written(data, header=header, like=source(_first_base(name)))
 
 
 def _composed(name: str, above: tuple[str, ...]) -> CommentedMap:

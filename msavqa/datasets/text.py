@@ -3,7 +3,9 @@
 import codecs
 import csv
 import io
+import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ def read_text(path: Path) -> tuple[str, list[str]]:
     """The whole of a label file as text, UTF-8 with or without a byte order mark, and what of it is not.
 
     One problem per line; bad bytes are replaced, so that all else that is wrong can be found as well.
-    Raises `ProblemsError` where there is no such file, or it is empty or UTF-16.
+    Raises `ProblemsError` where there is no such file, or it is empty, UTF-16 or JSON.
     """
     if not path.is_file():
         problem = "a folder, not a file" if path.is_dir() else "no such file"
@@ -37,7 +39,23 @@ def read_text(path: Path) -> tuple[str, list[str]]:
         raise ProblemsError(
             where=path, problems=["the file is empty"], next_step="mend `labels` of this dataset"
         )
+    if form := looks_like_json(text):
+        problem = f"the file looks like {form}, expected a table; save it as a csv"
+        raise ProblemsError(where=path, problems=[problem], next_step="mend `labels` of this dataset")
     return text, problems
+
+
+def looks_like_json(text: str) -> str:
+    """ "JSON" or "JSON lines" (an object per line) where a text begins as these do, else nothing."""
+    head = text.lstrip()
+    if not head.startswith(("{", "[")):
+        return ""
+    first = head.split("\n", 1)[0].strip()
+    try:
+        found = json.loads(first)
+    except ValueError:  # an object or a list of many lines, or a header that begins with a bracket
+        return "JSON" if re.fullmatch(r"[\[{]+", first) or re.match(r'[\[{]+\s*"[^"]*":', first) else ""
+    return "JSON lines" if isinstance(found, dict) else "JSON"
 
 
 def looks_like_utf_16(data: bytes) -> bool:
@@ -57,11 +75,8 @@ def read_lines(path: Path) -> tuple[list[tuple[int, str]], list[str]]:
     return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()], problems
 
 
-PLAINLY = {
-    "unexpected end of data": "a quote that never ends",
-    "',' expected after '\"'": "text between a closing quote and the next comma",
-}
-"""The csv module's words for a badly quoted record, and ours."""
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+"""What may stand between a table's fields, and its name; spreadsheets of half of Europe write semicolons."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +88,19 @@ class Record:
     problem: str = ""
 
 
-def records(text: str) -> Iterator[Record]:
-    """Every record of a comma-separated text, quoted as spreadsheets do; blank lines have no cells.
+def separator_of(text: str, names: Sequence[str]) -> str:
+    """What separates a table's fields: of `SEPARATORS` the first by which line 1 holds most of the names."""
+    first = text.split("\n", 1)[0]
+
+    def held(separator: str) -> int:
+        header = next(records(first, separator=separator), Record(1, []))
+        return len(set(header.cells) & set(names))
+
+    return max(SEPARATORS, key=held)
+
+
+def records(text: str, *, separator: str = ",") -> Iterator[Record]:
+    """Every record of a table's text, quoted as spreadsheets do; blank lines have no cells.
 
     After a record that is badly quoted reading goes on with the line below its first one.
     """
@@ -82,7 +108,7 @@ def records(text: str) -> Iterator[Record]:
     lines = list(io.StringIO(text, newline=""))
     begin = 0
     while begin < len(lines):
-        reader = csv.reader(lines[begin:], strict=True)
+        reader = csv.reader(lines[begin:], strict=True, delimiter=separator)
         line = begin
         try:
             for cells in reader:
@@ -90,8 +116,17 @@ def records(text: str) -> Iterator[Record]:
                 line = begin + reader.line_num
             return
         except csv.Error as error:
-            yield Record(line + 1, [], PLAINLY.get(str(error), str(error)))
+            yield Record(line + 1, [], _plainly(str(error), separator))
             begin = line + 1
+
+
+def _plainly(said: str, separator: str) -> str:
+    """The csv module's words for a badly quoted record as ours."""
+    if said == "unexpected end of data":
+        return "a quote that never ends"
+    if said.endswith("expected after '\"'"):
+        return f"text between a closing quote and the next {SEPARATORS[separator]}"
+    return said
 
 
 def header_problems(header: list[str], wanted: Sequence[tuple[str, str]]) -> list[str]:
@@ -105,13 +140,19 @@ def header_problems(header: list[str], wanted: Sequence[tuple[str, str]]) -> lis
         f"no column {name!r} ({asks}{nearest(name, header)})" for asks, name in wanted if name not in header
     ]
     found = f"the columns are {', '.join(map(repr, header))}"
-    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-        found += " (the fields must be separated by commas)"
     return problems + ([*missing[:-1], f"{missing[-1]}; {found}"] if missing else [])
 
 
-def number(text: str, *, name: str) -> float:
-    """A finite number; raises `ValueError` with the end of a sentence where it is not one."""
+_DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
+
+
+def number(text: str, *, name: str, separator: str = ",") -> float:
+    """A finite number; raises `ValueError` with the end of a sentence where it is not one.
+
+    Where fields are not separated by commas, `3,5` is three and a half, as the same spreadsheets write it.
+    """
+    if separator != "," and _DECIMAL_COMMA.fullmatch(text):
+        text = text.replace(",", ".")
     try:
         # float() also takes 1_000 and digits of other scripts, which no label file means.
         value = float(text) if text.isascii() and "_" not in text else math.nan

@@ -109,6 +109,22 @@ def full_disk(error: OSError, *, where: object) -> MsavqaError | None:
     )
 
 
+def no_right(error: OSError, *, where: object) -> MsavqaError | None:
+    """The refusal that an operating system's "permission denied" is; None for any other error.
+
+    `where` is named where the error names no file.
+    """
+    if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return None
+    return MsavqaError(
+        what="Rights",
+        where=error.filename or where,
+        got=(error.strerror or str(error)).casefold(),
+        expected="the right to read or write there",
+        next_step="name another place, or ask who owns it",
+    )
+
+
 def out_of_memory(error: Exception, *, where: object) -> MsavqaError | None:
     """The refusal that a full memory is, of a GPU or of the machine; None for any other error."""
     # By name: whoever handles errors need not load torch, and torch has moved its class once.

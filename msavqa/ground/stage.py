@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from msavqa.ground.errors import MsavqaError, full_disk, out_of_memory
+from msavqa.ground.errors import MsavqaError, full_disk, no_right, out_of_memory
 
 
 def coordinates(argv: Sequence[str] | None, *names: str, description: str | None) -> list[str]:
@@ -49,7 +49,8 @@ def kept_folder() -> Path:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a stage; a refusal, a full disk or a full memory is printed as its sentence and ends it with 2."""
+    """Runs a stage; a refusal is printed as its sentence and ends it with 2, and so are a full disk, a full
+    memory and a missing right."""
     try:
         main()
     except Exception as error:
@@ -57,7 +58,7 @@ def run(main: Callable[[], None]) -> None:
         if isinstance(error, MsavqaError):
             refusal = error
         elif isinstance(error, OSError):
-            refusal = full_disk(error, where=Path.cwd())
+            refusal = full_disk(error, where=Path.cwd()) or no_right(error, where=Path.cwd())
         else:
             refusal = out_of_memory(error, where=" ".join([Path(sys.argv[0]).stem, *sys.argv[1:]]))
         if refusal is None:

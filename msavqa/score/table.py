@@ -13,7 +13,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from msavqa.datasets.text import Record, header_problems, looks_like_utf_16, records
+from msavqa.datasets.text import (
+    Record,
+    header_problems,
+    looks_like_json,
+    looks_like_utf_16,
+    records,
+    separator_of,
+)
 from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.ground.progress import Progress
 from msavqa.machine.device import Device
@@ -118,7 +125,10 @@ def read(path: Path, *, video_column: str, prompt_column: str) -> list[Line]:
     if looks_like_utf_16(data):
         raise _refused(path, "the file looks like UTF-16: save it as UTF-8")
     # Bytes that are not UTF-8 are kept apart, so that they cost their own rows.
-    listed = records(data.decode("utf-8-sig", errors="surrogateescape"))
+    text = data.decode("utf-8-sig", errors="surrogateescape")
+    if form := looks_like_json(text):
+        raise _refused(path, f"the file looks like {form}, expected a table: save it as a csv")
+    listed = records(text, separator=separator_of(text, [video_column, prompt_column]))
     header = next(listed, Record(1, []))
     if not header.cells:
         raise _refused(path, f"line 1: {header.problem or 'no names of columns'}")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from msavqa.datasets.readers import csv
@@ -146,12 +147,91 @@ def test_a_missing_column_or_a_bad_quote_hides_no_mistake_elsewhere(tmp_path: Pa
     )
 
 
-def test_a_csv_with_another_separator_shows_what_its_header_was_taken_for(tmp_path: Path) -> None:
-    assert (
-        refusal(tmp_path, "video;prompt;mos\na.mp4;x;3\n")
-        .splitlines()[-1]
-        .endswith("; the columns are 'video;prompt;mos' (the fields must be separated by commas)")
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_other_separators_are_found_by_the_columns_and_bring_decimal_commas(
+    tmp_path: Path, separator: str, end: str
+) -> None:
+    lines = [
+        ("video", "prompt", "mos"),
+        ("a.mp4", "red, round", "3,25"),
+        ("b.mp4", f'"a{separator}b"', "4.5"),
+    ]
+    rows = read(tmp_path, "\ufeff" + end.join(separator.join(line) for line in lines))
+    assert [(row.prompt, row.mos) for row in rows] == [("red, round", 3.25), (f"a{separator}b", 4.5)]
+
+
+def test_between_commas_a_decimal_comma_is_no_number(tmp_path: Path) -> None:
+    assert refusal(tmp_path, 'video,prompt,mos\na.mp4,x,"3,5"\n').endswith(
+        "  - line 2: mos is '3,5', not a finite number"
     )
+
+
+def test_a_bad_quote_between_semicolons_is_called_that(tmp_path: Path) -> None:
+    assert refusal(tmp_path, 'video;prompt;mos\na.mp4;"x"y;3\n').endswith(
+        "  - line 2: text between a closing quote and the next semicolon"
+    )
+
+
+def test_a_row_may_lack_its_mos(tmp_path: Path) -> None:
+    first, second = read(tmp_path, "video,prompt,mos\na.mp4,x,\nb.mp4,x,3\n")
+    assert first.mos != first.mos  # not a number
+    assert second.mos == 3
+
+
+RATERS: dict[str, object] = {"video": "video", "raters": ["r1", "r2", "r3"]}
+
+
+def test_raters_give_the_mos_and_its_error_and_may_leave_gaps(tmp_path: Path) -> None:
+    content = "video,r1,r2,r3\na.mp4,1,2,4.5\nb.mp4,5,,4\nc.mp4,,2,\nd.mp4,,,\n"
+    rows = read(tmp_path, content, RATERS)
+    assert [row.mos for row in rows[:3]] == [2.5, 4.5, 2.0]
+    assert rows[0].mos_se == pytest.approx(np.std([1, 2, 4.5], ddof=1) / np.sqrt(3))
+    assert rows[1].mos_se == pytest.approx(np.std([5, 4], ddof=1) / np.sqrt(2))
+    assert np.isnan([rows[2].mos_se, rows[3].mos, rows[3].mos_se]).all()
+
+
+def test_raters_beside_a_mos_give_its_error_alone(tmp_path: Path) -> None:
+    content = "video,mos,se,r1,r2,r3\na.mp4,3,0.1,1,2,4.5\n"
+    (row,) = read(tmp_path, content, {**RATERS, "mos": "mos"})
+    assert (row.mos, row.mos_se) == (3.0, pytest.approx(np.std([1, 2, 4.5], ddof=1) / np.sqrt(3)))
+    (row,) = read(tmp_path, content, {**RATERS, "mos": "mos", "mos_se": "se"})
+    assert (row.mos, row.mos_se) == (3.0, 0.1)
+
+
+def test_each_rater_must_lie_within_the_range_and_be_there(tmp_path: Path) -> None:
+    content = "video,r1,r2\na.mp4,1,0\nb.mp4,good,9\n"
+    assert refusal(tmp_path, content, RATERS) == (
+        "4 problems in HERE/my.csv; mend them and run again, nothing was started:\n"
+        "  - no column 'r3' (columns.raters); the columns are 'video', 'r1', 'r2'\n"
+        "  - line 2: r2 0 lies outside mos_range [1, 5]\n"
+        "  - line 3: r1 is 'good', not a finite number\n"
+        "  - line 3: r2 9 lies outside mos_range [1, 5]"
+    )
+    assert refusal(tmp_path, "video,r1\na.mp4,1\n", RATERS).startswith("2 problems in HERE/my.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "form"),
+    [
+        ('{"video": "a.mp4", "mos": 3}\n{"video": "b.mp4", "mos": 4}\n', "JSON lines"),
+        ('\n{"video": "a.mp4"}', "JSON lines"),
+        ('[\n  {"video": "a.mp4"}\n]\n', "JSON"),
+        ('[{"video": "a.mp4"}]\n', "JSON"),
+        ('{\n"a": 1}', "JSON"),
+        ('[{"video": "a.mp4",\n"mos": 3}]\n', "JSON"),
+    ],
+)
+def test_json_is_called_that(tmp_path: Path, content: str, form: str) -> None:
+    assert refusal(tmp_path, content) == (
+        "1 problem in HERE/my.csv; mend `labels` of this dataset:\n"
+        f"  - the file looks like {form}, expected a table; save it as a csv"
+    )
+
+
+def test_a_header_in_brackets_is_no_json(tmp_path: Path) -> None:
+    columns: dict[str, object] = {"video": "[video]", "mos": "{mos}"}
+    assert len(read(tmp_path, "[video],{mos}\na.mp4,3\n", columns)) == 1
 
 
 def test_everything_that_is_wrong_is_listed_with_its_line(tmp_path: Path) -> None:
@@ -167,9 +247,8 @@ def test_everything_that_is_wrong_is_listed_with_its_line(tmp_path: Path) -> Non
         "f.mp4,x,3,heavy,0\n"
     )
     assert refusal(tmp_path, content, COLUMNS | {"weight": "w", "mos_se": "se"}) == (
-        "10 problems in HERE/my.csv; mend them and run again, nothing was started:\n"
+        "9 problems in HERE/my.csv; mend them and run again, nothing was started:\n"
         "  - line 3: mos is 'good', not a finite number\n"
-        "  - line 4: mos is '', not a finite number\n"
         "  - line 4: w is 0, expected more than 0\n"
         "  - line 4: se is -1, below 0\n"
         "  - line 5: 3 fields, the header has 5\n"

@@ -3,18 +3,20 @@
     video,prompt,mos,model
     clips/-my video.mp4,"a ""red"" ball, rolling",3.5,A
 
-Comma-separated, UTF-8 (a byte order mark and CRLF are fine), quoted as spreadsheets do. Paths start from
-`root`, or from the folder of the csv where that leads below `root` too.
+UTF-8 (a byte order mark and CRLF are fine), quoted as spreadsheets do. Commas separate the fields, or
+semicolons, tabs or bars: whichever the named columns are found by. Paths start from `root`, or from the
+folder of the csv where that leads below `root` too.
 """
 
 import math
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from msavqa.datasets.rows import LabelSettings, PathSetting, Row, checked
-from msavqa.datasets.text import header_problems, number, read_text, records
+from msavqa.datasets.text import header_problems, number, read_text, records, separator_of
 from msavqa.ground.errors import ProblemsError
 from msavqa.ground.params import Settings
 
@@ -27,6 +29,9 @@ class ColumnSettings(Settings):
     video: Name  # path that starts from root, or from the folder of the csv
     prompt: Name | None = None  # without it no branch can use its prompt
     mos: Name | Annotated[list[Name], Field(min_length=1)] | None = None  # several: their mean, row by row
+    # One column per rater; an empty cell: did not rate. Their mean where `mos` names no column, and the
+    # standard error of that mean where `mos_se` names none.
+    raters: Annotated[list[Name], Field(min_length=2)] | None = None
     mos_se: Name | None = None  # standard error of the mos; a cell may be empty
     generator: Name | None = None
     group: Name | None = None  # rows of one group are never parted by `prompt_disjoint`
@@ -46,7 +51,8 @@ class ReaderSettings(LabelSettings):
 def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) -> list[Row]:
     """Every row of the csv in file order; raises `ProblemsError` with all that is wrong."""
     text, problems = read_text(settings.labels)
-    listed = records(text)
+    separator = separator_of(text, [name for _, name in _names(settings.columns)])
+    listed = records(text, separator=separator)
     header = next(listed)
     if not header.cells:
         problem = f"line 1: {header.problem}" if header.problem else "line 1 is blank"
@@ -65,7 +71,7 @@ def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) ->
             problems.append(f"{where}: {len(record.cells)} fields, the header has {len(header.cells)}")
         elif record.cells:
             cells = dict(zip(header.cells, record.cells, strict=True))
-            row, wrong = _row(where, cells, columns=columns, settings=settings)
+            row, wrong = _row(where, cells, columns=columns, settings=settings, separator=separator)
             problems += [f"{where}: {sentence}" for sentence in wrong]
             rows.append(row)
     return checked(
@@ -91,13 +97,18 @@ def _readable(columns: ColumnSettings, header: list[str]) -> ColumnSettings:
     kept = {}
     for key, value in columns.model_dump(exclude_none=True).items():
         names = [name for name in (value if isinstance(value, list) else [value]) if header.count(name) == 1]
-        if names:
+        if len(names) > (key == "raters"):  # of one rater there is no spread
             kept[key] = names if isinstance(value, list) else names[0]
     return ColumnSettings.model_validate(kept)
 
 
 def _row(
-    where: str, cells: Mapping[str, str], *, columns: ColumnSettings, settings: ReaderSettings
+    where: str,
+    cells: Mapping[str, str],
+    *,
+    columns: ColumnSettings,
+    settings: ReaderSettings,
+    separator: str,
 ) -> tuple[Row, list[str]]:
     """One row and all that is wrong with its numbers (those are NaN then)."""
     lowest, highest = settings.mos_range
@@ -107,7 +118,7 @@ def _row(
         if not cells[name].strip() and empty is not None:
             return empty
         try:
-            found = number(cells[name], name=name)
+            found = number(cells[name], name=name, separator=separator)
         except ValueError as error:
             problems.append(str(error))
             return math.nan
@@ -118,16 +129,21 @@ def _row(
     def text(name: str | None) -> str:
         return cells[name] if name else ""
 
-    mos_columns = [columns.mos] if isinstance(columns.mos, str) else columns.mos or []
-    scores = [value(name) for name in mos_columns]
-    if len(scores) > 1:  # a mean within the range proves nothing of its parts
-        outside = [one < lowest or one > highest for one in scores]
-        problems += [
-            f"{name} {score:g} lies outside mos_range [{lowest:g}, {highest:g}]"
-            for name, score, wrong in zip(mos_columns, scores, outside, strict=True)
-            if wrong
-        ]
-        scores = [math.nan] if any(outside) else scores
+    def ratings(names: Sequence[str], *, empty: float | None) -> list[float]:
+        """Each column's number, within the range where it is one of several: their mean would not tell."""
+        found = {name: value(name, empty=empty) for name in names}
+        outside = [name for name, one in found.items() if one < lowest or one > highest]
+        if len(found) > 1:
+            problems.extend(
+                f"{name} {found[name]:g} lies outside mos_range [{lowest:g}, {highest:g}]" for name in outside
+            )
+            return [math.nan] if outside else list(found.values())
+        return list(found.values())
+
+    several = isinstance(columns.mos, list) and len(columns.mos) > 1
+    named = [columns.mos] if isinstance(columns.mos, str) else columns.mos or []
+    mean = _mean(ratings(named, empty=None if several else math.nan))
+    raters = [one for one in ratings(columns.raters or [], empty=math.nan) if not math.isnan(one)]
     weight = value(columns.weight) if columns.weight else 1.0
     if weight <= 0:
         problems.append(f"{columns.weight} is {weight:g}, expected more than 0")
@@ -136,8 +152,8 @@ def _row(
         labels=settings.labels,
         video_id=cells[columns.video],
         prompt=text(columns.prompt),
-        mos=math.fsum(scores) / len(scores) if scores else math.nan,
-        mos_se=value(columns.mos_se, low=0.0, empty=math.nan) if columns.mos_se else math.nan,
+        mos=mean if columns.mos else _mean(raters),
+        mos_se=value(columns.mos_se, low=0.0, empty=math.nan) if columns.mos_se else _error_of_mean(raters),
         generator=text(columns.generator),
         group=text(columns.group),
         given_split=text(columns.split),
@@ -145,3 +161,12 @@ def _row(
         quality_true=value(columns.quality_true, empty=math.nan) if columns.quality_true else math.nan,
     )
     return row, problems
+
+
+def _mean(ratings: Sequence[float]) -> float:
+    return math.fsum(ratings) / len(ratings) if ratings else math.nan
+
+
+def _error_of_mean(ratings: Sequence[float]) -> float:
+    """Standard error of the mean of several raters, from their spread; NaN of fewer than two."""
+    return statistics.stdev(ratings) / math.sqrt(len(ratings)) if len(ratings) > 1 else math.nan

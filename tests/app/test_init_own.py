@@ -1,0 +1,645 @@
+"""`msavqa init --csv`: settings for own videos, guessed from names and values, and what is left open."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from msavqa.app import cli
+from msavqa.check.params import problems
+from msavqa.datasets import read as datasets
+from tests.conftest import ROOT
+
+PROMPTS = ("a red ball rolls left", "a horse race is happening", "kids are learning how to wrestle")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def videos(folder: Path, names: list[str]) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def rows_of(count: int = 24) -> list[dict[str, str]]:
+    """Rated videos of two generators, 12 prompts at most, MOS 1 to 5."""
+    return [
+        {
+            "video": f"{index:03d}.mp4",
+            "prompt": f"{PROMPTS[index % 3]} {index % 12}",
+            "mos": f"{1 + (index * 7 % 40) / 10:g}",
+            "generator": "AB"[index % 2],
+        }
+        for index in range(count)
+    ]
+
+
+def made(
+    rows: list[dict[str, str]],
+    path: Path = Path("videos.csv"),
+    *,
+    separator: str = ",",
+    mark: str = "",
+    end: str = "\n",
+) -> None:
+    """Writes rows as a csv, and an empty file for each of their videos into the folder videos."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], delimiter=separator, lineterminator=end)
+    writer.writeheader()
+    writer.writerows(rows)
+    path.write_bytes((mark + text.getvalue()).encode())
+    videos(Path("videos"), [row["video"] for row in rows_of(len(rows))])
+
+
+def init(*words: str) -> dict[str, Any]:
+    """What `msavqa init --csv videos.csv --videos videos WORDS` writes; it passes the check."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["init", "--csv", "videos.csv", "--videos", "videos", *words])
+    assert ended.value.code == 0
+    data: dict[str, Any] = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    return data
+
+
+def columns(*words: str) -> dict[str, Any]:
+    found: dict[str, Any] = init(*words)["datasets"]["mine"]["columns"]
+    return found
+
+
+def refusal(
+    capsys: pytest.CaptureFixture[str], *words: str, table: str = "videos.csv", folder: str = "videos"
+) -> str:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["init", "--csv", table, "--videos", folder, *words])
+    assert ended.value.code == 2
+    assert not Path("params.yaml").exists()
+    return capsys.readouterr().err
+
+
+def test_the_usual_csv_is_understood_and_what_was_guessed_is_said(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made(rows_of())
+    data = init()
+    assert data["train_on"] == ["mine"]
+    assert data["datasets"]["mine"] == {
+        "reader": "csv",
+        "root": "videos",
+        "labels": "videos.csv",
+        "mos_range": [1, 5],
+        "columns": {"video": "video", "prompt": "prompt", "mos": "mos", "generator": "generator"},
+    }
+    assert problems(data) == []
+    assert len(datasets.read(data, "mine", check_files=True)[1]) == 24
+    assert capsys.readouterr().out == (
+        "params.yaml: written, from the preset csv\n"
+        "guessed, each stands in the file:\n"
+        "  - videos: column 'video', 24 of 24 are in videos/\n"
+        "  - MOS: column 'mos', 1 to 4.9, the scale is taken as 1 to 5\n"
+        "  - prompts: column 'prompt', 12 different ones\n"
+        "  - generators: column 'generator', 2 of them\n"
+        "left open:\n"
+        "  - no standard error of the MOS, and no single raters: the report cannot give a noise ceiling\n"
+        "  - the networks are the sample world's toys, which saw drawn objects only: they show that every "
+        "part works, "
+        "and the scores mean little; `--preset t2vqa_db` takes pre-trained ones\n"
+        "next: `dvc repro` runs in a checkout of msavqa, and here is no dvc.yaml: make this file in one\n"
+    )
+
+
+def test_in_a_checkout_the_next_commands_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(rows_of())
+    Path("dvc.yaml").touch()
+    init()
+    assert capsys.readouterr().out.endswith("next: `msavqa data check`, then `dvc repro`\n")
+
+
+def test_the_file_keeps_the_comments_of_its_preset(here: Path) -> None:
+    made(rows_of())
+    init()
+    lines = Path("params.yaml").read_text(encoding="utf-8").splitlines()
+    assert "    root: videos # the folder that video paths start from" in lines
+    assert "  timeout_seconds: 60 # wall clock per file, its hash included" in lines
+    assert lines[1].startswith("# Your own videos: a csv with one row per video")
+
+
+NAMES = {
+    "video": ["video", "path", "file_name", "Video Path", "clip", "videoFile", "filename"],
+    "prompt": ["prompt", "Caption", "text", "prompt_en", "description", "提示"],
+    "mos": ["mos", "MOS", "score", "Mean Opinion Score", "overall", "rating", "human_score", "mos (1-5)"],
+    "generator": ["generator", "model", "Model Name", "method", "system"],
+    "noise": ["fps", "frame_count", "width", "seed", "comment"],
+}
+PATHS = {
+    "below root": "{}",
+    "root's own name first": "videos/{}",
+    "with a dot": "./videos/{}",
+    "absolute": "{here}/videos/{}",
+}
+
+
+@settings(max_examples=30)
+@given(
+    names=st.fixed_dictionaries({key: st.sampled_from(names) for key, names in NAMES.items()}),
+    order=st.permutations(["video", "prompt", "mos", "generator", "noise"]),
+    left_out=st.sets(st.sampled_from(["prompt", "generator", "noise"])),
+    separator=st.sampled_from([",", ";", "\t", "|"]),
+    mark=st.sampled_from(["", "\ufeff"]),
+    end=st.sampled_from(["\n", "\r\n"]),
+    path=st.sampled_from(sorted(PATHS)),
+    scale=st.sampled_from([(1, 5), (0, 1), (0, 100), (1, 10), (1, 7)]),
+    comma=st.booleans(),
+)
+def test_whatever_columns_are_called_and_however_fields_are_parted_the_rows_are_those_of_the_csv(
+    names: dict[str, str],
+    order: list[str],
+    left_out: set[str],
+    separator: str,
+    mark: str,
+    end: str,
+    path: str,
+    scale: tuple[int, int],
+    comma: bool,
+) -> None:
+    low, high = scale
+    if names["mos"] == "mos (1-5)" and scale != (1, 5):
+        names["mos"] = "mos"
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            table = []
+            for row in rows_of():
+                mos = round(low + (float(row["mos"]) - 1) / 4 * (high - low), 3)
+                row["mos"] = f"{mos:g}".replace(".", "," if comma and separator != "," else ".")
+                row["video"] = PATHS[path].format(row["video"], here=folder)
+                row["noise"] = "fine" if names["noise"] == "comment" else str(8 + len(table) % 3)
+                table.append({names[key]: row[key] for key in order if key not in left_out})
+            made(table, separator=separator, mark=mark, end=end)
+            data = init()
+            block = data["datasets"]["mine"]
+            wanted = {
+                key: names[key] for key in ("video", "prompt", "mos", "generator") if key not in left_out
+            }
+            assert block["columns"] == wanted
+            assert block["mos_range"] == list(scale)
+            assert problems(data) == []
+            _, rows = datasets.read(data, "mine", check_files=True)
+            assert [row.path for row in rows] == [row["video"] for row in rows_of()]
+            for row, written in zip(rows, rows_of(), strict=True):
+                assert row.mos == pytest.approx(
+                    low + (float(written["mos"]) - 1) / 4 * (high - low), abs=6e-4
+                )
+                assert row.prompt == ("" if "prompt" in left_out else written["prompt"])
+                assert row.generator == ("" if "generator" in left_out else written["generator"])
+        finally:
+            os.chdir(before)
+
+
+RATED = ["rater_1", "rater_2", "rater_3"]
+
+
+def with_raters(names: list[str], *, gaps: bool = False, mean: str | None = None, top: int = 5) -> None:
+    rows = []
+    for index, row in enumerate(rows_of(36)):
+        ratings = [1 + (index * 7 + 3 * rater) % top for rater in range(len(names))]
+        row = {key: row[key] for key in ("video", "prompt")}
+        row |= {
+            name: "" if gaps and (index + rater) % 3 == 0 else str(ratings[rater])
+            for rater, name in enumerate(names)
+        }
+        if mean is not None:
+            row[mean] = f"{sum(ratings) / len(ratings):.4f}"
+        rows.append(row)
+    made(rows)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [RATED, ["r0", "r1", "r2"], ["Annotator A", "Annotator B"], ["1", "2", "3"], ["score1", "score2"]],
+)
+@pytest.mark.parametrize("gaps", [False, True])
+def test_single_raters_give_mos_and_error(here: Path, names: list[str], gaps: bool) -> None:
+    with_raters(names, gaps=gaps)
+    data = init()
+    assert data["datasets"]["mine"]["columns"] == {"video": "video", "prompt": "prompt", "raters": names}
+    assert problems(data) == []
+    _, rows = datasets.read(data, "mine", check_files=True)
+    assert all(1 <= row.mos <= 5 for row in rows)
+
+
+def test_a_mos_beside_its_raters_takes_its_error_from_them(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_raters(RATED, mean="MOS")
+    assert columns() == {"video": "video", "prompt": "prompt", "mos": "MOS", "raters": RATED}
+    said = capsys.readouterr().out
+    assert "MOS: column 'MOS', the mean of the raters 'rater_1', 'rater_2', 'rater_3', 1 to 5, " in said
+    assert "  - its standard error: the spread of the raters\n" in said
+    assert "noise ceiling" not in said
+
+
+def test_raters_that_use_three_grades_rated_one_to_three(here: Path) -> None:
+    with_raters(RATED, top=3)
+    assert init()["datasets"]["mine"]["mos_range"] == [1, 3]
+
+
+def test_the_error_of_the_mos_is_found_by_its_name_and_a_spread_is_left_open(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made([{**row, "mos_se": "0.2" if index else "0.1"} for index, row in enumerate(rows_of())])
+    assert columns()["mos_se"] == "mos_se"
+    assert "  - its standard error: column 'mos_se'\n" in capsys.readouterr().out
+    Path("params.yaml").unlink()
+    made([{**row, "mos_std": "0.2" if index else "0.1"} for index, row in enumerate(rows_of())])
+    assert "mos_se" not in columns()
+    assert (
+        "  - column 'mos_std' looks like a spread: `columns.mos_se` takes the standard error of the mean, "
+        "a standard "
+        "deviation divided by the root of the number of raters\n"
+    ) in capsys.readouterr().out
+
+
+def test_several_ratings_of_one_scale_give_their_mean_and_it_is_said(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {**row, "visual_quality": row["mos"], "text_alignment": "2" if index else "3"}
+        for index, row in enumerate(rows_of())
+    ]
+    made([{key: value for key, value in row.items() if key != "mos"} for row in rows])
+    assert columns()["mos"] == ["visual_quality", "text_alignment"]
+    assert "MOS: the mean of 'visual_quality', 'text_alignment', 1 to 4.9" in capsys.readouterr().out
+
+
+def test_zeros_below_the_scale_are_left_open(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made([{**row, "mos": "0" if index == 3 else row["mos"]} for index, row in enumerate(rows_of(40))])
+    assert init()["datasets"]["mine"]["mos_range"] == [1, 5]
+    assert (
+        "  - 1 rating is 0, the others 1 or more: if 0 means missing, empty those cells; if not, set "
+        "`mos_range: [0, 5]`\n"
+    ) in capsys.readouterr().out
+
+
+def test_missing_videos_are_counted(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(rows_of())
+    for index in (3, 5):
+        Path(f"videos/{index:03d}.mp4").unlink()
+    data = init()
+    assert problems(data) == []
+    said = capsys.readouterr().out
+    assert "  - videos: column 'video', 22 of 24 are in videos/\n" in said
+    assert (
+        "  - 2 of 24 videos are not in 'videos', the first is '003.mp4': bring them there or take their "
+        "rows out\n"
+    ) in said
+
+
+def test_rows_that_the_reader_refuses_are_left_open(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made([*rows_of(), rows_of()[0]])
+    with Path("videos.csv").open("a", encoding="utf-8") as file:
+        file.write("one,field,too,many,here\n")
+    init()
+    said = capsys.readouterr().out
+    assert (
+        "  - 1 row names a video again: a row is a video, so let one hold the mean of its ratings\n" in said
+    )
+    assert "  - 1 line has another number of fields than line 1\n" in said
+    assert (
+        "  - mistakes in the table: line 27: 5 fields, the header has 4 and 1 more; `msavqa data check` "
+        "names all\n"
+    ) in said
+
+
+def test_too_few_rows_to_split_are_left_open(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made([{**row, "prompt": "a red ball rolls"} for row in rows_of()])
+    init()
+    assert (
+        "  - too little to split: 0 train, 0 val, 24 test rows of readable videos, 0 of 3 folds filled; "
+        "give more "
+        "rows, more different prompts, fewer split.folds or another split.protocol\n"
+    ) in capsys.readouterr().out
+
+
+def test_own_splits_and_groups_are_found(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(
+        [
+            {**row, "split": "train" if index % 3 else "test", "group": str(index // 4)}
+            for index, row in enumerate(rows_of())
+        ]
+    )
+    found = columns()
+    assert (found["split"], found["group"]) == ("split", "group")
+    said = capsys.readouterr().out
+    assert "  - column 'split' parts the rows: to use it set `split.protocol: given`\n" in said
+    assert "  - groups that no split parts: column 'group', 6 of them\n" in said
+
+
+def test_what_may_be_a_generator_is_left_open(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made([{"video": row["video"], "mos": row["mos"], "who": row["generator"]} for row in rows_of()])
+    assert columns() == {"video": "video", "mos": "mos"}
+    said = capsys.readouterr().out
+    assert (
+        "  - no column of generators for `columns.generator`: no figures per text-to-video model; if 'who' "
+        "is one, "
+        "name it there\n"
+    ) in said
+    assert "  - no column of prompts: no branch can tell whether a video shows what was asked for\n" in said
+
+
+@pytest.mark.parametrize("preset", ["t2vqa_db", "paper", "paper_pixels", "sample", "sample_paper"])
+def test_another_preset_brings_its_networks_and_no_data_set_that_is_not_here(
+    here: Path, preset: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made(rows_of())
+    data = init("--preset", preset)
+    assert problems(data) == []
+    ours = preset.startswith("sample")
+    assert list(data["datasets"]) == (["mine", "sample_ugc"] if ours else ["mine"])
+    assert data["pretrain_on"] == (["sample_ugc"] if ours else [])
+    assert data["branches"]["segment"]["start"] == ("segment" if ours else None)
+    said = capsys.readouterr().out
+    assert ("  - networks: pre-trained ones, which `dvc repro` fetches into weights/\n" in said) != ours
+    assert ("  - no pre-training, for its data set is not here\n" in said) != ours
+
+
+def test_a_data_set_for_pre_training_that_is_here_stays(here: Path) -> None:
+    made(rows_of())
+    Path("data/lsvq/labels").mkdir(parents=True)
+    data = init("--preset", "t2vqa_db")
+    assert list(data["datasets"]) == ["mine", "lsvq"]
+    assert (data["pretrain_on"], data["branches"]["segment"]["start"]) == (["lsvq"], "segment")
+
+
+def test_paths_start_from_the_folder_of_the_file_that_is_written(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(rows_of())
+    Path("project").mkdir()
+    with pytest.raises(SystemExit):
+        cli.main(["init", "--csv", "videos.csv", "--videos", "videos", "--out", "project/params.yaml"])
+    monkeypatch.chdir(here / "project")
+    data = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    block = data["datasets"]["mine"]
+    assert (block["root"], block["labels"]) == (str(here / "videos"), str(here / "videos.csv"))
+    assert len(datasets.read(data, "mine", check_files=True)[1]) == 24
+
+
+def test_nothing_is_overwritten_and_nothing_is_read_before_that_is_known(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("params.yaml").write_text("mine", encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["init", "--csv", "nowhere.csv", "--videos", "nowhere"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: Settings in params.yaml: got a file that is there, expected none, for nothing is "
+        "overwritten; move it away, or name another file with --out.\n"
+    )
+    assert Path("params.yaml").read_text(encoding="utf-8") == "mine"
+
+
+CSV = "expected a csv with one row per video, names of columns in line 1"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"video,prompt,mos\n", f"got no rows below line 1, {CSV}; mend it"),
+        (b"", f"got an empty file, {CSV}; save it as a csv in UTF-8"),
+        (b"\nvideo,mos\n000.mp4,3\n", f"got a blank line 1, {CSV}; mend it"),
+        (
+            "video,mos\n000.mp4,3\n".encode("utf-16"),
+            f"got what looks like UTF-16, {CSV}; save it as a csv in UTF-8",
+        ),
+        (
+            b'{"video": "000.mp4"}\n{"video": "001.mp4"}\n',
+            f"got what looks like JSON lines, {CSV}; save it as a csv in UTF-8",
+        ),
+        (
+            b"video,mos\n000.mp4,caf\xe9\n",
+            "got line 2: byte 0xe9 is not UTF-8, expected UTF-8; save the file as UTF-8",
+        ),
+        (
+            b"000.mp4,a red ball,3\n001.mp4,a red ball,4\n",
+            f"got values in line 1, {CSV}; write the names of the columns into a line above",
+        ),
+        (
+            b"000.mp4|a red ball|15.9\n",
+            f"got values in line 1, {CSV}; it looks like labels of T2VQA-DB or NTIRE, for which there are "
+            f"the readers "
+            "t2vqa_db and ntire",
+        ),
+        (
+            b"a/000.mp4, -1, -1, 67.75\n",
+            f"got values in line 1, {CSV}; it looks like labels of LSVQ, for which there is the reader lsvq",
+        ),
+        (
+            b"what,mos\nred,3\nblue,4\n",
+            "got no column of paths of videos among 'what', 'mos', expected one such column; add one that "
+            "names the "
+            "file of each row",
+        ),
+        (
+            b"name,mos\n000,3\n001,4\n",
+            "got a column 'name' that names videos without their ending, expected names as the files have "
+            "them "
+            "('000.mp4'); write the ending into the column",
+        ),
+        (
+            b"video,mos\nfar/away/000.mp4,3\nfar/away/001.mp4,4\n",
+            "got a column 'video' of which no video is there, the first is 'far/away/000.mp4', expected "
+            "paths that lead "
+            "into 'videos'; write paths below that folder into the column ('000.mp4' for 'far/away/000.mp4')",
+        ),
+        (
+            b"video,mos\nx.mp4,3\ny.mp4,4\n",
+            "got a column 'video' of which no video is there, the first is 'x.mp4', expected paths that "
+            "lead into "
+            "'videos'; name the folder that the paths start from with --videos (it holds '000.mp4')",
+        ),
+        (
+            b"video,prompt\n000.mp4,a red ball\n001.mp4,a blue ball\n",
+            "got no column of ratings, expected a column of mean ratings, or one per rater; add one named "
+            "`mos`",
+        ),
+        (
+            b"video,x,y\n000.mp4,1,2\n001.mp4,3,4\n",
+            "got several columns of numbers, 'x', 'y', none named like a rating, expected a column of mean "
+            "ratings, or "
+            "one per rater; name the column of ratings `mos`",
+        ),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_one_sentence(
+    here: Path, capsys: pytest.CaptureFixture[str], content: bytes, sentence: str
+) -> None:
+    videos(Path("videos"), ["000.mp4", "001.mp4"])
+    Path("videos.csv").write_bytes(content)
+    assert refusal(capsys) == f"error: Table in videos.csv: {sentence}.\n"
+
+
+FOLDER = "expected the folder that holds the videos; name it with --videos"
+
+
+def test_a_folder_that_holds_no_videos_is_one_sentence(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made(rows_of())
+    for name, files in {"empty": [], "texts": ["a.txt"], "more": ["a.txt", "b/c.csv"]}.items():
+        Path(name).mkdir()
+        videos(Path(name), files)
+    for folder, got in {
+        "nowhere": "no such folder",
+        "videos.csv": "a file",
+        "empty": "an empty folder",
+        "texts": "1 file, none named like a video",
+        "more": "2 files, none named like a video",
+    }.items():
+        assert refusal(capsys, folder=folder) == f"error: Videos in {folder}: got {got}, {FOLDER}.\n"
+    assert refusal(capsys, folder=".") == (
+        "error: Videos in .: got a folder that holds the project, expected one that no result is written "
+        "into; put "
+        "the videos into a folder of their own.\n"
+    )
+    assert refusal(capsys, table="nowhere.csv") == (
+        f"error: Table in nowhere.csv: got no such file, {CSV}; name it with --csv.\n"
+    )
+
+
+def test_the_folder_in_which_the_videos_are_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made([{**row, "video": f"fetv/videos/{row['video']}"} for row in rows_of()])
+    Path("data").mkdir()
+    shutil.move("videos", "data/fetv/videos")
+    assert refusal(capsys, folder="data/fetv/videos") == (
+        "error: Table in videos.csv: got a column 'video' of which no video is there, the first is "
+        "'fetv/videos/000.mp4', expected paths that lead into 'data/fetv/videos'; name 'data/fetv' with "
+        "--videos, where they are.\n"
+    )
+    assert init("--videos", "data/fetv")["datasets"]["mine"]["root"] == "data/fetv"
+
+
+@pytest.mark.parametrize(
+    "words", [["--csv", "a.csv"], ["--videos", "a"], ["--csv", "a", "--videos", "a", "--list"]]
+)
+def test_a_csv_needs_its_videos_and_no_other_task(
+    here: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["init", *words])
+    assert ended.value.code == 2
+    given = " and ".join(word for word in words if word.startswith("--"))
+    assert capsys.readouterr().err == (
+        f"error: Words in `msavqa init`: got {given}, expected --csv with --videos, and --preset at most; "
+        "`msavqa init --help` shows examples.\n"
+    )
+
+
+def test_no_right_to_write_is_one_sentence(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(rows_of())
+    closed = Path(tempfile.mkdtemp())
+    closed.chmod(0o555)
+    before = os.geteuid()
+    out = closed / "params.yaml"
+    if before == 0:  # root may write anywhere
+        others = Path(tempfile.mkdtemp())
+        others.chmod(0o755)
+        shutil.copytree("videos", others / "videos")
+        shutil.copy("videos.csv", others)
+        monkeypatch.chdir(others)
+        os.seteuid(65534)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["init", "--csv", "videos.csv", "--videos", "videos", "--out", str(out)])
+    finally:
+        os.seteuid(before)
+        closed.rmdir()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        f"error: Rights in {out}: got permission denied, expected the right to read or write there; name "
+        f"another "
+        "place, or ask who owns it.\n"
+    )
+
+
+def test_fetvs_own_ratings_give_what_was_derived_from_them(here: Path, shared_data: Path) -> None:
+    folder = shared_data / "fetv"
+    with pytest.raises(SystemExit):
+        cli.main(["init", "--csv", str(folder / "ratings.csv"), "--videos", str(folder / "videos")])
+    data = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    assert problems(data) == []
+    assert data["datasets"]["mine"]["columns"] == {
+        "video": "clip_file",
+        "prompt": "prompt",
+        "mos": ["static_quality_mean", "temporal_quality_mean", "alignment_mean"],
+        "generator": "generator",
+    }
+    _, rows = datasets.read(data, "mine", check_files=True)
+    with (folder / "videos.csv").open(encoding="utf-8", newline="") as file:
+        derived = {row["video"]: float(row["mos"]) for row in csv.DictReader(file)}
+    assert {row.video_id: row.mos for row in rows} == pytest.approx(derived, abs=1e-3)
+
+
+def test_real_label_files_of_other_forms_are_one_sentence_each(
+    here: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    videos(Path("videos"), ["yfcc-batch1/747.mp4"])
+    ends = {
+        "t2vqa-db/info.txt": "it looks like labels of T2VQA-DB or NTIRE, for which there are the readers "
+        "t2vqa_db and ntire",
+        "lsvq/train_labels.txt": "it looks like labels of LSVQ, for which there is the reader lsvq",
+        "lsvq/LSVQ_whole_test.csv": "write the ending into the column",
+        "videobench/action.json": "save it as a csv in UTF-8",
+        "genai_bench_video/data.json": "save it as a csv in UTF-8",
+    }
+    for name, end in ends.items():
+        said = refusal(capsys, table=str(shared_data / name))
+        assert said.startswith(f"error: Table in {shared_data / name}: got ")
+        assert said.endswith(f"; {end}.\n")
+        assert said.count("\n") == 1
+
+
+def test_video_benchs_four_raters_with_missing_ratings_are_read(here: Path, shared_data: Path) -> None:
+    """Its JSON as a table: a 0 means missing, so the cell is empty."""
+    entries = json.loads((shared_data / "videobench" / "action.json").read_text(encoding="utf-8"))
+    rows = []
+    for entry in entries:
+        for generator, path in entry["videos"].items():
+            found = entry["human_anno"][generator]
+            rows.append(
+                {"path": path, "prompt_en": entry["prompt_en"], "model": generator}
+                | {
+                    f"annotator{rater}": str(value) if value else ""
+                    for rater, value in enumerate(found, start=1)
+                }
+            )
+    with Path("videos.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    videos(Path("videos"), [row["path"] for row in rows])
+    data = init()
+    raters = [key for key in rows[0] if key.startswith("annotator")]
+    assert data["datasets"]["mine"]["columns"] == {
+        "video": "path", "prompt": "prompt_en", "raters": raters, "generator": "model",
+    }  # fmt: skip
+    assert problems(data) == []
+    assert len(datasets.read(data, "mine", check_files=True)[1]) == len(rows)
+
+
+def test_the_readme_names_this_command() -> None:
+    assert "msavqa init --csv videos.csv --videos videos" in (ROOT / "README.md").read_text(encoding="utf-8")
