@@ -113,7 +113,7 @@ def groups_of(manifest: pd.DataFrame) -> np.ndarray:
     rows = np.arange(len(manifest))
     prompts = manifest["prompt"].map(lambda prompt: " ".join(prompt.split()).casefold())
     ends = []
-    for offset, keys in enumerate((prompts, manifest["group"], manifest["sha256"]), start=1):
+    for offset, keys in enumerate((prompts, manifest["group"], _contents(manifest)), start=1):
         # Each distinct key is a node beside the rows; a row without the key is linked to itself.
         ends.append(np.where(keys == "", rows, offset * len(rows) + pd.factorize(keys)[0]))
     links = np.concatenate([np.stack([rows, end]) for end in ends], axis=1)
@@ -138,13 +138,20 @@ def _repeats(labelled: pd.DataFrame, settings: SplitSettings) -> list[tuple[int,
     return [(seed, name) for seed in settings.seeds for name in names]
 
 
+def _contents(manifest: pd.DataFrame) -> "pd.Series[str]":
+    """SHA-256 of each row's file; "" where it is not known, as before the stage `index`."""
+    return manifest["sha256"] if "sha256" in manifest else pd.Series("", index=manifest.index)
+
+
 def _twins(labelled: pd.DataFrame) -> np.ndarray:
     """A number for each row (int64): the first row with a file of equal content, or itself."""
     rows = np.arange(len(labelled))
-    codes, keys = pd.factorize(labelled["sha256"].replace("", np.nan))
+    contents = _contents(labelled)
+    known = (contents != "").to_numpy()
+    codes, keys = pd.factorize(contents)
     first = np.full(len(keys), len(rows))
-    np.minimum.at(first, codes[codes >= 0], rows[codes >= 0])
-    return np.where(codes >= 0, first[codes] if len(keys) else rows, rows)
+    np.minimum.at(first, codes, rows)
+    return np.where(known, first[codes], rows)
 
 
 def _assign(

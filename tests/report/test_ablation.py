@@ -261,8 +261,9 @@ def test_two_figures_of_ours_that_differ_are_explained(
 
     assert said(at_the_top, repeats=2, revision="abcdef") == ""
     sentence = (
-        f"Our model has an SRCC of 0.500 here and of {at_the_top:.3f} at the top of the page. The figure here "
-        "is the mean of 8 repeats; the one at the top is the mean of 2 repeats. Each repeat tests other videos."
+        f"Our model has an SRCC of 0.500 here and of {at_the_top:.3f} at the top of the page. The figure "
+        "here is the mean of 8 repeats; the one at the top is the mean of 2 repeats. Each repeat tests "
+        "other videos."
     )
     assert said(0.5, repeats=8, revision="abcdef") == sentence
     assert said(0.5, repeats=8, revision="0123") == (
