@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from tests import warm
 from tests.conftest import ROOT
 
 # What makes the sample world tiny; its networks are shipped. Keys are dotted paths into the two params files.
@@ -38,9 +39,13 @@ OUTER = {"DVC_ROOT", "DVC_STAGE", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
 
 
 def run(*command: str, cwd: Path, ok: bool = True, **environment: str) -> str:
-    """Runs one command with this Python's own scripts first on PATH; returns stdout and stderr together."""
+    """Runs one command with this Python's own scripts first on PATH; returns stdout and stderr together.
+
+    `python -m`, `dvc` and `msavqa`, its own and those of the stages, begin warm (`tests.warm`).
+    """
     variables = {key: value for key, value in os.environ.items() if key not in OUTER}
-    variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
+    first = [str(one) for one in (warm.folder(), Path(sys.executable).parent) if one is not None]
+    variables["PATH"] = os.pathsep.join([*first, variables["PATH"]])
     variables |= {"OMP_NUM_THREADS": "1", **environment}
     done = subprocess.run(
         command,
