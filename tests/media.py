@@ -1,5 +1,6 @@
 """Small videos whose frames say their own number, and the ffmpeg command's view of any video."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -10,8 +11,7 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
-
-from tests.conftest import skip_or_fail
+import pytest
 
 Pixels = npt.NDArray[np.uint8]
 BITS = 8
@@ -51,14 +51,16 @@ def write(
     turn: int = 0,
     matrix: tuple[int, int, int, int] | None = None,
     options: dict[str, str] | None = None,
+    container: dict[str, str] | None = None,
 ) -> Path:
     """Encodes pictures; frame i is shown at `stamps[i]` (default i) of `rate` ticks per second.
 
     `before` frames lie before time zero, so that an mp4 gets an edit list that hides them; `turn` is written
     as rotation metadata, clockwise degrees; `matrix` (a, b, c, d) instead, for flips.
+    `options` are the encoder's, `container` the muxer's.
     """
-    with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream(codec, rate=rate, options=options or {})
+    with av.open(str(path), "w", options=container or {}) as file:
+        stream: Any = file.add_stream(codec, rate=rate, options=options or {})
         stream.height, stream.width = pictures.shape[1:3]
         stream.pix_fmt = pixel_format
         stream.codec_context.time_base = Fraction(1, rate)
@@ -77,7 +79,7 @@ def write(
             if before:
                 packet.pts -= before * round(Fraction(1, rate) / packet.time_base)
                 packet.dts -= before * round(Fraction(1, rate) / packet.time_base)
-            container.mux(packet)
+            file.mux(packet)
     return path
 
 
@@ -90,15 +92,30 @@ def flip_bits(source: Path, target: Path, *, at: Sequence[float]) -> Path:
     return target
 
 
-def ffmpeg_frames(path: Path, *, height: int, width: int, choose: str = "") -> Pixels:
-    """Presented frames (frame, height, width, 3) as the ffmpeg command gives them; skips where there is none.
+def ffmpeg_frames(path: Path, *, height: int, width: int, choose: str = "") -> Pixels | None:
+    """Presented frames (frame, height, width, 3) as the ffmpeg command gives them; None where there is none.
 
     `choose` is an expression of its `select` filter.
     """
     if shutil.which("ffmpeg") is None:
-        skip_or_fail("no ffmpeg command", needs="ffmpeg")
+        if "ffmpeg" in os.environ.get("MSAVQA_NO_SKIPS", "").split(","):
+            pytest.fail("no ffmpeg command")
+        return None
     filters = ["-vf", f"select={choose}"] if choose else []
     command = ["ffmpeg", "-v", "error", "-i", str(path.absolute()), "-map", "0:v:0", *filters]
     command += ["-vsync", "passthrough", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
     done = subprocess.run(command, capture_output=True, check=True)
     return np.frombuffer(done.stdout, np.uint8).reshape(-1, height, width, 3)
+
+
+def check_as_ffmpeg_shows(
+    path: Path, frames: Pixels, *, indices: npt.NDArray[np.int64] | None = None, count: int | None = None
+) -> None:
+    """Frames are those of the ffmpeg command to the bit: all, or those at `indices` of `count`.
+
+    Where there is no such command, tests/frames/recorded holds what it says of such files.
+    """
+    truth = ffmpeg_frames(path, height=frames.shape[1], width=frames.shape[2])
+    if truth is not None:
+        assert len(truth) == (len(frames) if count is None else count)
+        np.testing.assert_array_equal(frames, truth if indices is None else truth[indices])
