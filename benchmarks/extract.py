@@ -56,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1, help="that prepare frames for the network")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     given = parser.parse_args(argv)
+    device.keep_freed()  # as the stages do
     given.device = device.chosen(given.device, setting="--device").type
     with tempfile.TemporaryDirectory(prefix="extract-") as folder:
         found = measure(Path(folder), given)

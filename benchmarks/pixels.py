@@ -46,6 +46,7 @@ from msavqa.learning.branch import Output
 from msavqa.learning.gradients import Ranks
 from msavqa.learning.inputs import Inputs
 from msavqa.learning.pixels import Rows
+from msavqa.machine import device as devices
 from msavqa.store import shards
 from msavqa.store.format import ArraySpec
 from msavqa.store.shard import RowResult, ShardResult
@@ -66,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     given = parser.parse_args(argv)
+    devices.keep_freed()  # as the stages do
     data = presets.read(given.preset)
     with tempfile.TemporaryDirectory(prefix="pixels-") as folder:
         print(json.dumps(measure(data, given, Path(folder))))

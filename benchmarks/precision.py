@@ -30,6 +30,7 @@ from msavqa.frames.read import DecodeSettings
 from msavqa.ground import params
 from msavqa.learning import branch, fit, folds, saved
 from msavqa.learning.fit import TrainSettings
+from msavqa.machine import device as devices
 from msavqa.store import read as store
 from msavqa.store import shards
 from msavqa.trunks.kinds import clip_text
@@ -47,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeat", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     given = parser.parse_args(argv)
+    devices.keep_freed()  # as the stages do
     data = params.read()
     dataset = params.dataset_of(None)
     manifest = pd.read_parquet(Path("data") / dataset / "manifest.parquet")

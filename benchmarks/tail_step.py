@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--part", type=int, default=128)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     given = parser.parse_args(argv)
+    devices.keep_freed()  # as the stages do
     given.device = devices.chosen(given.device, setting="--device").type
     rows = given.videos * given.frames
     found = measure(rows, rounds=given.rounds, part=given.part, device=given.device)

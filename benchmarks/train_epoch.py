@@ -92,6 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     given = parser.parse_args(argv)
+    devices.keep_freed()  # as the stages do
     given.device = devices.chosen(given.device, setting="--device").type
     with tempfile.TemporaryDirectory(prefix="train_epoch-") as folder:
         print(json.dumps(measure(Path(folder), given)))

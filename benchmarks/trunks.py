@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     given = parser.parse_args(argv)
+    devices.keep_freed()  # as the stages do
     given.device = devices.chosen(given.device, setting="--device").type
     data = presets.read(given.preset)
     found: dict[str, Any] = {}

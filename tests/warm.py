@@ -42,7 +42,9 @@ IMPORTED = (
 )  # fmt: skip
 """Packages of others."""
 HARMLESS = ("PATH", "PWD", "OLDPWD", "SHLVL", "_", "COLUMNS", "LINES", "DVC_ROOT", "DVC_STAGE")
-HARMLESS_PREFIXES = ("AWS_", "DVC_EXP_", "GIT_", "MAKE", "MFLAGS", "MSAVQA_", "PYTEST_")
+HARMLESS_PREFIXES = (
+    "_MP_FORK_", "AWS_", "CELERY_LOG_", "DVC_EXP_", "GIT_", "MAKE", "MFLAGS", "MSAVQA_", "PYTEST_",
+)  # fmt: skip
 """Variables that no import of these packages reads."""
 COMMANDS = ("python", "dvc", "msavqa")
 

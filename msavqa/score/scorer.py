@@ -56,7 +56,10 @@ class Asked:
 
 
 class Scorer(AbstractContextManager["Scorer"]):
-    """A loaded bundle; keep it to score more than one video. `with` or `close` ends its processes at once."""
+    """A loaded bundle; keep it to score more than one video. `with` or `close` ends its processes at once.
+
+    Its process keeps the memory that networks free (`msavqa.machine.device.keep_freed`).
+    """
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class Scorer(AbstractContextManager["Scorer"]):
         decode_seconds: float = DECODE_SECONDS,
         device: Device = "auto",
     ) -> None:
+        devices.keep_freed()
         self.bundle, self._device = found, devices.chosen(device, setting="--device")
         # A function of decode.py: its workers need not load torch, as they would for one of this module.
         function = partial(decode.decode, frames=found.frames, box=found.box, backend="pyav")
@@ -91,7 +95,11 @@ class Scorer(AbstractContextManager["Scorer"]):
 
     def ready(self) -> None:
         """Waits until the networks are loaded; raises an `MsavqaError` where the bundle's are not fit."""
-        self._networks().result()
+        self.networks()
+
+    def networks(self) -> tuple[Perception, dict[str, Branch]]:
+        """The frozen networks and, by name, the branches; loaded and raised as by `ready`."""
+        return self._networks().result()
 
     def scores(self, asked: Iterable[Asked]) -> Iterator[Score | MsavqaError]:
         """Scores in the order asked for, or why there is none; the next videos are decoded meanwhile."""
@@ -137,7 +145,7 @@ class Scorer(AbstractContextManager["Scorer"]):
 
         The same array again, for another prompt, is not looked at again.
         """
-        perception, branches = self._networks().result()
+        perception, branches = self.networks()
         before = torch.get_num_threads()
         torch.set_num_threads(self._threads)
         try:
@@ -193,7 +201,7 @@ class Scorer(AbstractContextManager["Scorer"]):
             verdict=None if self.bundle.verdict is None else self.bundle.verdict.sentence,
             warnings=(
                 *cautions.of(decoded, self.bundle, prompt=prompt, cut=cut, own=own, raw=raw),
-                *cautions.of_versions(self._networks().result()[0].versions),
+                *cautions.of_versions(self.networks()[0].versions),
             ),
             decoder=decoded.backend,
             dataset=self.bundle.dataset,

@@ -1,7 +1,7 @@
 """`python -m benchmarks.score`: every figure that it promises, and what the figures are of."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import score as benchmark
 from msavqa.score import cautions
+from msavqa.score.perception import Frozen
 from tests import media
 
 
@@ -31,24 +32,28 @@ def test_it_measures_every_figure_of_a_bundle(
     assert found["videos"] == 2
 
 
+@pytest.mark.parametrize(("place", "name", "times"), [(cautions, "of", 1), (Frozen, "row", 5)])
 def test_what_is_neither_decoding_nor_a_network_is_overhead(
-    random_bundle: Path, videos: Path, monkeypatch: pytest.MonkeyPatch
+    random_bundle: Path, videos: Path, monkeypatch: pytest.MonkeyPatch, place: Any, name: str, times: int
 ) -> None:
-    warned = []
-    warnings = cautions.of
+    """Warnings, once a video, and what is made of what each of the five networks says."""
+    called = []
+    function = getattr(place, name)
 
-    def counted(*arguments: Any, **named: Any) -> Iterator[str]:
-        warned.append("")
-        return warnings(*arguments, **named)
+    def counted(*arguments: Any, **named: Any) -> Any:
+        called.append("")
+        return function(*arguments, **named)
 
     def seconds(work: Callable[[], object]) -> float:
-        """A clock by which warnings alone take time: one second more for each video that has them."""
-        before = len(warned)
+        """A clock by which that function alone takes time: one second more for each call."""
+        before = len(called)
         work()
-        return 1.0 + len(warned) - before
+        return 1.0 + len(called) - before
 
-    monkeypatch.setattr(cautions, "of", counted)
+    monkeypatch.setattr(place, name, counted)
     monkeypatch.setattr(benchmark, "seconds", seconds)
     with benchmark.score.load(random_bundle) as scorer:
         found = benchmark.warm(scorer, [videos / "a.mp4"], rounds=1)
-    assert found == {"warm_videos_s": 0.5, "decode_s": 1.0, "forward_s": 1.0, "overhead": 1.0}
+    assert found == {
+        "warm_videos_s": 1 / (1 + times), "decode_s": 1.0, "forward_s": 1.0, "overhead": (1 + times) / 2,
+    }  # fmt: skip
