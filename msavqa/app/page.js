@@ -42,50 +42,130 @@ function difference(scores) {
     : `The second prompt scores ${apart} ${change < 0 ? "lower" : "higher"} than the first.`;
 }
 
-function card(score) {
+// Where a score and its interval lie on the scale of the raters, 300 wide; `rated` is what people gave, if known.
+function scale(score, rated) {
+  const [low, high] = score.mos_range;
+  const digits = digitsOf(score);
+  const x = (value) => 10 + (280 * (value - low)) / (high - low);
+  const said = `${fixed(score.score, digits)} on the scale from ${low} to ${high}, ` +
+    `interval ${fixed(score.low, digits)} to ${fixed(score.high, digits)}`;
+  const facts = { class: "scale", viewBox: "0 0 300 44", role: "img", "aria-label": said };
+  const drawing = shape(null, "svg", facts);
+  shape(drawing, "line", { class: "axis", x1: x(low), x2: x(high), y1: 16, y2: 16 });
+  const reach = { class: "interval", x: x(score.low), width: x(score.high) - x(score.low), y: 11, height: 10, rx: 4 };
+  shape(drawing, "rect", reach);
+  shape(drawing, "circle", { class: "point", cx: x(score.score), cy: 16, r: 6 });
+  if (rated !== null) shape(drawing, "circle", { class: "rated", cx: x(rated), cy: 16, r: 6 });
+  for (const [value, anchor] of [[low, "start"], [high, "end"]]) {
+    const end = { x: value === low ? 4 : 296, y: 40, "text-anchor": anchor };
+    shape(drawing, "text", end).textContent = value;
+  }
+  return drawing;
+}
+
+// Of `familiarity`: the share of training videos that are at least as unlike the others; null where a model cannot tell.
+function likeness(share) {
+  if (share === null) return "cannot be told by this model";
+  const percent = share < 0.01 ? "less than 1%" : `${Math.round(100 * share)}%`;
+  return `${percent} of them are at least this unlike the rest`;
+}
+
+function card(score, rated) {
   const [low, high] = score.mos_range;
   const digits = digitsOf(score);
   const box = put($("scores"), "div", undefined, "score");
+  // What the page says of the model on top is not said again of every score.
+  const warnings = score.warnings.filter((one) => `${one}.` !== score.verdict);
+  if (warnings.length) {
+    const list = put(box, "ul");
+    for (const warning of warnings) put(list, "li", warning);
+  }
   put(box, "div", score.prompt ? `“${score.prompt}”` : "(no prompt)", "quiet");
   put(box, "b", fixed(score.score, digits));
   put(box, "span", ` of ${low}–${high}`, "quiet");
+  box.append(scale(score, rated));
   const facts = put(box, "dl");
   const fact = (name, text) => { put(facts, "dt", name); put(facts, "dd", text); };
   fact(`${Math.round(100 * score.coverage)}% interval`, `${fixed(score.low, digits)} to ${fixed(score.high, digits)}`);
+  if (rated !== null) fact("rated", `${fixed(rated, digits)} (the ring)`);
+  if (score.familiarity !== undefined) fact("like training videos", likeness(score.familiarity));
   for (const [name, one] of Object.entries(score.branches)) fact(name, fixed(one.value, digits));
   if (score.alignment) fact("alignment", place(score.alignment));
   if (score.consistency) fact("consistency", place(score.consistency));
+  if (score.prompt_pieces > 1) fact("prompt", `read in ${score.prompt_pieces} pieces`);
   if (score.mutation_seconds !== null) fact("largest change", `at ${fixed(score.mutation_seconds, 2)} s`);
-  if (score.warnings.length) {
-    const list = put(box, "ul");
-    for (const warning of score.warnings) put(list, "li", warning);
-  }
 }
 
-function timeline(moments) {
+// Where a cosine distance or a share of attention stands on a timeline, as in the report: all have one scale.
+function heightOf(distance) {
+  return 32 * Math.sqrt(Math.min(Math.max(distance, 0), 1));
+}
+
+function shape(parent, tag, facts) {
+  const made = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(facts)) made.setAttribute(name, value);
+  if (parent) parent.append(made);
+  return made;
+}
+
+function timeline(moments, threshold) {
   const drawing = $("timeline");
+  const width = moments.length * 10;
   drawing.replaceChildren();
-  drawing.setAttribute("viewBox", `0 0 ${moments.length * 10} 34`);
+  drawing.setAttribute("viewBox", `0 0 ${width} 34`);
   $("seconds").replaceChildren();
   const step = Math.ceil(moments.length / 8);
   moments.forEach((one, index) => put($("seconds"), "span", index % step ? "" : `${fixed(one.seconds, 2)} s`));
-  const peak = Math.max(0.02, ...moments.map((one) => one.change));
   moments.forEach((one, index) => {
-    const height = 0.5 + (32 * one.change) / peak;
-    const bar = document.createElementNS(SVG, "rect");
-    const facts = { class: "change", x: index * 10 + 1, width: 8, y: 33.5 - height, height };
-    for (const [name, value] of Object.entries(facts)) bar.setAttribute(name, value);
-    const title = document.createElementNS(SVG, "title");
-    title.textContent = `${fixed(one.seconds, 2)} s: change ${fixed(one.change, 3)}`;
-    bar.append(title);
-    drawing.append(bar);
+    const height = 0.5 + heightOf(one.change);
+    const bar = shape(drawing, "rect", { class: "change", x: index * 10 + 1, width: 8, y: 33.5 - height, height });
+    shape(bar, "title", {}).textContent = `${fixed(one.seconds, 2)} s: change ${fixed(one.change, 3)}`;
   });
-  if (moments.length && moments[0].attention !== null) {
-    const most = Math.max(...moments.map((one) => one.attention));
-    const line = document.createElementNS(SVG, "polyline");
-    line.setAttribute("points", moments.map((one, i) => `${i * 10 + 5},${33 - (30 * one.attention) / most}`).join(" "));
-    drawing.append(line);
+  const looked = moments.length > 0 && moments[0].attention !== null;
+  $("looks").hidden = !looked;
+  if (looked) {
+    const points = moments.map((one, index) => `${index * 10 + 5},${33 - heightOf(one.attention)}`).join(" ");
+    shape(drawing, "polyline", { points });
   }
+  const known = typeof threshold === "number";
+  $("named").hidden = !known;
+  if (known) {
+    const level = 33 - heightOf(threshold);
+    shape(drawing, "line", { class: "threshold", x1: 0, x2: width, y1: level, y2: level });
+    $("threshold").textContent = `Above this line, at ${fixed(threshold, 3)}, a change is named.`;
+  }
+  shape(drawing, "line", { id: "now", x1: 5, x2: 5, y1: 0, y2: 34 });
+}
+
+let shown = [];
+
+// The cursor stands over the bar of the frame that is played, and between two of them in between.
+function follow() {
+  const cursor = $("now");
+  if (!cursor) return;
+  const seconds = $("player").currentTime;
+  const next = shown.findIndex((one) => one.seconds > seconds);
+  const last = next < 0 ? shown.length - 1 : Math.max(next - 1, 0);
+  const span = next > 0 ? shown[next].seconds - shown[last].seconds : 0;
+  const x = 10 * (last + (span > 0 ? (seconds - shown[last].seconds) / span : 0)) + 5;
+  for (const end of ["x1", "x2"]) cursor.setAttribute(end, x);
+}
+
+function seek(event) {
+  const box = event.currentTarget.getBoundingClientRect();
+  const index = Math.floor((shown.length * (event.clientX - box.left)) / box.width);
+  const player = $("player");
+  player.pause();
+  player.currentTime = shown[Math.min(Math.max(index, 0), shown.length - 1)].seconds;
+}
+
+function play(file, moments) {
+  const player = $("player");
+  shown = moments;
+  if (player.src) URL.revokeObjectURL(player.src);
+  player.hidden = false;
+  $("unplayable").hidden = true;
+  player.src = URL.createObjectURL(file);
 }
 
 function refuse(text) {
@@ -98,10 +178,12 @@ async function ask(event) {
   $("error").hidden = true;
   $("results").hidden = true;
   $("scores").replaceChildren();
+  const file = $("video").files[0];
+  const rated = file === example.file && $("prompt").value === example.prompt ? example.mos : null;
   const form = new FormData();
   form.append("prompt", $("prompt").value);
   if ($("second").value.trim()) form.append("prompt", $("second").value);
-  form.append("video", $("video").files[0]);
+  form.append("video", file);
   $("go").disabled = true;
   $("state").textContent = "looking…";
   try {
@@ -113,11 +195,12 @@ async function ask(event) {
       refuse(found.error);
       return;
     }
-    found.scores.forEach(card);
+    found.scores.forEach((score, number) => card(score, number ? null : rated));
     difference(found.scores);
     $("film").src = found.film;
-    timeline(found.scores[0].timeline);
+    timeline(found.scores[0].timeline, found.scores[0].change_threshold);
     $("results").hidden = false;
+    play(file, found.scores[0].timeline);
   } catch {
     refuse("The server did not answer: is `msavqa ui` still running, and is the file within its limits?");
   } finally {
@@ -131,9 +214,62 @@ function chosen() {
   $("chosen").textContent = file ? `${file.name}, ${size(file.size)}` : "Drop a video here, or choose one";
 }
 
+let example = { file: null, prompt: "", mos: null };
+
+async function choose(number, one) {
+  const answer = await fetch(`/example/${number}`);
+  if (!answer.ok) {
+    refuse("The example is gone: choose another one.");
+    return;
+  }
+  const file = new File([await answer.blob()], one.name, { type: answer.headers.get("content-type") });
+  const data = new DataTransfer();
+  data.items.add(file);
+  $("video").files = data.files;
+  $("prompt").value = one.prompt;
+  $("second").value = "";
+  example = { ...one, file: $("video").files[0] };
+  chosen();
+  $("ask").requestSubmit();
+}
+
+function offer(examples) {
+  $("examples").hidden = examples.length === 0;
+  examples.forEach((one, number) => {
+    const button = put($("examples"), "button", one.prompt, "example");
+    button.type = "button";
+    button.addEventListener("click", () => choose(number, one));
+  });
+}
+
+function about(limits) {
+  if (limits.verdict) {
+    $("verdict").textContent = limits.verdict.sentence;
+    $("verdict").className = `verdict ${limits.verdict.level.replaceAll(" ", "-")}`;
+    $("verdict").hidden = false;
+  }
+  const span = (ends) => [...new Set(ends.map((end) => Number(end.toPrecision(3))))].join(" to ");
+  const known = [];
+  if (limits.trained_seconds) known.push(`videos of ${span(limits.trained_seconds)} s`);
+  if (limits.trained_pixels) known.push(`a short side of ${span(limits.trained_pixels)} px`);
+  const [low, high] = limits.mos_range;
+  $("about").textContent = `The model (${limits.model}) learned from the data set ${limits.dataset}, rated from ${low} to ` +
+    `${high}${known.length ? `: it knows ${known.join(" with ")}` : ""}. Files of at most ${limits.mb} MB and ` +
+    `${limits.seconds} s; nothing leaves this machine.`;
+  offer(limits.examples);
+}
+
 async function start() {
   $("ask").addEventListener("submit", ask);
   $("video").addEventListener("change", chosen);
+  $("timeline").addEventListener("click", seek);
+  $("film").addEventListener("click", seek);
+  $("player").addEventListener("timeupdate", follow);
+  $("player").addEventListener("seeked", follow);
+  $("player").addEventListener("error", () => {
+    $("player").hidden = true;
+    $("unplayable").hidden = false;
+  });
   // A file dropped beside the zone must not take the page's place.
   for (const name of ["dragover", "drop"]) document.addEventListener(name, (event) => event.preventDefault());
   const drop = $("drop");
@@ -144,9 +280,7 @@ async function start() {
     if (event.dataTransfer.files.length) $("video").files = event.dataTransfer.files;
     chosen();
   });
-  const limits = await (await fetch("/limits")).json();
-  $("about").textContent = `Model ${limits.model}, trained on ${limits.dataset}. Files of at most ${limits.mb} MB and ` +
-    `${limits.seconds} s; nothing leaves this machine.`;
+  about(await (await fetch("/limits")).json());
 }
 
 start();

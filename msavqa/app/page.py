@@ -1,4 +1,4 @@
-"""Serves the page and scores what is uploaded, on 127.0.0.1 only.
+"""Serves the page and scores what is uploaded, on 127.0.0.1 only. The browser plays its own file.
 
 An upload is written to a temporary file under a name of ours and deleted after it was scored; no path of
 this machine is in an answer. Requests for another host are refused, so that a foreign page cannot reach it.
@@ -6,7 +6,9 @@ this machine is in an answer. Requests for another host are refused, so that a f
 
 import tempfile
 import threading
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from msavqa.app.examples import Example
 from msavqa.frames.probe import probe
 from msavqa.ground.errors import MsavqaError
 from msavqa.machine.processes import Pool
@@ -40,7 +43,7 @@ PROBE_SECONDS = 20.0
 """Wall-clock limit of asking an upload what it is, in a process of its own: ffmpeg can hang or die."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; "
-    "connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
+    "media-src blob:; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
@@ -54,8 +57,11 @@ class UploadError(MsavqaError):
 class Desk(AbstractContextManager["Desk"]):
     """One scorer and its limits, shared by all requests; one video is scored at a time."""
 
-    def __init__(self, scorer: Scorer, *, max_mb: float, max_seconds: float) -> None:
+    def __init__(
+        self, scorer: Scorer, *, max_mb: float, max_seconds: float, examples: Sequence[Example]
+    ) -> None:
         self.scorer, self.max_bytes, self.max_seconds = scorer, int(max_mb * 1e6), max_seconds
+        self.examples = examples
         self._turn = threading.Lock()
         self._probes = Pool(probe, workers=1, timeout_seconds=PROBE_SECONDS, what="Video")
 
@@ -84,6 +90,40 @@ class Desk(AbstractContextManager["Desk"]):
             "film": film(decoded.frames, height=FILM_PIXELS),
         }
 
+    def about(self) -> dict[str, Any]:
+        """What the page says of the model, its limits and its examples; what is not known is None."""
+        found = self.scorer.bundle
+        return {
+            "mb": self.max_bytes / 1e6,
+            "seconds": self.max_seconds,
+            "kinds": list(KINDS),
+            "dataset": found.dataset,
+            "model": found.digest[:12],
+            "version": version("msavqa"),
+            "verdict": None if found.verdict is None else asdict(found.verdict),
+            "mos_range": list(found.calibration.mos_range),
+            "trained_seconds": found.reference.range("duration_seconds"),
+            "trained_pixels": found.reference.range("short_side"),
+            "examples": [
+                {"name": one.path.name, "prompt": one.prompt, "mos": one.mos} for one in self.examples
+            ],
+        }
+
+
+def writable() -> None:
+    """Raises `MsavqaError` where this machine has no folder that an upload could be written to."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="msavqa-"):
+            pass
+    except OSError as error:
+        raise UploadError(
+            what="Folder for uploads",
+            where="this machine",
+            got=error.strerror or type(error).__name__,
+            expected="one that can be written to",
+            next_step="name one in TMPDIR and start the page again",
+        ) from None
+
 
 class _Told(Exception):
     """A sentence for the user."""
@@ -102,17 +142,13 @@ def app(desk: Desk) -> Starlette:
         return FileResponse(HERE / "page.css", headers=HEADERS, media_type="text/css")
 
     async def limits(request: Request) -> Response:
-        return JSONResponse(
-            {
-                "mb": desk.max_bytes / 1e6,
-                "seconds": desk.max_seconds,
-                "kinds": list(KINDS),
-                "dataset": desk.scorer.bundle.dataset,
-                "model": desk.scorer.bundle.digest[:12],
-                "version": version("msavqa"),
-            },
-            headers=HEADERS,
-        )
+        return JSONResponse(desk.about(), headers=HEADERS)
+
+    async def example(request: Request) -> Response:
+        number = request.path_params["number"]
+        if number >= len(desk.examples):
+            return JSONResponse({"error": "there is no such example."}, status_code=404, headers=HEADERS)
+        return FileResponse(desk.examples[number].path, headers=HEADERS)
 
     async def score(request: Request) -> Response:
         try:
@@ -125,6 +161,7 @@ def app(desk: Desk) -> Starlette:
         Route("/page.js", script),
         Route("/page.css", style),
         Route("/limits", limits),
+        Route("/example/{number:int}", example),
         Route("/score", score, methods=["POST"]),
     ]
     trusted = Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False)
@@ -172,6 +209,7 @@ async def _score(request: Request, desk: Desk) -> dict[str, Any]:
             raise _Told(f"too much was sent: expected one video and at most {PROMPTS} prompts.") from None
         raise _Told("the upload is broken: send it again.") from None
     _check_size(len(content), desk, around=0)
+    writable()
     with tempfile.TemporaryDirectory(prefix="msavqa-") as folder:
         path = Path(folder) / f"upload{kind}"
         path.write_bytes(content)

@@ -36,7 +36,7 @@ def command(
     try:
         import uvicorn
 
-        from msavqa.app import page
+        from msavqa.app import examples, page
     except ModuleNotFoundError as error:
         raise MsavqaError(
             what="Web page",
@@ -47,6 +47,7 @@ def command(
         ) from None
     from msavqa.score import scorer as score
 
+    page.writable()
     with score.load(model or default_model(), device=device) as scorer, socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -62,6 +63,7 @@ def command(
             ) from None
         scorer.ready()  # a bundle that is unfit shows now, not at the first upload
         print(f"http://127.0.0.1:{listener.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
-        with page.Desk(scorer, max_mb=max_mb, max_seconds=max_seconds) as desk:
+        offered = examples.of_project(Path(), dataset=scorer.bundle.dataset, kinds=page.KINDS)
+        with page.Desk(scorer, max_mb=max_mb, max_seconds=max_seconds, examples=offered) as desk:
             config = uvicorn.Config(page.app(desk), log_level="warning", access_log=False)
             uvicorn.Server(config).run(sockets=[listener])

@@ -110,7 +110,7 @@ def test_a_dropped_video_is_scored_and_two_prompts_are_compared(
         ):
             assert window.run(f"return fixed({value}, {digits})") == f"{value:.{digits}f}"
         assert window.console() == []
-        assert all(url.startswith((address, "data:")) for url in window.requests())
+        assert all(url.startswith((address, "data:", "blob:")) for url in window.requests())
         shown, compared = float(window.text(".score b")), window.text("#difference")
         window.screenshot(tmp_path / "ui.png")
     with load(random_bundle) as scorer:
@@ -175,7 +175,7 @@ def test_an_upload_that_hangs_the_prober_or_has_no_length_is_refused(
             patch.setattr(page, "probe", hang)
             patch.setattr(page, "PROBE_SECONDS", 0.5)
             with (
-                page.Desk(scorer, max_mb=1.0, max_seconds=10.0) as desk,
+                page.Desk(scorer, max_mb=1.0, max_seconds=10.0, examples=[]) as desk,
                 pytest.raises(page._Told) as told,
             ):
                 desk.judge(video, name="a.mp4", prompts=["x"])
@@ -184,7 +184,7 @@ def test_an_upload_that_hangs_the_prober_or_has_no_length_is_refused(
             "allow it more seconds and memory."
         )
         endless = dataclasses.replace(probe(video), duration_seconds=float("nan"))
-        with page.Desk(scorer, max_mb=1.0, max_seconds=10.0) as desk:
+        with page.Desk(scorer, max_mb=1.0, max_seconds=10.0, examples=[]) as desk:
             monkeypatch.setattr(desk._probes, "map", lambda paths: iter([Outcome(endless, None)]))
             with pytest.raises(page._Told) as told:
                 desk.judge(video, name="a.mp4", prompts=["x"])
