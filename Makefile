@@ -16,7 +16,7 @@ TEST_PROCESSES ?= 2
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro ui sample-networks ablation table2 exp-show paper-smoke docs test check lint pytest unit clean
+.PHONY: help install repro ui sample-networks ablation table2 exp-show paper-smoke picture docs test check lint pytest unit clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 17
@@ -68,6 +68,9 @@ exp-show: $(BIN)/.installed ## the experiments: swept parameters, SRCC and PLCC 
 
 ui: $(BIN)/.installed-ui ## a page on this machine: drop a video, type a prompt, get the score
 	@msavqa ui
+
+picture: repro $(BIN)/.installed-dev ## shoot the report as it stands for the README: docs/report.png (needs chromium and its driver)
+	python -m tests.report_picture
 
 # Strict: a link that leads nowhere fails, here and in tests/test_docs.py, which builds the site too. The variable
 # keeps an advertisement away that the theme's makers print.
