@@ -77,7 +77,9 @@ def _mistakes(data: Mapping[str, Any]) -> list[str]:
             "prompt": [row.prompt for row in rows],
             "group": [row.group for row in rows],
             "given_split": [row.given_split for row in rows],
+            "generator": [row.generator for row in rows],
             "mos": [row.mos for row in rows],
+            "sha256": "",  # no file is read here: each is one of its own
             "status": "ok",
         }
     )
