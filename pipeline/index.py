@@ -18,6 +18,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     tables.write_manifest(table, Path("data") / dataset / "manifest.parquet")
     for row in table[table["status"] == "unreadable"].itertuples():
         print(f"unreadable: {row.video_id}: {row.error}")
+    for kind, count in sorted(table.attrs[manifest.PECULIAR].items()):
+        print(f"{count} of {len(table)} videos: {kind}")
     if linked := paths.linked_folders(labels.root, table["path"]):
         names = f"{', '.join(linked[:3])}{', ...' if len(linked) > 3 else ''}"
         print(

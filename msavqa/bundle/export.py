@@ -139,9 +139,8 @@ def reference(
             "cls", text.index([prompt_id(str(prompt)) for prompt in seen.loc[prompted, "prompt"]])
         )
         measures["alignment"] = np.einsum("vfd,vd->vf", frames[prompted], prompts).mean(axis=1)
-    decoded = store.open(features / "frames.zarr").rows.set_index("id").loc[list(seen["video_id"])]
     measures["short_side"] = seen[["height", "width"]].min(axis=1).to_numpy(dtype=np.float64)
-    measures["duration_seconds"] = (decoded["frame_count"] / decoded["fps"]).to_numpy(dtype=np.float64)
+    measures["duration_seconds"] = seen["duration_seconds"].to_numpy(dtype=np.float64)
     return Reference.of(measures)
 
 

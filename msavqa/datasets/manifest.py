@@ -7,8 +7,11 @@ those and stops where they are too many).
 
 import hashlib
 import math
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 from pydantic import Field
@@ -32,9 +35,10 @@ class IndexSettings(Settings):
 def build(rows: Sequence[Row], *, root: Path, settings: IndexSettings, description: str) -> pd.DataFrame:
     """The manifest (`tables.MANIFEST`) of rows whose files are known to lie below root.
 
-    The same rows and files give the same table, whatever the number of workers. Reads each file once for its
-    sha256 and its packets once for the probe; memory grows by some kB a video. Raises `ProblemsError` naming
-    every file that could no longer be read, `MsavqaError` where no process at all survived.
+    The same rows and files give the same table, whatever the number of workers. Its `attrs[PECULIAR]` counts
+    the videos that a viewer sees otherwise than frames are read, by kind: no column holds that. Reads each
+    file once for its sha256 and its packets once for the probe; memory grows by some kB a video. Raises
+    `ProblemsError` naming every file that could no longer be read, `MsavqaError` where no process survived.
     """
     table: list[dict[str, object]] = []
     vanished: list[str] = []
@@ -65,7 +69,10 @@ def build(rows: Sequence[Row], *, root: Path, settings: IndexSettings, descripti
             expected="facts of at least one video",
             next_step="free some memory, lower index.workers or raise index.timeout_seconds",
         )
-    return pd.DataFrame(table)
+    found = pd.DataFrame([{name: row[name] for name in row if name != PECULIAR} for row in table])
+    sentences = (sentence for row in table for sentence in cast(tuple[str, ...], row.get(PECULIAR, ())))
+    found.attrs[PECULIAR] = Counter(re.sub(r" \(.*?\)", "", sentence) for sentence in sentences)
+    return found
 
 
 def _unknown(path: Path, *, reason: str) -> dict[str, object] | str:
@@ -91,6 +98,8 @@ def _labels(row: Row) -> dict[str, object]:
     }
 
 
+PECULIAR = "peculiar"
+"""Key of sentences on what of a video is read otherwise than a viewer sees it."""
 UNKNOWN: dict[str, object] = {
     "container": "",
     "codec": "",
@@ -127,6 +136,7 @@ def describe(path: Path) -> dict[str, object] | str:
         "rotation_degrees": facts.rotation_degrees,
         "status": "ok",
         "error": "",
+        PECULIAR: facts.peculiar,
     }
 
 

@@ -35,8 +35,9 @@ class Decoded:
     frames: (frame, height, width, 3) uint8, RGB, upright, pixels not square left as stored; times_seconds:
     (frame,) since the first presented frame; indices: (frame,) presentation index of each, repeated where
     the video has fewer frames than asked for; backend: name and version of the decoder; frame_count:
-    presented frames of the whole video; fps: average frames per second, NaN where unknown; width, height: of
-    the video itself, pixels, upright, where `frames` may be shrunk.
+    presented frames of the whole video; fps: average frames per second, NaN where unknown; duration_seconds:
+    from the first frame shown to the end of the last, by their times; width, height: of the video itself,
+    pixels, upright, where `frames` may be shrunk; peculiar: what a viewer sees otherwise, in sentences.
     """
 
     frames: Pixels
@@ -45,8 +46,10 @@ class Decoded:
     backend: str
     frame_count: int
     fps: float
+    duration_seconds: float
     width: int
     height: int
+    peculiar: tuple[str, ...]
 
 
 def decode(path: str | Path, *, frames: int, box: int | None, backend: Backend) -> Decoded:
@@ -62,6 +65,7 @@ def decode(path: str | Path, *, frames: int, box: int | None, backend: Backend) 
 
     facts, times = probe_with_times(path)
     count, taken = facts.frame_count, dict[int, Pixels]()
+    last_seconds = facts.duration_seconds - float(times[-1])
     said = f"pyav {metadata.version('av')}"
     if backend == "decord" and decord.suits(facts):
         wanted = sample_indices(frame_count=count, frames=frames).tolist()
@@ -78,8 +82,10 @@ def decode(path: str | Path, *, frames: int, box: int | None, backend: Backend) 
         backend=said,
         frame_count=count,
         fps=facts.fps,
+        duration_seconds=float(times[-1]) + last_seconds,
         width=facts.width,
         height=facts.height,
+        peculiar=facts.peculiar,
     )
 
 

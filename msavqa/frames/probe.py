@@ -15,7 +15,8 @@ import numpy.typing as npt
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from msavqa.frames.video_file import opened, orientation, refused, shown_frames
+from msavqa.frames import peculiar
+from msavqa.frames.video_file import a_picture, is_picture, opened, orientation, refused, shown_frames
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,11 @@ class VideoFacts:
 
     container, codec, pixel_format: ffmpeg's names; bit_depth: bits a component; fps: average frames a
     second (NaN where unknown); frame_count: presented frames; width, height: pixels, upright;
-    duration_seconds: from the first frame shown to the end of the last (NaN where unknown);
+    duration_seconds: from the first frame shown to the end of the last, by their times, not by count and
+    rate (NaN where unknown);
     rotation_degrees: clockwise turn that makes the stored picture upright, one of 0, 90, 180, 270;
     mirrored: a flip beside the turn; has_edit_list: stored frames are left out when it is played;
-    has_alpha: transparency, which frames here ignore. Pixels that are not square are left as stored.
+    has_alpha: transparency, which frames here ignore; peculiar: what a viewer sees otherwise, in sentences.
     """
 
     container: str
@@ -43,12 +45,14 @@ class VideoFacts:
     rotation_degrees: int
     mirrored: bool
     has_edit_list: bool
+    peculiar: tuple[str, ...]
 
 
 def probe(path: str | Path) -> VideoFacts:
     """The facts of a video file; its first frame is decoded, the others are counted.
 
-    Raises `DecodeError` for a file that is missing, empty, no video, or whose first frame is damaged.
+    Raises `DecodeError` for a file that is missing, empty, encrypted, a picture, no video, or whose first
+    frame is damaged.
     """
     return probe_with_times(path)[0]
 
@@ -60,6 +64,10 @@ def probe_with_times(path: str | Path) -> tuple[VideoFacts, npt.NDArray[np.float
     """
     with opened(path) as (container, stream):
         count = _count(container.demux(stream))
+        if count.encrypted:
+            raise refused(path, "an encrypted video", next_step="decrypt it first, or leave it out")
+        if count.shown == 1 and is_picture(container):
+            raise a_picture(path)
     with opened(path) as (container, stream):
         frame = next(shown_frames(container, stream, path), None)
         if frame is None or count.shown == 0:
@@ -86,6 +94,7 @@ def probe_with_times(path: str | Path) -> tuple[VideoFacts, npt.NDArray[np.float
             rotation_degrees=turn,
             mirrored=mirrored,
             has_edit_list=count.discarded > 0,
+            peculiar=peculiar.of(stream, frame),
         )
     return facts, times
 
@@ -96,21 +105,27 @@ class _Count:
     discarded: int
     stamps: list[int | None]
     last_ticks: int
+    encrypted: bool
 
 
 def _count(packets: "Iterable[Packet[VideoStream]]") -> _Count:
-    """Presented and discarded frames, the presented ones' stamps and the last one's duration, in ticks."""
-    discarded, stamps, durations = 0, list[int | None](), dict[int | None, int]()
+    """Presented and discarded frames, the presented ones' stamps and the last one's duration, in ticks.
+
+    Where packets are stored in another order than frames are shown, a packet's duration is that to the next
+    one stored; so the last frame's is taken from the last packet, which has none after it.
+    """
+    discarded, stamps, last = 0, list[int | None](), 0
+    encrypted = False
     for packet in packets:
+        encrypted = encrypted or packet.has_sidedata("encryption_info")
         if packet.size == 0 or _is_hidden(packet):
             continue
         if packet.is_discard:
             discarded += 1
             continue
         stamps.append(packet.pts)
-        durations[packet.pts] = packet.duration or 0
-    last = max((stamp for stamp in stamps if stamp is not None), default=None)
-    return _Count(len(stamps), discarded, stamps, durations.get(last, 0))
+        last = packet.duration or 0
+    return _Count(len(stamps), discarded, stamps, last, encrypted)
 
 
 def _times(stamps: Sequence[int | None], *, tick: Fraction, fps: float) -> npt.NDArray[np.float64]:

@@ -5,6 +5,7 @@ detects, and whatever ffmpeg reports as an error refuses the file with ffmpeg's 
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,13 +22,25 @@ from av.video.stream import VideoStream
 from msavqa.ground.errors import MsavqaError
 
 # One file is one video. Playlists and image patterns (hls, dash, concat, image2) would let a file open
-# other files or addresses, so they are not read at all, whatever the name ends in.
+# other files or addresses, so they are not read at all, whatever the name ends in. Nor are pictures, of
+# whatever format: one rule, `a_picture`.
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,flv,mpegts,mpeg,mpegvideo,m4v,asf,ogg,nut,h264,hevc,ivf,"
-    "obu,apng,webp,webp_pipe,yuv4mpegpipe,mxf,dv,rm,wtv,swf,png_pipe,jpeg_pipe,mp3,aac,flac,wav"
+    "obu,apng,yuv4mpegpipe,mxf,dv,rm,wtv,swf,mp3,aac,flac,wav"
 )
 _OPTIONS = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
 _LFS_HEAD = b"version https://git-lfs"
+_HEAD_BYTES = 4096
+_PLAYLISTS = {
+    r"#EXTM3U": "m3u8",
+    r"ffconcat version|(#.*\s+)*file\s+\S": "concat",
+    r"(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<MPD\b": "dash",
+    r"\[playlist\]": "pls",
+    r"<asx\b": "asx",
+}
+"""How files that name other files begin."""
+_PICTURES = ("gif", "apng")
+_PICTURE_BRANDS = ("avif", "heic", "heix", "mif1")
 
 
 class DecodeError(MsavqaError):
@@ -68,6 +81,8 @@ def opened(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
                     yield container, stream
             except av.error.FFmpegError as error:
                 got = _reason(said) or f"nothing that ffmpeg can read ({error.strerror})"
+                if kind := _not_listed(said):
+                    raise a_picture(path) if kind == "picture" else refused(path, kind) from error
                 raise refused(path, got) from error
             if reason := _reason(said):
                 raise refused(path, reason)
@@ -84,6 +99,20 @@ def shown_frames(container: InputContainer, stream: VideoStream, path: str | Pat
         if frame.is_corrupt:
             raise refused(path, f"frame {number} damaged")
         yield frame
+
+
+def is_picture(container: InputContainer) -> bool:
+    """Whether a container is one of pictures, which a single frame in it then is."""
+    return (
+        container.format.name in _PICTURES
+        or container.format.name.endswith("_pipe")
+        or container.metadata.get("major_brand", "").strip() in _PICTURE_BRANDS
+    )
+
+
+def a_picture(path: str | Path) -> DecodeError:
+    """The refusal of a picture, one rule for all formats: a still has no quality as a video."""
+    return refused(path, "a picture", expected="a video of several frames", next_step="give the video itself")
 
 
 def orientation(frame: VideoFrame, path: str | Path) -> tuple[int, bool]:
@@ -129,13 +158,29 @@ def _refuse_what_is_no_media(path: str | Path) -> None:
         if not file.is_file():
             raise _absent(path, "a folder" if file.is_dir() else "no regular file", "name one file")
         with file.open("rb") as stream:
-            head = stream.read(len(_LFS_HEAD))
+            head = stream.read(_HEAD_BYTES)
     except OSError as error:
         raise _absent(path, error.strerror or str(error), "check its name and rights") from error
     if not head:
         raise refused(path, "0 bytes", next_step="download it again or leave it out")
-    if head == _LFS_HEAD:
+    if head.startswith(_LFS_HEAD):
         raise refused(path, "a git-LFS pointer", next_step="run `git lfs pull` where it came from")
+    if kind := _playlist(head):
+        step = "give a video itself"
+        raise refused(path, f"a playlist ({kind}), which only names other files", next_step=step)
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        if head[12:16] == b"VP8X" and head[20:21] and head[20] & 2:
+            raise refused(path, "an animated WebP", next_step="turn it into a GIF or an mp4 first")
+        raise a_picture(path)
+
+
+def _playlist(head: bytes) -> str:
+    """The kind of playlist that a file begins like, "" for none."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if b"\0" in text:
+        return ""
+    words = text.decode("latin-1")
+    return next((kind for form, kind in _PLAYLISTS.items() if re.match(form, words, re.I | re.S)), "")
 
 
 def _absent(path: str | Path, got: str, next_step: str) -> AbsentError:
@@ -154,6 +199,15 @@ def _video_stream(container: InputContainer, path: str | Path) -> VideoStream:
     stream.codec_context.thread_count = 1
     stream.codec_context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
     return stream
+
+
+def _not_listed(said: list[tuple[int, str, str]]) -> str:
+    """What a file is whose format is not among `CONTAINERS`: "picture", or half a sentence; "" for others."""
+    for level, source, text in said:
+        if level <= av.logging.ERROR and "not on whitelist" in text:
+            kind = source.split(",")[0]
+            return "picture" if kind.endswith("_pipe") or kind == "image2" else f"ffmpeg's kind {kind!r}"
+    return ""
 
 
 def _reason(said: list[tuple[int, str, str]]) -> str:

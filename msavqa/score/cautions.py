@@ -38,9 +38,9 @@ def of(
         yield "no prompt: the branches were given an empty one, and alignment is not measured"
     if cut:
         yield "prompt cut: longer than the text encoder reads, its end was left out"
-    seconds = count / decoded.fps if decoded.fps > 0 else float("nan")
+    yield from decoded.peculiar
     for name, label, unit, value in (
-        ("duration_seconds", "duration", "s", seconds),
+        ("duration_seconds", "duration", "s", decoded.duration_seconds),
         ("short_side", "short side", "px", float(short_side)),
     ):
         ends = known.range(name)

@@ -17,6 +17,7 @@ from msavqa.datasets.manifest import IndexSettings, build
 from msavqa.datasets.rows import Row
 from msavqa.ground.errors import MsavqaError, ProblemsError
 from pipeline import index, split
+from tests.frames.test_kinds_of_files import film
 
 READERS = "csv, lsvq, ntire, t2vqa_db"
 
@@ -104,6 +105,18 @@ def test_the_stage_writes_all_that_is_known_of_each_video_in_label_order(
         "mine: 3 videos, 3 prompts, 1 videos unreadable",
     ]
     assert "index mine: 3/3 videos" in said.err
+
+
+def test_videos_that_are_read_otherwise_than_seen_are_counted_a_line_per_kind(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film(world / "videos" / "-a b.mp4", change="setsar=2/1")
+    film(world / "videos" / "c.mp4", change="setsar=3/2")
+    index.main(["mine"])
+    assert capsys.readouterr().out.splitlines()[1:-1] == [
+        "2 of 3 videos: pixels that are not square: frames are read as stored, so they look squeezed"
+    ]
+    assert not set(tables.read_manifest(Path("data/mine/manifest.parquet")).columns) & {"peculiar"}
 
 
 def test_the_bytes_do_not_depend_on_the_number_of_workers(world: Path) -> None:

@@ -198,7 +198,7 @@ def test_a_playlist_cannot_make_other_files_open(tmp_path: Path) -> None:
         assert container.format.name == "hls"
     for name in ("list.m3u8", "list.mp4"):
         (tmp_path / name).write_text(text, encoding="utf-8")
-        with pytest.raises(DecodeError):
+        with pytest.raises(DecodeError, match="a playlist \\(m3u8\\), which only names other files"):
             decode(tmp_path / name, frames=1, box=None, backend="pyav")
 
 

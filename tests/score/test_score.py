@@ -20,6 +20,7 @@ from msavqa.score.perception import Perception
 from msavqa.score.result import Score
 from msavqa.score.scorer import STILL, Asked, Scorer, load
 from tests import media
+from tests.frames.test_kinds_of_files import film
 
 PROMPT = "a red ball rolls left"
 FROZEN = "frozen video: nothing moves in the sampled frames"
@@ -196,6 +197,17 @@ def test_a_row_that_fails_after_decoding_costs_itself_alone(
     assert str(bad) == (
         f"Scoring in {video}: got {got}, expected a score; look at that file, or allow more memory."
     )
+
+
+def test_what_a_viewer_sees_otherwise_is_a_warning_and_time_is_what_frames_say(
+    scorer: Scorer, tmp_path: Path
+) -> None:
+    wide = scorer.score(film(tmp_path / "wide.mp4", change="setsar=2/1"), PROMPT).warnings
+    assert "pixels that are not square (2:1): frames are read as stored, so they look squeezed" in wide
+    words = ["-fps_mode", "vfr", "-c:v", "mpeg4"]
+    slow = scorer.score(film(tmp_path / "slow.avi", *words, change="setpts=4*PTS"), PROMPT).warnings
+    (lasts,) = [warning for warning in slow if "duration" in warning]
+    assert lasts.startswith("out of the training range: duration 7.")  # 16 frames, 8 per second by the header
 
 
 def test_odd_but_whole_videos_are_scored_with_a_warning(scorer: Scorer, tmp_path: Path) -> None:
