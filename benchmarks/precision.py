@@ -138,9 +138,10 @@ def store_rows(
     how: Any = params.block(data, "extract", ExtractSettings).model_copy(update={"device": device})
     path, shard_mb, staging = place / f"{name}.zarr", data["store"]["shard_mb"], place / "staging"
     if name in data["texts"]:
+        read = clip_text.reader(params.block(data, f"texts.{name}", clip_text.TextSettings))
+        pieces = prompts.pieces(list(rows["prompt"]), read=read)
         prompts.run(
-            path, trunk=trunk, prompts=list(rows["prompt"]), extract=how, shard_mb=shard_mb,
-            staging_root=staging,
+            path, trunk=trunk, pieces=pieces, extract=how, shard_mb=shard_mb, staging_root=staging
         )  # fmt: skip
         return
     dataset = params.dataset_of(None)

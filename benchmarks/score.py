@@ -70,9 +70,7 @@ def warm(scorer: Scorer, videos: Sequence[Path], *, rounds: int) -> dict[str, fl
             )
             / count
         )
-        forward.append(
-            seconds(lambda: [forward_alone(scorer, one.frames, features) for one in decoded]) / count
-        )
+        forward.append(seconds(lambda: all_forward(scorer, decoded, features)) / count)
         ratios.append(alone[-1] / (decoding[-1] + forward[-1]))
     return {
         "warm_videos_s": 1 / statistics.median(listed),
@@ -80,6 +78,12 @@ def warm(scorer: Scorer, videos: Sequence[Path], *, rounds: int) -> dict[str, fl
         "forward_s": statistics.median(forward),
         "overhead": statistics.median(ratios),
     }
+
+
+def all_forward(scorer: Scorer, decoded: Sequence[Decoded], features: Features) -> None:
+    """`forward_alone` of each video."""
+    for one in decoded:
+        forward_alone(scorer, one.frames, features)
 
 
 def forward_alone(scorer: Scorer, frames: NDArray[np.uint8], features: Features) -> None:

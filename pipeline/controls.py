@@ -8,12 +8,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from msavqa.datasets import tables
-from msavqa.evaluation import controls
+from msavqa.evaluation import controls, prompt_pieces
 from msavqa.evaluation.controls import ControlSettings
 from msavqa.ground import params, stage
 from msavqa.ground.progress import track
+from msavqa.store import prompt_rows
 from msavqa.store import read as store
-from msavqa.store.format import prompt_id
 
 Floats = npt.NDArray[np.float64]
 
@@ -67,8 +67,16 @@ def usable(
     prompted, seen, measured = (store.open(stores / f"{name}.zarr") for name in (text, image, "statistics"))
     held = {row for one in (seen, measured) for row in np.array(one.ids)[~one.valid]}
     rows = manifest[manifest["video_id"].isin(set(seen.ids) & set(measured.ids) - held)]
-    prompts = prompted.read("cls", prompted.index([prompt_id(prompt) for prompt in rows["prompt"]]))
     frames = seen.read("cls", seen.index(list(rows["video_id"])))
+    at = prompt_rows.rows_of(prompted, list(rows["prompt"]))
+    pieces, held = prompt_rows.vectors(prompted, "cls", at), at != prompt_rows.NO_PIECE
+    prompts = prompt_pieces.joined(
+        pieces=pieces,
+        held=held,
+        frames=frames,
+        sharpness=prompt_rows.sharpness(prompted),
+        spread=prompt_pieces.spread(pieces=pieces, held=held, frames=frames),
+    )
     scalars = controls.clip_scalars(text=prompts, frames=frames)
     places = measured.index(list(rows["video_id"]))
     statistics = [measured.read(group, places) for group in ("spatial", "temporal", "change")]

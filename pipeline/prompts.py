@@ -23,22 +23,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     data = params.read()
     settings = params.block(data, f"texts.{name}", clip_text.TextSettings)
     asked = list(tables.read_manifest(Path("data") / dataset / "manifest.parquet")["prompt"])
+    pieces = prompts.pieces(asked, read=clip_text.reader(settings))
     path = Path("features") / dataset / f"{name}.zarr"
     report = prompts.run(
         path,
         trunk=Trunk.of(
-            clip_text, settings, weights=named.weights(data, name), tokens=clip_text.room(settings, asked)
+            clip_text,
+            settings,
+            weights=named.weights(data, name),
+            tokens=clip_text.room(settings, [piece.text for piece in pieces]),
         ),
-        prompts=asked,
+        pieces=pieces,
         extract=params.block(data, "extract", ExtractSettings),
         shard_mb=params.block(data, "store", StoreSettings).shard_mb,
         staging_root=sources.staging_root("pipeline.prompts"),
         description=f"prompts {dataset} {name}",
     )
-    cut = int(store.open(path).rows["truncated"].sum())
-    print(
-        f"{dataset} {name}: {report.rows} rows, {report.computed} computed now, {cut} longer than the context"
-    )
+    told = prompts.told(store.open(path).rows)
+    print(f"{dataset} {name}: {report.rows} rows, {report.computed} computed now{told}")
     stage.write_seconds(Path("runs") / dataset / "seconds" / f"prompts_{name}.json", since=began)
 
 

@@ -48,7 +48,7 @@ class World:
     image_weights: Path
 
     def text_trunk(self, prompts: Sequence[str]) -> Trunk:
-        """The text tower over these prompts."""
+        """The text tower over these prompts, or pieces of prompts."""
         tokens = clip_text.room(self.text, prompts)
         return Trunk.of(clip_text, self.text, weights=self.text_weights, tokens=tokens)
 
@@ -93,7 +93,7 @@ def build(name: str, folder: Path) -> World:
     }
     return World(
         clip,
-        clip_text.TextSettings.model_validate(common),
+        clip_text.TextSettings.model_validate({**common, "pieces": {"most": 4, "sharpness": 2.0}}),
         clip_image.TrunkSettings.model_validate({"kind": "clip_image", **common}),
         *files,
     )

@@ -179,9 +179,10 @@ def write_store(
     fingerprint: Mapping[str, object] | None = None,
     attributes: Mapping[str, object] | None = None,
     extra: Mapping[str, int] | None = None,
+    extras: Sequence[Mapping[str, int]] | None = None,
     **arrays: tuple[str, np.ndarray],
 ) -> None:
-    """A store of arrays given as (axes, whole array); `extra` columns are the same in every row."""
+    """A store of arrays given as (axes, whole array); `extra`: columns of every row, `extras`: of each."""
     specs = [
         ArraySpec(name=name, axes=tuple(axes.split()), shape=array.shape[1:], dtype=str(array.dtype))
         for name, (axes, array) in arrays.items()
@@ -191,7 +192,12 @@ def write_store(
         chosen = {name: array[list(rows)] for name, (_, array) in arrays.items()}
         return shards.ShardResult(
             chosen,
-            [shards.RowResult(error="broken" if row in broken else "", extra=extra or {}) for row in rows],
+            [
+                shards.RowResult(
+                    error="broken" if row in broken else "", extra=extras[row] if extras else extra or {}
+                )
+                for row in rows
+            ],
         )
 
     shards.write(

@@ -47,7 +47,7 @@ IMAGE = {
     "precision": "fp32",
     "dtype": "float16",
 }
-TEXTS: dict[str, dict[str, Any]] = {"clip_text": CLIP}
+TEXTS: dict[str, dict[str, Any]] = {"clip_text": CLIP | {"pieces": {"most": 3, "sharpness": 2.0}}}
 TRUNKS: dict[str, dict[str, Any]] = {
     "clip_image": {"kind": "clip_image", **CLIP},
     "frame": {
@@ -96,6 +96,7 @@ def _clip_shapes() -> ClipShapes:
         dim=sizes["embed_dim"],
         text_width=sizes["text_cfg"]["width"],
         image_width=sizes["vision_cfg"]["width"],
+        sharpness=TEXTS["clip_text"]["pieces"]["sharpness"],
     )
 
 
@@ -150,6 +151,7 @@ def make(
         trunks=TRUNKS,
         weights=files,
         clip=("clip_text", "clip_image"),
+        cosine_spread=0.1,
         branches=facts,
         branch_weights=branch_weights,
         fingerprints={
@@ -180,6 +182,8 @@ def as_formerly(folder: Path) -> None:
     measures = data["fingerprints"]["statistics"]
     assert measures.pop("measures_version") == 1
     measures["source_sha256"] = {f"msavqa/extraction/{name}.py": sha256 for name, sha256 in SOURCES.items()}
+    for one in (trunks["clip_text"], data["fingerprints"]["clip_text"]):
+        del one["pieces"]
     for facts in data["branches"].values():
         settings = facts["settings"]
         reads, technical = settings.pop("reads"), settings.pop("technical")

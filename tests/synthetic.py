@@ -159,7 +159,8 @@ def write_stores(folder: Path, manifest: pd.DataFrame, random: np.random.Generat
         )
 
     def read(rows: Sequence[int]) -> ShardResult:
-        results = [RowResult(extra={"prompt": prompts[row], "truncated": row == 0}) for row in rows]
+        facts = {"piece": 1, "pieces": 1, "unknown_script": False}
+        results = [RowResult(extra={"prompt": prompts[row], "truncated": row == 0, **facts}) for row in rows]
         return ShardResult(arrays={"cls": np.ones((len(rows), 3), np.float32)}, rows=results)
 
     def measure(rows: Sequence[int]) -> ShardResult:

@@ -10,7 +10,7 @@ A new kind is one file here and a block under `branches` of params.yaml. It offe
 
 PSS, SMA, measures, head and training are those of all branches.
 
-A batch is a dict of tensors with the videos first:
+A batch is a dict of tensors with the videos first (of a prompt in pieces: these, one after another):
 
     features      (video, frame or time, width)    the branch's own trunk, one view
     motion        (video, time, width)             features of `reads.motion`
@@ -20,4 +20,5 @@ A batch is a dict of tensors with the videos first:
     text_cls      (video, dim)                     CLIP's prompt vector
     text_tokens   (video, token, width)            input of CLIP's last text block, up to the longest prompt
     text_length   (video,)                         tokens of each prompt, end of text included
+    text_pieces   (video,)                         pieces of each prompt; absent where all are in one
 """

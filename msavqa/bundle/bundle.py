@@ -52,6 +52,9 @@ class Bundle:
     clip_text: str
     clip_image: str
     """Whose vectors alignment, consistency and change are measured by."""
+    cosine_spread: float | None
+    """By which pieces of a long prompt are joined for alignment, see `prompt_pieces.spread`; None: a bundle
+    of before, which reads no prompt in pieces."""
     branches: Mapping[str, Mapping[str, Any]]
     """What each branch is built from: its `settings`, the `shapes` of its inputs, CLIP's `architectures`."""
     fingerprints: Mapping[str, Mapping[str, Any]]
@@ -85,6 +88,7 @@ def write(
     trunks: Mapping[str, Mapping[str, Any]],
     weights: Mapping[str, Path],
     clip: tuple[str, str],
+    cosine_spread: float,
     branches: Mapping[str, Mapping[str, Any]],
     branch_weights: Mapping[str, Path],
     fingerprints: Mapping[str, Mapping[str, Any]],
@@ -124,7 +128,7 @@ def write(
         "weights": NETWORKS,
         "texts": {name: _copied(partial, name, settings) for name, settings in texts.items()},
         "trunks": {name: _copied(partial, name, settings) for name, settings in trunks.items()},
-        "clip": {"text": clip[0], "image": clip[1]},
+        "clip": {"text": clip[0], "image": clip[1], "spread": cosine_spread},
         "branches": branches,
         "fingerprints": fingerprints,
         "ensemble": ensemble.to_dict(),
@@ -162,10 +166,12 @@ def load(path: Path | str) -> Bundle:
         dataset=contents.dataset,
         frames=contents.decode.frames,
         box=contents.decode.box,
-        texts={name: _placed(folder, text) for name, text in contents.texts.items()},
+        # Before, every prompt was one piece, cut to fit.
+        texts={name: {"pieces": None, **_placed(folder, text)} for name, text in contents.texts.items()},
         trunks={name: _placed(folder, trunk) for name, trunk in contents.trunks.items()},
         clip_text=contents.clip.text,
         clip_image=contents.clip.image,
+        cosine_spread=contents.clip.spread,
         branches=contents.branches,
         fingerprints=contents.fingerprints,
         ensemble=contents.ensemble,

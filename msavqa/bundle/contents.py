@@ -36,6 +36,8 @@ class _Decode(_Part):
 class _Clip(_Part):
     text: str
     image: str
+    spread: float | None = Field(default=None, gt=0)
+    """Of the cosines of pieces of prompts with their videos, in training."""
 
 
 class Contents(_Part):

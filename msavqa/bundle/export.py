@@ -17,15 +17,16 @@ from msavqa.bundle import bundle, card
 from msavqa.bundle.bundle import Bundle
 from msavqa.bundle.reference import Reference, of_branch
 from msavqa.datasets import tables
-from msavqa.evaluation import calibration, verdict
+from msavqa.evaluation import calibration, prompt_pieces, verdict
 from msavqa.evaluation.calibration import CalibrationSettings
 from msavqa.evaluation.controls import ControlSettings
 from msavqa.evaluation.ensemble import Ensemble
 from msavqa.ground import params
 from msavqa.ground.errors import MsavqaError
 from msavqa.networks import weights
+from msavqa.store import prompt_rows
 from msavqa.store import read as store
-from msavqa.store.format import prompt_id
+from msavqa.store.read import Store
 
 OF_A_BRANCH = ("settings", "shapes", "architectures")
 """What of a branch's settings.json scoring needs; fingerprints stand in the bundle once."""
@@ -79,6 +80,7 @@ def export(root: Path, dataset: str, data: Mapping[str, Any], *, repeat: int, ou
         trunks={name: _placed(root, settings) for name, settings in trunks.items()},
         weights=files,
         clip=clip,
+        cosine_spread=cosine_spread(manifest, splits, repeat=repeat, features=features, clip=clip),
         branches={name: {key: one[key] for key in OF_A_BRANCH} for name, one in facts.items()},
         branch_weights={
             name: folder / "weights" / f"repeat{repeat}.safetensors" for name, folder in trained.items()
@@ -109,6 +111,15 @@ def figures_of(file: Path, *, manifest: pd.DataFrame, splits: pd.DataFrame) -> d
     return found if counts.items() <= found.items() else {}
 
 
+def cosine_spread(
+    manifest: pd.DataFrame, splits: pd.DataFrame, *, repeat: int, features: Path, clip: tuple[str, str]
+) -> float:
+    """By which alignment joins the pieces of a long prompt, from a repeat's training videos."""
+    text, image = (store.open(features / f"{name}.zarr") for name in clip)
+    seen = _seen(manifest, splits, repeat=repeat, image=image)
+    return _alignment(seen[seen["prompt"] != ""], text=text, image=image)[1]
+
+
 def reference(
     manifest: pd.DataFrame,
     splits: pd.DataFrame,
@@ -123,25 +134,39 @@ def reference(
     `features` holds the stores of the data set, `clip` names those of its prompts' and frames' vectors.
     """
     text, image = (store.open(features / f"{name}.zarr") for name in clip)
-    train = splits[(splits["repeat"] == repeat) & (splits["role"] == "train")]
-    rows = manifest[manifest["video_id"].isin(train["video_id"])]
     measures: dict[str, NDArray[np.float64]] = {}
     for name, table in branches.items():
         held_out = table[(table["repeat"] == repeat) & (table["role"] == "oof")]
         measures[of_branch(name)] = held_out["score"].to_numpy(dtype=np.float64)
-    seen = rows[rows["video_id"].isin(np.array(image.ids)[image.valid])]
+    seen = _seen(manifest, splits, repeat=repeat, image=image)
     frames = image.read("cls", image.index(list(seen["video_id"]))).astype(np.float64)
     if frames.shape[1] > 1:
         measures["consistency"] = np.sum(frames[:, 1:] * frames[:, :-1], axis=-1).mean(axis=1)
-    prompted = (seen["prompt"] != "").to_numpy()
-    if prompted.any():
-        prompts = text.read(
-            "cls", text.index([prompt_id(str(prompt)) for prompt in seen.loc[prompted, "prompt"]])
-        )
-        measures["alignment"] = np.einsum("vfd,vd->vf", frames[prompted], prompts).mean(axis=1)
+    prompted = seen[seen["prompt"] != ""]
+    if len(prompted):
+        measures["alignment"] = _alignment(prompted, text=text, image=image)[0]
     measures["short_side"] = seen[["height", "width"]].min(axis=1).to_numpy(dtype=np.float64)
     measures["duration_seconds"] = seen["duration_seconds"].to_numpy(dtype=np.float64)
     return Reference.of(measures)
+
+
+def _seen(manifest: pd.DataFrame, splits: pd.DataFrame, *, repeat: int, image: Store) -> pd.DataFrame:
+    """Rows of a repeat's training videos of which the store holds frames' vectors."""
+    train = splits[(splits["repeat"] == repeat) & (splits["role"] == "train")]
+    rows = manifest[manifest["video_id"].isin(train["video_id"])]
+    return rows[rows["video_id"].isin(np.array(image.ids)[image.valid])]
+
+
+def _alignment(seen: pd.DataFrame, *, text: Store, image: Store) -> tuple[NDArray[np.float64], float]:
+    """Alignment (video,) of videos with prompts, and the spread by which pieces of prompts were joined."""
+    frames = image.read("cls", image.index(list(seen["video_id"]))).astype(np.float64)
+    rows = prompt_rows.rows_of(text, [str(prompt) for prompt in seen["prompt"]])
+    pieces, held = prompt_rows.vectors(text, "cls", rows), rows != prompt_rows.NO_PIECE
+    spread = prompt_pieces.spread(pieces=pieces, held=held, frames=frames)
+    joined = prompt_pieces.joined(
+        pieces=pieces, held=held, frames=frames, sharpness=prompt_rows.sharpness(text), spread=spread
+    )
+    return np.einsum("vfd,vd->vf", frames, joined).mean(axis=1), spread
 
 
 def _networks(

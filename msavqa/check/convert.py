@@ -111,6 +111,10 @@ def _networks(trunks: CommentedMap) -> tuple[CommentedMap, CommentedMap]:
             block.pop("weights", None)
         if kind == "clip_text":
             del block["kind"]
+            # Prompts that fit keep their features; longer ones were cut.
+            pieces = CommentedMap(most=16, sharpness=2.0)
+            pieces.fa.set_flow_style()
+            block["pieces"] = pieces
     return texts, frames
 
 

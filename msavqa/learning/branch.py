@@ -193,6 +193,8 @@ class Branch(nn.Module):
         semantics = self.semantics
         if semantics is not None and semantics.standardise is not None:
             found.append((semantics.standardise, semantics.measures))
+        if semantics is not None and semantics.cosine is not None:
+            found.append((semantics.cosine, semantics.cosines))
         return found
 
     def _seen(self, features: Tensor, motion: Tensor | None) -> Tensor:

@@ -16,8 +16,8 @@ from msavqa.ground.errors import MsavqaError
 from msavqa.learning.branch import Shapes
 from msavqa.learning.pixels import PixelSource, Rows
 from msavqa.learning.semantics import Batch, ClipShapes
+from msavqa.store import prompt_rows
 from msavqa.store import read as store
-from msavqa.store.format import prompt_id
 
 Resident = Literal["auto", "ram", "device", "stream"]
 """Where features wait: RAM, the accelerator's memory, or on disk behind the memory map. `auto` takes the
@@ -42,12 +42,13 @@ class Source:
     store: store.Store
     array: str
     rows: Rows
-    """Row of the store for each video; several videos share the row of their prompt."""
+    """Row of the store for each video; several videos share the row of their prompt. (video, piece) with -1
+    behind a prompt's last piece, where a prompt is longer than its encoder reads."""
     views: int
     """Cached views per video; 0 where the array has no such axis."""
     resident: Tensor | None
     places: Tensor
-    """Row of `resident` for each video (of the store while streaming)."""
+    """Row of `resident` for each video (of the store while streaming), shaped as `rows`."""
 
     @property
     def width(self) -> int:
@@ -57,8 +58,9 @@ class Source:
         return self.store.spec(self.array).shape[-1]
 
     def take(self, videos: Rows, view: Rows, device: torch.device) -> Tensor:
-        """The array of these videos, on the device, one view each."""
+        """The array of these videos, on the device, one view each; of a prompt's pieces one after another."""
         place = self.places[torch.from_numpy(videos)]
+        place = place[place != prompt_rows.NO_PIECE]
         if self.resident is None:
             found = torch.from_numpy(self.store.read(self.array, place.numpy()))
         else:
@@ -91,6 +93,10 @@ class Inputs:
         """The videos' features, see `branches`; `views` (video,) are cached views, None the fixed one."""
         view = np.zeros(len(videos), dtype=np.int64) if views is None else views
         found = {key: source.take(videos, view, self.device) for key, source in self.sources.items()}
+        in_pieces = [one for one in self.sources.values() if isinstance(one, Source) and one.places.ndim == 2]
+        if in_pieces:
+            held = in_pieces[0].places[torch.from_numpy(videos)] != prompt_rows.NO_PIECE
+            found["text_pieces"] = held.sum(dim=1).to(self.device)
         if "text_tokens" in found:
             # Prompts are padded to the longest of the dataset: this batch needs its own longest only.
             longest = int(found["text_length"].max())
@@ -112,12 +118,13 @@ class Inputs:
         found = self.sources
         clip = None
         if "frames_cls" in found:
-            text = found.get("text_tokens")
-            image = found.get("image_tokens")
+            text, image = found.get("text_tokens"), found.get("image_tokens")
+            prompts = found.get("text_cls", text)
             clip = ClipShapes(
                 dim=found["frames_cls"].width,
                 text_width=0 if text is None else text.width,
                 image_width=0 if image is None else image.width,
+                sharpness=0.0 if prompts is None else prompt_rows.sharpness(prompts.store),
             )
         motion = found.get("motion")
         return Shapes(
@@ -153,12 +160,13 @@ def open_inputs(
     }
     of_prompts = {names[0] for key, names in wanted.items() if key.startswith(OF_PROMPTS)}
     rows = {
-        name: opened.index([prompt_id(one) for one in prompts] if name in of_prompts else list(ids))
+        name: _of_prompts(opened, prompts) if name in of_prompts else opened.index(list(ids))
         for name, opened in stores.items()
     }
     usable = np.ones(len(ids), dtype=bool)
     for name, opened in stores.items():
-        usable &= opened.valid[rows[name]]
+        held = rows[name] if rows[name].ndim == 1 else rows[name][:, 0]
+        usable &= opened.valid[held]
     if not usable.any():
         raise MsavqaError(
             what="Features",
@@ -188,6 +196,11 @@ def open_inputs(
     )
 
 
+def _of_prompts(opened: store.Store, prompts: Sequence[str]) -> Rows:
+    rows = prompt_rows.rows_of(opened, prompts)
+    return rows if rows.shape[1] > 1 else rows[:, 0]
+
+
 def _source(key: str, opened: store.Store, array: str, rows: Rows) -> Source:
     spec = opened.spec(array)
     views = spec.shape[spec.axes.index("view") - 1] if "view" in spec.axes else 0
@@ -202,7 +215,9 @@ def loaded(inputs: Inputs, *, resident: Resident, processes: int) -> Inputs:
     sources: dict[str, Source | PixelSource] = {}
     for key, source in inputs.sources.items():
         if isinstance(source, Source):
-            distinct, places = np.unique(source.rows, return_inverse=True)
+            held = source.rows != prompt_rows.NO_PIECE
+            places = np.full(source.rows.shape, prompt_rows.NO_PIECE)
+            distinct, places[held] = np.unique(source.rows[held], return_inverse=True)
             values = torch.from_numpy(source.store.read(source.array, distinct))
             if place == "device":
                 values = values.to(inputs.device)

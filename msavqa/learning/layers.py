@@ -199,6 +199,27 @@ def fused(
     return torch.cat([made[part] for part in parts], dim=-1)
 
 
+def joined(
+    *,
+    pieces: Float[Tensor, "piece dim"],
+    counts: Int[Tensor, "video"],
+    frames: Float[Tensor, "video frame dim"],
+    sharpness: Float[Tensor, ""],
+) -> Float[Tensor, "video dim"]:
+    """The pieces of each video's prompt as one vector, sum w_p piece_p, w = softmax(sharpness x cosine_p).
+
+    `pieces` are unit vectors, those of each video's prompt behind one another, `counts` of them; the cosine
+    is the mean over the video's frames. The sum's cosine with a frame is the weighted mean of theirs.
+    """
+    held = torch.arange(int(counts.max()), device=counts.device) < counts[:, None]
+    each = pieces.new_zeros(*held.shape, pieces.shape[-1])
+    each[held] = pieces
+    # Products and sums stay float32 under autocast, as differences of unit vectors need.
+    cosines = (each * frames.mean(dim=1, keepdim=True)).sum(-1)
+    weights = (cosines * sharpness).masked_fill(~held, float("-inf")).softmax(dim=-1)
+    return (each * weights[..., None]).sum(dim=1)
+
+
 def fused_dim(*, dim: int, parts: list[FusionPart]) -> int:
     """Length of the last axis of `fused`."""
     return sum(1 if part == "cosine" else dim for part in parts)

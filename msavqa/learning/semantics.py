@@ -19,6 +19,7 @@ from msavqa.learning.layers import (
     compressed,
     fused,
     fused_dim,
+    joined,
     moments,
     mutation_dim,
     mutation_tokens,
@@ -38,6 +39,8 @@ class ClipShapes:
     """Of the text transformer's tokens."""
     image_width: int
     """Of the vision transformer's tokens."""
+    sharpness: float = 0.0
+    """By which pieces of a long prompt are joined, see `texts.<name>.pieces`; 0: no prompt is in pieces."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Meaning:
     added: Float[Tensor, "video"] | None
     """What SMA adds to the score, where it does not feed the head."""
     similarity: Float[Tensor, "video moment"] | None
-    """Cosine of the adapted prompt and each of those frames, adapted, -1..1."""
+    """Cosine of the adapted prompt and each of those frames, adapted, -1..1; of several pieces their mean."""
     attention: Float[Tensor, "video frame"] | None
     """Where SMA looked; sums to one."""
 
@@ -75,7 +78,7 @@ NOTHING = Meaning(prompt=None, mutation=None, added=None, similarity=None, atten
 
 
 class Semantics(nn.Module):
-    """PSS and SMA of a batch: frames_cls, image_tokens, text_cls, text_tokens, text_length, change.
+    """PSS and SMA of a batch: frames_cls, image_tokens, change, text_cls, _tokens, _length, _pieces.
 
     `text_tail` and `image_tail` are CLIP's frozen last blocks (`tail.ClipTail`), for adapters `tail`.
     """
@@ -96,6 +99,9 @@ class Semantics(nn.Module):
         if plan.adapts_text:
             self.text_tail = text_tail if plan.inside else None
             self.text_adapters = _pair(shapes.text_width, shapes.dim, pss)
+        self.sharpness = shapes.sharpness
+        self.cosine = Standardise(1) if plan.adapts_text and shapes.sharpness else None
+        """How prompts and their videos' frames agree in training: the unit of `sharpness`."""
         if plan.adapts_image:
             self.image_tail = image_tail if plan.inside else None
             self.image_adapters = _pair(shapes.image_width, shapes.dim, pss)
@@ -123,7 +129,7 @@ class Semantics(nn.Module):
         frames = self._frames(batch) if plan.adapts_image else cached[:, self._moments(cached)]
         prompt = similarity = mutation = attention = added = None
         if plan.adapts_text:
-            text = self._text(batch)
+            text = self._joined(self._text(batch), frames, batch)
             prompt = fused(text=text, frames=frames, parts=plan.fusion)
             similarity = (frames * text[:, None]).sum(-1)
         if plan.tokens:
@@ -142,7 +148,25 @@ class Semantics(nn.Module):
         """The measures of changed content, before standardisation."""
         return compressed(batch["change"])
 
-    def _text(self, batch: Batch) -> Float[Tensor, "video dim"]:
+    def cosines(self, batch: Batch) -> Float[Tensor, "piece 1"]:
+        """Mean cosine of each prompt, or piece of one, with its video's frames."""
+        cached = functional.normalize(batch["frames_cls"].float(), dim=-1)
+        frames = self._frames(batch) if self.plan.adapts_image else cached[:, self._moments(cached)]
+        text, mean = self._text(batch), frames.mean(dim=1)
+        if "text_pieces" in batch:
+            mean = mean.repeat_interleave(batch["text_pieces"], dim=0)
+        return (text * mean).sum(-1, keepdim=True)
+
+    def _joined(self, text: Tensor, frames: Tensor, batch: Batch) -> Float[Tensor, "video dim"]:
+        """One vector per prompt of those of its pieces (piece, dim); nothing to do where each has one."""
+        if "text_pieces" not in batch:
+            return text
+        sharpness = torch.zeros((), device=text.device)
+        if self.cosine is not None:
+            sharpness = self.sharpness / self.cosine.sd.squeeze()
+        return joined(pieces=text, counts=batch["text_pieces"], frames=frames, sharpness=sharpness)
+
+    def _text(self, batch: Batch) -> Float[Tensor, "piece dim"]:
         """P_c: P_c1 = g1(CLS) (Eq. 1), P_c = g2(Encoder([P_c1, F])) (Eq. 2), a unit vector."""
         first, last = self.text_adapters
         if self.text_tail is None:

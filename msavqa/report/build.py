@@ -57,7 +57,10 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
     generators = parts.per_generator(results, settings.bootstrap)
     spent = stages.seconds(root / "runs", dataset)
     found |= parts.flat_splits(splits) | stages.flat(spent)
-    found["prompts_truncated"] = int(text.rows["truncated"].sum())
+    read = text.rows[text.rows["piece"] == 1]
+    found["prompts_truncated"] = int(read["truncated"].sum())
+    found["prompts_in_pieces"] = int((read["pieces"] > 1).sum())
+    found["prompts_unknown_script"] = int(read["unknown_script"].sum())
     assigned = tables.read_splits(root / "data" / dataset / "splits.parquet")
     found |= verdict.trained_on(results.manifest, assigned, weights=str(data["weights"]))
     lines = _lines(results, _weights(runs / "ensemble" / "ensemble.json"), settings.bootstrap)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from msavqa.bundle.bundle import Bundle
 from msavqa.bundle.reference import of_branch
 from msavqa.frames.decode import Decoded
+from msavqa.score.perception import Reading
 
 OUTSIDE = "out of the training range"
 SMALL_PIXELS = 32
@@ -19,7 +20,7 @@ SLACK = 0.05
 
 
 def of(
-    decoded: Decoded, found: Bundle, *, prompt: str, cut: bool, own: Mapping[str, float], raw: float
+    decoded: Decoded, found: Bundle, *, prompt: str, reading: Reading, own: Mapping[str, float], raw: float
 ) -> Iterator[str]:
     """Warnings of one scored video, one sentence each; `own` are its branch scores, `raw` the ensemble's."""
     count, known = decoded.frame_count, found.reference
@@ -36,9 +37,16 @@ def of(
         yield f"very small: {decoded.width}x{decoded.height} pixels"
     if not prompt.strip():
         yield "no prompt: the branches were given an empty one, and alignment is not measured"
-    if cut:
+    if reading.pieces > 1:
+        yield f"long prompt: read in {reading.pieces} pieces, joined by how well the frames fit each"
+    if not reading.whole:
         yield "prompt cut: longer than the text encoder reads, its end was left out"
     yield from decoded.peculiar
+    if reading.unknown_script is not None:
+        yield (
+            f"unknown script: the text encoder hardly knows {reading.unknown_script}, so the score says "
+            "little of how well the video fits its prompt"
+        )
     for name, label, unit, value in (
         ("duration_seconds", "duration", "s", decoded.duration_seconds),
         ("short_side", "short side", "px", float(short_side)),

@@ -18,12 +18,26 @@ from msavqa.bundle.bundle import Bundle
 from msavqa.ground.errors import MsavqaError
 from msavqa.store.format import ArraySpec
 from msavqa.trunks.measures import statistics
-from msavqa.trunks.run import named
+from msavqa.trunks.run import named, scripts
 from msavqa.trunks.run.network import Network, Video
+from msavqa.trunks.run.pieces import Pieces
 
 BATCH_FRAMES = 64
 Features = Mapping[str, Mapping[str, NDArray[Any]]]
-"""Name of the network -> array name -> the video's row as a batch of one, (1, ...), the fixed view taken."""
+"""Name of the network -> array name -> the video's row as a batch of one, (1, ...), the fixed view taken; of
+a prompt a row for each of its pieces."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a prompt was read, by the encoder that did worst."""
+
+    pieces: int
+    """In how many pieces; 1 where it fits."""
+    whole: bool
+    """Whether they hold all of it."""
+    unknown_script: str | None
+    """The script of a prompt whose letters the encoders hardly know, see `scripts.unknown`."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,8 @@ class Frozen:
     """Arrays of its store by `frames` or `tokens`."""
     versions: Mapping[str, tuple[str, str]]
     """Packages whose version is not that of training: (then, now)."""
+    read: Callable[[str], Pieces] | None = None
+    """Of a network that reads: a prompt's pieces."""
 
     @classmethod
     def load(cls, found: Bundle, name: str, *, device: str) -> "Frozen":
@@ -60,7 +76,8 @@ class Frozen:
             parsed = parsed.model_copy(update={"views": 1})
         network = kind.load(parsed, weights=weights, device=device, batch=BATCH_FRAMES)
         # Kept: some kinds build the network once more to know its sizes.
-        return cls(parsed, network, functools.cache(functools.partial(kind.specs, parsed)), versions)
+        specs = functools.cache(functools.partial(kind.specs, parsed))
+        return cls(parsed, network, specs, versions, kind.reader(parsed) if reads else None)
 
     def row(self, prepared: Any, *, specs: Sequence[ArraySpec]) -> dict[str, NDArray[Any]]:
         """What the network says of one prepared input, in the dtypes the store would have."""
@@ -86,10 +103,15 @@ class Frozen:
             found["pixels"] = shown.numpy()
         return found
 
-    def prompt(self, text: str) -> tuple[dict[str, NDArray[Any]], bool]:
-        """What the network says of a prompt, and whether that was cut to fit."""
-        tokens = self.network.prepare(text)
-        return self.row(tokens, specs=self.specs(tokens=len(tokens.ids))), tokens.count > len(tokens.ids)
+    def prompt(self, text: str) -> tuple[dict[str, NDArray[Any]], Pieces]:
+        """What the network says of a prompt's pieces (piece, ...), and these."""
+        assert self.read is not None
+        pieces = self.read(text)
+        prepared = [self.network.prepare(one) for one in pieces.texts]
+        specs = self.specs(tokens=max(len(tokens.ids) for tokens in prepared))
+        # Each alone, so that a prompt that fits and a piece of one are computed alike.
+        rows = [self.row(tokens, specs=specs) for tokens in prepared]
+        return {name: _stacked([row[name] for row in rows]) for name in rows[0]}, pieces
 
 
 @dataclass(frozen=True)
@@ -119,10 +141,27 @@ class Perception:
         one = Video(video_id, frames)
         return {name: trunk.video(one) for name, trunk in self.trunks.items()}
 
-    def read(self, prompt: str) -> tuple[dict[str, dict[str, NDArray[Any]]], bool]:
-        """Features of a prompt by every network that reads, and whether one of them had to cut it."""
+    def read(self, prompt: str) -> tuple[dict[str, dict[str, NDArray[Any]]], Reading]:
+        """Features of a prompt by every network that reads, and how it was read."""
         found = {name: text.prompt(prompt) for name, text in self.texts.items()}
-        return {name: rows for name, (rows, _) in found.items()}, any(cut for _, cut in found.values())
+        reading = Reading(
+            pieces=max((len(pieces.texts) for _, pieces in found.values()), default=1),
+            whole=all(pieces.whole for _, pieces in found.values()),
+            unknown_script=scripts.unknown(prompt) if found else None,
+        )
+        return {name: rows for name, (rows, _) in found.items()}, reading
+
+
+def _stacked(rows: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Rows (1, ...) of pieces as one array; the shorter ones' tokens are followed by zeros, as in a store."""
+    if len(rows) == 1:
+        return rows[0]
+    sizes = np.max([row.shape for row in rows], axis=0)
+    found = np.zeros((len(rows), *sizes[1:]), dtype=rows[0].dtype)
+    for place, row in enumerate(rows):
+        inside = tuple(map(slice, row.shape))
+        found[place : place + 1][inside] = row
+    return found
 
 
 def _checked(now: Mapping[str, Any], then: Mapping[str, Any], *, where: str) -> dict[str, tuple[str, str]]:

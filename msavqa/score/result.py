@@ -37,6 +37,8 @@ class Score:
 
     video: str
     prompt: str
+    prompt_pieces: int
+    """In how many pieces it was read; 1 where it fits the text encoder."""
     score: float
     """Predicted MOS, within `mos_range`."""
     low: float
@@ -90,6 +92,8 @@ class Score:
             parts.append(f"consistency {_place(self.consistency)}")
         if self.mutation_seconds is not None:
             parts.append(f"largest change at {self.mutation_seconds:.2f} s")
+        if self.prompt_pieces > 1:
+            parts.append(f"prompt read in {self.prompt_pieces} pieces")
         return "  ".join(parts)
 
 

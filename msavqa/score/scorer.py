@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from msavqa.bundle import bundle
 from msavqa.bundle.bundle import Bundle
 from msavqa.bundle.reference import Reference, of_branch
+from msavqa.evaluation import prompt_pieces
 from msavqa.evaluation.metrics import frame_change
 from msavqa.frames import decode
 from msavqa.ground.errors import MsavqaError
@@ -33,7 +34,7 @@ from msavqa.machine import device as devices
 from msavqa.machine.device import Device
 from msavqa.machine.processes import Pool
 from msavqa.score import cautions, trained
-from msavqa.score.perception import Features, Perception
+from msavqa.score.perception import Features, Perception, Reading
 from msavqa.score.result import Measure, Moment, Score
 from msavqa.score.trained import Branch
 
@@ -140,8 +141,10 @@ class Scorer(AbstractContextManager["Scorer"]):
                 next_step="look at that file, or allow more memory",
             ) from error
 
-    def forward(self, frames: NDArray[np.uint8], *, prompt: str) -> tuple[Features, bool, dict[str, Output]]:
-        """What all networks say of frames: features by trunk, whether the prompt was cut, branch outputs.
+    def forward(
+        self, frames: NDArray[np.uint8], *, prompt: str
+    ) -> tuple[Features, Reading, dict[str, Output]]:
+        """What all networks say of frames: features by trunk, how the prompt was read, branch outputs.
 
         The same array again, for another prompt, is not looked at again.
         """
@@ -153,9 +156,9 @@ class Scorer(AbstractContextManager["Scorer"]):
                 if self._seen is None or self._seen[0] is not frames:
                     # The fixed view does not depend on the id: a file under another name has the same score.
                     self._seen = frames, perception.see(frames, video_id="")
-                text, cut = perception.read(prompt)
+                text, reading = perception.read(prompt)
                 features = {**self._seen[1], **text}
-                return features, cut, {name: branch(features) for name, branch in branches.items()}
+                return features, reading, {name: branch(features) for name, branch in branches.items()}
         finally:
             torch.set_num_threads(before)
 
@@ -172,13 +175,13 @@ class Scorer(AbstractContextManager["Scorer"]):
         self.close()
 
     def _judge(self, decoded: decode.Decoded, *, video: str, prompt: str) -> Score:
-        features, cut, outputs = self.forward(decoded.frames, prompt=prompt)
+        features, reading, outputs = self.forward(decoded.frames, prompt=prompt)
         own = {name: float(output.score[0]) for name, output in outputs.items()}
         raw = float(self.bundle.ensemble.combine({name: np.array([value]) for name, value in own.items()})[0])
         fitted, known = self.bundle.calibration, self.bundle.reference
         low, high = fitted.interval(np.array([raw]))
         frames_cls = features[self.bundle.clip_image]["cls"][0]
-        alignment = frames_cls @ features[self.bundle.clip_text]["cls"][0] if prompt.strip() else None
+        alignment = frames_cls @ self._prompt(features) if prompt.strip() else None
         change = frame_change(frames_cls)
         consistency = float(1 - change[1:].mean()) if len(change) > 1 else 1.0
         timeline = _timeline(decoded, change, alignment, outputs)
@@ -186,6 +189,7 @@ class Scorer(AbstractContextManager["Scorer"]):
         return Score(
             video=video,
             prompt=prompt,
+            prompt_pieces=reading.pieces,
             score=float(fitted.mos(np.array([raw]))[0]),
             low=float(low[0]),
             high=float(high[0]),
@@ -200,13 +204,26 @@ class Scorer(AbstractContextManager["Scorer"]):
             mutation_seconds=timeline[peak].seconds if change[peak] > STILL else None,
             verdict=None if self.bundle.verdict is None else self.bundle.verdict.sentence,
             warnings=(
-                *cautions.of(decoded, self.bundle, prompt=prompt, cut=cut, own=own, raw=raw),
+                *cautions.of(decoded, self.bundle, prompt=prompt, reading=reading, own=own, raw=raw),
                 *cautions.of_versions(self.networks()[0].versions),
             ),
             decoder=decoded.backend,
             dataset=self.bundle.dataset,
             model=self.bundle.digest,
         )
+
+    def _prompt(self, features: Features) -> NDArray[np.float32]:
+        """The prompt's vector (dim,) that alignment is measured by; of several pieces as in the reference."""
+        text, settings = features[self.bundle.clip_text]["cls"], self.bundle.texts[self.bundle.clip_text]
+        joined = prompt_pieces.joined(
+            pieces=text[None],
+            held=np.ones((1, len(text)), dtype=bool),
+            frames=features[self.bundle.clip_image]["cls"],
+            sharpness=settings["pieces"]["sharpness"] if settings["pieces"] else 0.0,
+            spread=self.bundle.cosine_spread or 1.0,
+        )
+        found: NDArray[np.float32] = joined[0].astype(np.float32, copy=False)
+        return found
 
     def _networks(self) -> "Future[tuple[Perception, dict[str, Branch]]]":
         # Loaded beside the decoding of the first video, which takes about as long to start.

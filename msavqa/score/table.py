@@ -29,7 +29,9 @@ from msavqa.score.result import Score
 from msavqa.score.scorer import Asked
 
 FIRST = ("video", "prompt", "score", "low", "high")
-LAST = ("alignment", "consistency", "mutation_seconds", "warnings", "error", "model", "sha256")
+ALWAYS = ("error", "model", "sha256")
+"""How the header of every msavqa's table ends."""
+LAST = ("alignment", "consistency", "mutation_seconds", "prompt_pieces", "warnings", *ALWAYS)
 Row = dict[str, str]
 
 
@@ -78,7 +80,9 @@ def run(
         found = {
             key: row
             for key, row in known.items()
-            if row["model"] == digest and row["sha256"] == _sha256(folder / row["video"])
+            if {*LAST} <= row.keys()
+            and row["model"] == digest
+            and row["sha256"] == _sha256(folder / row["video"])
         }
         asked = dict.fromkeys(line.key for line in lines if line.error is None)
         todo = [key for key in asked if key not in found]
@@ -221,8 +225,8 @@ def _sha256(video: Path) -> str:
 
 
 def _is_of_scores(header: Sequence[str]) -> bool:
-    """Whether a table with these columns is one of scores, by whatever model."""
-    return tuple(header[: len(FIRST)]) == FIRST and tuple(header[-len(LAST) :]) == LAST
+    """Whether a table with these columns is one of scores, by whatever model and earlier msavqa."""
+    return tuple(header[: len(FIRST)]) == FIRST and tuple(header[-len(ALWAYS) :]) == ALWAYS
 
 
 def _row(key: tuple[str, str], verdict: Score | MsavqaError, *, model: str, sha256: str) -> Row:
@@ -238,6 +242,7 @@ def _row(key: tuple[str, str], verdict: Score | MsavqaError, *, model: str, sha2
         "alignment": None if verdict.alignment is None else verdict.alignment.value,
         "consistency": None if verdict.consistency is None else verdict.consistency.value,
         "mutation_seconds": verdict.mutation_seconds,
+        "prompt_pieces": verdict.prompt_pieces,
     } | {_column(name): one.value for name, one in verdict.branches.items()}
     row |= {name: repr(value) for name, value in numbers.items() if value is not None}
     return row | {

@@ -10,6 +10,7 @@ from msavqa.bundle import bundle
 from msavqa.bundle.bundle import Bundle
 from msavqa.learning import branch, saved, stage_tail, tail
 from msavqa.learning.branch import Output, Shapes
+from msavqa.learning.inputs import OF_PROMPTS
 from msavqa.score.perception import Features
 
 
@@ -28,6 +29,8 @@ class Branch:
         for key, (network, *arrays) in self.reads.items():
             name = next(name for name in arrays if name in features[network])
             batch[key] = torch.from_numpy(features[network][name]).to(device)
+            if key.startswith(OF_PROMPTS) and (pieces := len(batch[key])) > 1:
+                batch["text_pieces"] = torch.tensor([pieces], device=device)
         found: Output = self.network(batch)
         return found
 

@@ -1,5 +1,6 @@
 """PSS and SMA: what they read, what they are before training, and what each switch leaves out."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -173,3 +174,60 @@ def test_another_prompt_changes_the_similarity_and_nothing_of_plain_mutation(
     first, second = module(given), module(other)
     assert not torch.allclose(first.similarity, second.similarity)
     torch.testing.assert_close(first.mutation, second.mutation)
+
+
+SHARP = ClipShapes(DIM, WIDTH, WIDTH, sharpness=2.0)
+
+
+def sharp(tails: dict[str, tail.ClipTail], adapters: str) -> Semantics:
+    torch.manual_seed(0)
+    found = Semantics(
+        pss=pss(adapters=adapters, fusion=["text", "cosine"]), sma=sma(tokens=["cls", "alignment"]),
+        shapes=SHARP if adapters == "tail" else dataclasses.replace(SHARP, text_width=0, image_width=0),
+        changes=3, **tails,
+    )  # fmt: skip
+    with torch.no_grad():
+        for parameter in found.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    return found
+
+
+@pytest.mark.parametrize("adapters", ["tail", "cls"])
+def test_where_each_prompt_has_one_piece_nothing_changes_to_the_bit(
+    tails: dict[str, tail.ClipTail], adapters: str
+) -> None:
+    module, given = sharp(tails, adapters), batch()
+    plain = module(given)
+    module.sharpness = 0.0
+    assert torch.equal(module(given).prompt, plain.prompt)
+    one_each = module(given | {"text_pieces": torch.ones(3, dtype=torch.long)})
+    assert torch.equal(one_each.similarity, plain.similarity)
+
+
+@pytest.mark.parametrize("adapters", ["tail", "cls"])
+def test_pieces_are_adapted_each_and_joined_by_their_similarity(
+    tails: dict[str, tail.ClipTail], adapters: str
+) -> None:
+    """A batch with 2, 1 and 3 pieces against one that asks for each piece alone."""
+    module, given = sharp(tails, adapters), batch(6)
+    counts = torch.tensor([2, 1, 3])
+    of = torch.tensor([0, 0, 1, 2, 2, 2])
+    frames = {key: given[key][:3] for key in ("frames_cls", "image_tokens")}
+    texts = {key: given[key] for key in ("text_cls", "text_tokens", "text_length")}
+    module.cosine.set_from(module.cosines(frames | texts | {"text_pieces": counts}))
+    found = module(frames | texts | {"text_pieces": counts})
+    alone = module({key: values[of] for key, values in frames.items()} | texts).similarity
+    mean = alone.mean(dim=1)
+    torch.testing.assert_close(module.cosine.sd.squeeze(), mean.std(correction=0))
+    for video in range(3):
+        weights = torch.softmax(2.0 * mean[of == video] / module.cosine.sd, dim=0)
+        torch.testing.assert_close(
+            found.similarity[video], (weights[:, None] * alone[of == video]).sum(0), rtol=0, atol=1e-5
+        )
+    torch.autograd.backward(found.similarity.sum())
+    assert all(one.grad is not None for name, one in module.named_parameters() if "text_adapters" in name)
+
+
+def test_a_store_without_pieces_leaves_no_constant_in_the_weights(tails: dict[str, tail.ClipTail]) -> None:
+    assert not [name for name in build(tails, pss(), sma()).state_dict() if "cosine" in name]
+    assert [name for name in sharp(tails, "tail").state_dict() if "cosine" in name]

@@ -15,10 +15,9 @@ from msavqa.frames.read import ReadFrames
 from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.networks import weights
 from msavqa.store import read as store
-from msavqa.store.format import prompt_id
 from msavqa.trunks.kinds import clip_image, clip_text, image
 from msavqa.trunks.measures import frame_statistics, statistics
-from msavqa.trunks.run import named, prompts, videos
+from msavqa.trunks.run import named, videos
 from msavqa.trunks.run.feature_rows import ExtractSettings
 from msavqa.trunks.run.network import Trunk, Video
 from tests import clips, tiny_networks
@@ -97,28 +96,6 @@ def test_quarantined_videos_stay_quarantined_with_their_reason(tmp_path: Path) -
     assert made.valid.tolist() == [True, False, True, False, True]
     assert made.rows["error"].tolist() == ["", "no frame", "", "no frame", ""]
     assert not made.read("pooled", [1]).any()
-
-
-def test_prompts_are_stored_once_with_their_length(tmp_path: Path) -> None:
-    world = clips.build("small", tmp_path)
-    asked = ["a red ball", "", "a red ball", "word " * 200]
-    path = tmp_path / "clip_text.zarr"
-    report = prompts.run(
-        path, trunk=world.text_trunk(asked), prompts=asked, extract=HOW, shard_mb=1,
-        staging_root=tmp_path / "staging",
-    )  # fmt: skip
-    made = store.open(path)
-    rows = made.rows.set_index("prompt")
-    assert report.rows == len(made) == 3
-    in_order_of_coming = [prompt_id(prompt) for prompt in ("a red ball", "", "word " * 200)]
-    assert made.ids == in_order_of_coming
-    assert made.shape("tokens") == (3, 77, 128)
-    assert made.read("length", made.index([prompt_id("a red ball")])).tolist() == [5]
-    assert made.read("length", made.index([prompt_id("")])).tolist() == [2], (
-        "an empty prompt is start and EOT"
-    )
-    assert rows["truncated"].to_dict() == {"": False, "a red ball": False, "word " * 200: True}
-    assert rows["token_count"].to_dict() == {"": 2, "a red ball": 5, "word " * 200: 202}
 
 
 def test_the_room_for_tokens_is_the_longest_prompts_rounded_up(tmp_path: Path) -> None:

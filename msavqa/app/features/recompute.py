@@ -22,7 +22,7 @@ from msavqa.trunks.measures import statistics
 from msavqa.trunks.run import named
 from msavqa.trunks.run.feature_rows import ExtractSettings
 from msavqa.trunks.run.network import Trunk
-from msavqa.trunks.run.prompts import PromptRows
+from msavqa.trunks.run.prompts import Piece, PromptRows
 from msavqa.trunks.run.videos import VideoRows
 
 
@@ -87,10 +87,13 @@ def _prompts(path: Path, data: Mapping[str, Any]) -> tuple[Store, Compute]:
     settings = params.block(data, f"texts.{name}", clip_text.TextSettings)
     weights = named.weights(data, name)
     found = store.open(path, expect=clip_text.fingerprint(settings, weights=weights))
-    asked = [str(prompt) for prompt in found.rows["prompt"]]
+    rows = found.rows[["id", "prompt", "piece", "pieces", "truncated", "unknown_script"]]
+    facts = [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
+    pieces = [Piece(row.pop("id"), row.pop("prompt"), row) for row in facts]
+    asked = [piece.text for piece in pieces]
     trunk = Trunk.of(clip_text, settings, weights=weights, tokens=clip_text.room(settings, asked))
     extract = params.block(data, "extract", ExtractSettings)
-    return found, PromptRows(trunk=trunk, prompts=asked, extract=extract)
+    return found, PromptRows(trunk=trunk, pieces=pieces, extract=extract)
 
 
 def _trunk(name: str, data: Mapping[str, Any]) -> tuple[Trunk, ExtractSettings]:

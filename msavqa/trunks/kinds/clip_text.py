@@ -1,30 +1,48 @@
 """CLIP's text tower over prompts: the tokens before its last block, and its final embedding.
 
 A prompt's tokens are start, words, EOT; the text is causal, so what lies behind EOT is never computed. A
-prompt longer than the context keeps its beginning and EOT, and is marked `truncated` in the rows.
+prompt longer than the context is read in pieces, each a row of its own; without the setting `pieces` it keeps
+its beginning and EOT.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from pydantic import Field
 
+from msavqa.ground.params import Settings
 from msavqa.networks import clip_model
 from msavqa.networks.clip_model import ClipSettings
 from msavqa.networks.weights import sha256
 from msavqa.store.format import ArraySpec
+from msavqa.trunks.run import pieces
 from msavqa.trunks.run.network import Arrays, Network, chunks, precisely, to_numpy, versions
+from msavqa.trunks.run.pieces import Pieces
 
 AXIS = "prompt"
 TOKENS_ROUNDED_TO = 16
+
+
+class PieceSettings(Settings):
+    """`texts.<name>.pieces`: how a prompt that is longer than the context is read."""
+
+    most: int = Field(ge=1)
+    """Pieces that are read of one prompt; what lies behind them is left out."""
+    sharpness: float = Field(ge=0)
+    """Of the softmax that joins the pieces of a prompt by their cosine with the frames, per standard
+    deviation of such cosines in training: 0 is their mean, large the piece that fits best."""
 
 
 class TextSettings(ClipSettings):
     """A network under `texts`. All of them are of this kind, so no key says it."""
 
     kind: ClassVar[str] = "clip_text"
+    pieces: PieceSettings | None
+    """None: the end of a prompt that is longer than the context is left out."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +91,7 @@ def fingerprint(settings: TextSettings, *, weights: Path) -> dict[str, Any]:
     """Everything the features depend on besides the prompts themselves."""
     return {
         "kind": settings.kind, "cut": settings.cut, "precision": settings.precision, "dtype": settings.dtype,
+        "pieces": None if settings.pieces is None else settings.pieces.model_dump(),
         **attributes(settings, weights=weights),
         "preprocessing": {"tokenizer": "open_clip SimpleTokenizer"},
         "versions": versions("torch", "open_clip_torch"),
@@ -81,16 +100,38 @@ def fingerprint(settings: TextSettings, *, weights: Path) -> dict[str, Any]:
 
 def tokeniser(settings: TextSettings) -> Any:
     """A function from a prompt to its `Tokens`, by open_clip's own byte-pair tokenizer."""
-    from open_clip.tokenizer import SimpleTokenizer
-
     context = clip_model.architecture(settings.model, "text")["tokens"]
-    tokenizer = SimpleTokenizer(context_length=context)
+    tokenizer = _vocabulary()
 
     def tokenised(prompt: str) -> Tokens:
         ids = [tokenizer.sot_token_id, *tokenizer.encode(prompt), tokenizer.eot_token_id]
         return Tokens(ids if len(ids) <= context else [*ids[: context - 1], ids[-1]], len(ids))
 
     return tokenised
+
+
+def reader(settings: TextSettings) -> Callable[[str], Pieces]:
+    """A function from a prompt to its pieces; one piece, the prompt as it stands, where it fits."""
+    context = clip_model.architecture(settings.model, "text")["tokens"]
+    window, vocabulary = context - len(("start", "EOT")), _vocabulary()
+
+    def tokens(text: str) -> int:
+        return len(vocabulary.encode(text))
+
+    def read(prompt: str) -> Pieces:
+        if settings.pieces is None:
+            return Pieces((prompt,), whole=tokens(prompt) <= window)
+        return pieces.of(prompt, tokens=tokens, window=window, most=settings.pieces.most)
+
+    return read
+
+
+@functools.cache
+def _vocabulary() -> Any:
+    """open_clip's tokenizer, whose vocabulary takes a while to load; the same for every context."""
+    from open_clip.tokenizer import SimpleTokenizer
+
+    return SimpleTokenizer()
 
 
 def load(settings: TextSettings, *, weights: Path, device: str, batch: int) -> Network[str]:
