@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from msavqa.frames import decode
+from msavqa.frames.decode import Decoded
 from msavqa.ground.errors import MsavqaError
 from msavqa.score import scorer as score
 from msavqa.score.perception import Features
