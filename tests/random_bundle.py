@@ -12,8 +12,10 @@ import torch
 from msavqa.bundle import bundle, contents
 from msavqa.bundle.bundle import Bundle
 from msavqa.bundle.reference import Reference, of_branch
+from msavqa.evaluation import familiarity as like
 from msavqa.evaluation.calibration import Calibration
 from msavqa.evaluation.ensemble import Ensemble
+from msavqa.evaluation.familiarity import Block, Familiarity
 from msavqa.evaluation.verdict import Verdict
 from msavqa.learning import branch, saved, tail
 from msavqa.learning.branch import Shapes
@@ -25,6 +27,7 @@ from msavqa.trunks.run import named
 from tests.conftest import ROOT
 
 FRAMES, BOX = 4, 48
+CHANGE = 0.02
 SOURCES = {
     "frame_statistics": "f59924399d577edfa14ab74ee2c1dbbd443635d661db5916e94071f42c50ffdc",
     "motion_statistics": "09e11fdc725bda84757390f015f264c954c94e9b9085dfbab703313adbe3fc53",
@@ -162,6 +165,8 @@ def make(
         calibration=Calibration((100.0, 0.0, 0.5, 0.1), 12.5, 0.9, (0.0, 100.0), (0.0, 1.0), 100, 50),
         reference=reference(names),
         verdict=verdict,
+        familiarity=(familiar(), 0.01),
+        change_threshold=CHANGE,
         card="# a random model\n",
     )
     if former:
@@ -194,6 +199,8 @@ def as_formerly(folder: Path) -> None:
         facts |= {"branch": kind, "quarantined": [], "fingerprints": {}, "train": {}}
     quantiles = data["reference"]["quantiles"]
     quantiles = {name.removeprefix("branches/"): points for name, points in quantiles.items()}
+    (folder / data.pop("familiarity")["file"]).unlink()
+    del data["change_threshold"], data["calibration"]["width"], data["files"]["familiarity.safetensors"]
     data |= {
         "format": "msavqa-bundle/1",
         "trunks": trunks,
@@ -202,6 +209,16 @@ def as_formerly(folder: Path) -> None:
     }
     text = json.dumps({"digest": contents.digest(data), **data}, indent=2, ensure_ascii=False)
     file.write_text(text + "\n", encoding="utf-8")
+
+
+def familiar(*, rows: int = 50, sharp: float = 0.0) -> Familiarity:
+    """To which, with `sharp` 0, every video is as like the training videos as they are; else none is."""
+    widths = _clip_shapes().dim, sum(len(GROUPS[group]) for group in like.ROOTS)
+    root = sharp * np.eye(sum(widths))
+    block = Block(("clip", "statistics"), np.zeros(len(root)), np.ones(len(root)), root)
+    known = rows >= like.LEAST
+    distances = np.full(rows, np.log(like.TINY)) if known else np.empty(0)
+    return Familiarity(rows=rows, trunk=None, blocks=(block,) if known else (), distances=distances)
 
 
 def reference(names: Collection[str]) -> Reference:

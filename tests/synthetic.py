@@ -12,10 +12,13 @@ import pandas as pd
 import yaml
 
 from msavqa.datasets import tables
+from msavqa.evaluation import familiarity
+from msavqa.evaluation.change import ChangeSettings
 from msavqa.store import shards
 from msavqa.store.format import prompt_id
 from msavqa.store.read import ArraySpec
 from msavqa.store.shards import RowResult, ShardResult
+from pipeline import ensemble
 
 DATASET = "made"
 GENERATORS = ("alpha", "beta", "gamma")
@@ -23,25 +26,29 @@ HOSTILE = "<script>alert(1)</script> & \"two\" 'quotes' {{ 7 * 7 }}"
 FRAMES, SIDE = 8, 24
 MEASURES = ("spatial", "temporal", "change", "no_reference")
 WEIGHTS = {"frame": 0.5, "segment": 0.3, "video": 0.2}
+BRANCH: dict[str, Any] = {"reads": {"trunk": "clip_image"}}
 PARAMS: dict[str, Any] = {
     "train_on": [DATASET],
     "pretrain_on": [],
     "weights": "weights",
     "datasets": {DATASET: {"reader": "csv", "mos_range": [0, 100]}},
-    "branches": {name: {} for name in WEIGHTS},
+    "branches": {name: BRANCH for name in WEIGHTS},
     "controls": {
         "text": "clip_text", "image": "clip_image", "trees": 10, "min_leaf": 2, "features": 0.5, "seed": 0,
         "shrinkage": 0.0,
     },
     "ensemble": {"branches": "all", "shrinkage": 0.25, "seed": 0},
-    "calibration": {"coverage": 0.9, "interval_roles": ["val"]},
+    "calibration": {
+        "coverage": 0.9, "interval_roles": ["val"], "interval": "constant", "interval_rows": 10,
+        "familiarity_bound": 0.01, "change": {"percentile": 97, "rank": 3},
+    },
     "report": {"bootstrap": {"resamples": 200, "seed": 0}, "films": 2, "frames": 6},
 }  # fmt: skip
 
 
 def params_of(branches: Mapping[str, float]) -> dict[str, Any]:
     """params.yaml, as far as it is read here, of a run with these branches."""
-    return {**PARAMS, "branches": {name: {} for name in branches}}
+    return {**PARAMS, "branches": {name: BRANCH for name in branches}}
 
 
 def project(
@@ -95,7 +102,24 @@ def project(
     text = json.dumps({f"repeat{number}": weights for number in range(repeats)})
     (runs / "ensemble" / "ensemble.json").write_text(text, encoding="utf-8")
     write_stores(root / "features" / DATASET, manifest, random)
+    write_trust(root, manifest, pd.concat(splits, ignore_index=True))
     return root
+
+
+def write_trust(root: Path, manifest: pd.DataFrame, splits: pd.DataFrame) -> None:
+    """What the stage `ensemble` says of the training videos."""
+    out = root / "runs" / DATASET / "ensemble"
+    known_by = ensemble.described(root / "features" / DATASET, image="clip_image", trunks=[])
+    settings = ChangeSettings.model_validate(PARAMS["calibration"]["change"])
+    own, above = [], {}
+    (out / "familiarity").mkdir()
+    for repeat in range(splits["repeat"].nunique()):
+        like, table, step = ensemble.trusted(manifest, splits, known_by, repeat=repeat, settings=settings)
+        familiarity.save(like, out / "familiarity" / f"repeat{repeat}.safetensors")
+        own.append(table)
+        above[f"repeat{repeat}"] = step
+    tables.write_predictions(pd.concat(own, ignore_index=True), out / "distances.parquet")
+    (out / "change.json").write_text(json.dumps(above), encoding="utf-8")
 
 
 def manifest_of(videos: int, random: np.random.Generator) -> pd.DataFrame:

@@ -3,6 +3,7 @@
     bundle.json             settings, ensemble, calibration, fingerprints, sha256 of every file
     networks/<name>.*       weights of the frozen networks, and CLIP's own configuration
     branches/<branch>.safetensors
+    familiarity.safetensors what the training videos are like
     README.md               the model card
 
 `load` refuses a folder in which a file is missing, was changed, or lies outside of it.
@@ -23,14 +24,17 @@ from pydantic import ValidationError
 from msavqa.bundle import contents as bundle_contents
 from msavqa.bundle.contents import CONTENTS, FORMAT, Contents, inside, refused
 from msavqa.bundle.reference import Reference
+from msavqa.evaluation import familiarity as like
 from msavqa.evaluation.calibration import Calibration
 from msavqa.evaluation.ensemble import Ensemble
+from msavqa.evaluation.familiarity import Familiarity
 from msavqa.evaluation.verdict import Verdict
 from msavqa.ground.errors import MsavqaError
 from msavqa.ground.params import Settings
 
 CARD = "README.md"
 NETWORKS = "networks"
+FAMILIARITY = "familiarity.safetensors"
 
 S = TypeVar("S", bound=Settings)
 
@@ -68,6 +72,13 @@ class Bundle:
     """SHA-256 of everything in it: the model's name in results."""
     folder: str = NETWORKS
     """Of the networks' weights."""
+    familiarity: Familiarity | None = None
+    """What the training videos are like; None in bundles of before."""
+    familiarity_bound: float | None = None
+    """Share of training videos as unlike the others, at or below which a video is unlike them all; None where
+    that cannot be told."""
+    change_threshold: float | None = None
+    """Step between frames above which a change of meaning is named; None in bundles of before."""
 
     def of_network(self, name: str) -> Path:
         """The weights file of a text or a trunk."""
@@ -96,12 +107,15 @@ def write(
     calibration: Calibration,
     reference: Reference,
     verdict: Verdict | None,
+    familiarity: tuple[Familiarity, float] | None,
+    change_threshold: float | None,
     card: str,
 ) -> Bundle:
     """Makes the folder, whole or not at all; what stood at `path` is replaced. Same input, same bytes.
 
     `weights` are the files of all texts and trunks by name; a `model` that is a JSON file is copied from
     where it says. `clip` names the text and the trunk that alignment, consistency and change are measured by.
+    `familiarity` is what the training videos are like and the bound that was asked for.
     """
     partial = path.with_name(f"{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -120,6 +134,12 @@ def write(
         shutil.copyfile(weights[name], partial / NETWORKS / f"{name}.safetensors")
     for name, source in branch_weights.items():
         shutil.copyfile(source, partial / "branches" / f"{name}.safetensors")
+    told: dict[str, Any] = {}
+    if familiarity is not None:
+        like.save(familiarity[0], partial / FAMILIARITY)
+        told["familiarity"] = {"file": FAMILIARITY, "bound": familiarity[1]}
+    if change_threshold is not None:
+        told["change_threshold"] = change_threshold
     (partial / CARD).write_text(card, encoding="utf-8")
     contents = {
         "format": FORMAT,
@@ -134,6 +154,7 @@ def write(
         "ensemble": ensemble.to_dict(),
         "calibration": calibration.as_dict(),
         "reference": asdict(reference),
+        **told,
     }
     if verdict is not None:
         contents |= {"verdict": verdict.sentence, "verdict_level": verdict.level}
@@ -161,6 +182,10 @@ def load(path: Path | str) -> Bundle:
             raise refused(file, got="no such file", expected=f"a file with SHA-256 {sha256}")
         if (found := _sha256(file)) != sha256:
             raise refused(file, got=f"SHA-256 {found}", expected=sha256)
+    described, bound = None, None
+    if contents.familiarity is not None:
+        described = like.load(inside(folder, contents.familiarity.file))
+        bound = described.bound(contents.familiarity.bound) if described.known else None
     return Bundle(
         path=folder,
         dataset=contents.dataset,
@@ -180,6 +205,9 @@ def load(path: Path | str) -> Bundle:
         verdict=_verdict(contents),
         digest=digest,
         folder=contents.weights,
+        familiarity=described,
+        familiarity_bound=bound,
+        change_threshold=contents.change_threshold,
     )
 
 

@@ -21,6 +21,8 @@ from msavqa.ground.errors import MsavqaError
 
 FORMAT = "msavqa-bundle/2"
 CONTENTS = "bundle.json"
+MEASURES = "statistics"
+"""Under which name the handcrafted measures have their fingerprint."""
 EXPORT_AGAIN = "export the bundle again with `msavqa export`"
 
 
@@ -38,6 +40,11 @@ class _Clip(_Part):
     image: str
     spread: float | None = Field(default=None, gt=0)
     """Of the cosines of pieces of prompts with their videos, in training."""
+
+
+class _Familiarity(_Part):
+    file: str
+    bound: float = Field(gt=0, lt=1)
 
 
 class Contents(_Part):
@@ -63,6 +70,11 @@ class Contents(_Part):
     verdict: str | None = None
     """One sentence on what the model may be used for; None in a bundle of before, as `verdict_level`."""
     verdict_level: Level | None = None
+    familiarity: _Familiarity | None = None
+    """What the training videos are like: the file of its arrays, and the share of them as unlike the others
+    at or below which a video counts as unlike them all; None in bundles of before."""
+    change_threshold: float | None = Field(default=None, gt=0)
+    """Step between frames above which a change of meaning is named; None in bundles of before."""
     files: dict[str, str]
     """SHA-256 by name."""
 
@@ -138,6 +150,11 @@ def _apart(contents: Contents) -> Iterator[str]:
             )
     if contents.clip.text not in contents.texts or contents.clip.image not in contents.trunks:
         yield f"a CLIP of {contents.clip.text!r} and {contents.clip.image!r}, which are not both there"
+    like = contents.familiarity
+    if like is not None and like.file not in contents.files:
+        yield f"a familiarity of file {like.file!r}, which `files` does not list"
+    if like is not None and MEASURES not in contents.fingerprints:
+        yield "a familiarity without a fingerprint of the handcrafted measures"
     joined = contents.ensemble
     for name in joined.branches:
         if name not in contents.branches or f"branches/{name}.safetensors" not in contents.files:

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from msavqa.bundle import bundle, card
 from msavqa.bundle.bundle import Bundle
+from msavqa.bundle.contents import MEASURES
 from msavqa.bundle.reference import Reference, of_branch
 from msavqa.datasets import tables
-from msavqa.evaluation import calibration, prompt_pieces, verdict
+from msavqa.datasets.splits import groups_of
+from msavqa.evaluation import calibration, familiarity, prompt_pieces, verdict
 from msavqa.evaluation.calibration import CalibrationSettings
 from msavqa.evaluation.controls import ControlSettings
 from msavqa.evaluation.ensemble import Ensemble
@@ -53,16 +55,24 @@ def export(root: Path, dataset: str, data: Mapping[str, Any], *, repeat: int, ou
     manifest = tables.read_manifest(tabled / "manifest.parquet")
     predictions = tables.read_predictions(runs / "ensemble" / "predictions.parquet")
     low, high = (float(end) for end in _block(data, "datasets", dataset)["mos_range"])
+    asked = params.block(data, "calibration", CalibrationSettings)
+    distances = tables.read_predictions(runs / "ensemble" / "distances.parquet")
+    own = distances[distances["repeat"] == repeat]
     fitted_calibration = calibration.fit_predictions(
         predictions[predictions["repeat"] == repeat],
         manifest,
-        settings=params.block(data, "calibration", CalibrationSettings),
+        settings=asked,
         mos_range=(low, high),
+        distances=dict(zip(own["video_id"], own["score"], strict=True)),
+        groups=groups_of(manifest),
     )
     splits = tables.read_splits(tabled / "splits.parquet")
     controls = params.block(data, "controls", ControlSettings)
     clip = controls.text, controls.image
-    made_by: dict[str, Any] = {name: dict(store.open(features / f"{name}.zarr").fingerprint) for name in clip}
+    # The handcrafted measures too: familiarity reads them, whatever the branches read.
+    made_by: dict[str, Any] = {
+        name: dict(store.open(features / f"{name}.zarr").fingerprint) for name in (*clip, MEASURES)
+    }
     for one in facts.values():
         made_by |= one["fingerprints"]
     texts, trunks = _networks(data, made_by)
@@ -96,6 +106,11 @@ def export(root: Path, dataset: str, data: Mapping[str, Any], *, repeat: int, ou
             },
         ),
         verdict=said,
+        familiarity=(
+            familiarity.load(runs / "ensemble" / "familiarity" / f"repeat{repeat}.safetensors"),
+            asked.familiarity_bound,
+        ),
+        change_threshold=_json(runs / "ensemble" / "change.json")[f"repeat{repeat}"],
         card=card.render(
             verdict=said, dataset=dataset, data=data, repeat=repeat, manifest=manifest, splits=splits,
             ensemble=ensemble, calibration=fitted_calibration, figures=figures,

@@ -1,14 +1,15 @@
 """A raw ensemble score becomes a MOS of the training data's scale, with an interval around it.
 
-The map is the four-parameter logistic of VQEG, fitted on out-of-fold training rows. The interval's half width
-is the quantile of split conformal prediction (Lei et al. 2018, Theorem 2.2) over residuals of rows that no
-branch learned from. No test row is used. The theorem's promise, at least the asked probability for a new
-video of the same kind, is that of `interval_roles: [val]`. `oof` rows add many residuals and two ways out of
-it: the ensemble's weights and the map were fitted on them, and other models scored them than the one that is
-used. So coverage is asked for, not proven; every report measures it on the test rows.
+The map is the four-parameter logistic of VQEG, fitted on out-of-fold training rows. The interval is that of
+conformal prediction over residuals of rows that no branch learned from, prompts as its units, see
+`intervals`: of one width (Lei et al. 2018, Theorem 2.2), or normalised. No test row is used. The promise, at
+least the asked probability for a new video of the same kind, is that of `interval_roles: [val]`. `oof` rows
+add many residuals and two ways out of it: the ensemble's weights and the map were fitted on them, and other
+models scored them than the one that is used. So coverage is asked for, not proven; every report measures it
+on the test rows. A video unlike all that was learned from is no such video: its interval is the whole scale.
 """
 
-import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -17,7 +18,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
-from msavqa.evaluation import metrics
+from msavqa.evaluation import intervals, metrics
+from msavqa.evaluation.change import ChangeSettings
+from msavqa.evaluation.intervals import Width
 from msavqa.ground.errors import MsavqaError
 from msavqa.ground.params import Settings
 
@@ -31,6 +34,13 @@ class CalibrationSettings(Settings):
     """Share of new videos whose MOS the interval should hold, such as 0.9."""
     interval_roles: list[Literal["val", "oof"]] = Field(min_length=1)
     """Predicted roles whose residuals give the interval; both are held out from the branches' learning."""
+    interval: Literal["normalised", "constant"]
+    """Whether the interval's width follows the score and the distance to the training videos, or is one."""
+    interval_rows: int = Field(ge=10)
+    """Held-out rows below which one width stands, whatever was asked for: too few to tell widths apart."""
+    familiarity_bound: float = Field(gt=0, lt=1)
+    """Share of training videos as unlike the others, at or below which a video counts as unlike them all."""
+    change: ChangeSettings
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,8 @@ class Calibration:
     logistic: tuple[float, float, float, float]
     """(b1, b2, b3, b4) of `metrics.logistic4`."""
     half_width: float
-    """Half the interval, in units of MOS, before it is cut at the range's ends."""
+    """Half the interval, in units of MOS, before it is cut at the range's ends; where `width` says how wide
+    each is, their mean over the rows fitted on."""
     coverage: float
     mos_range: tuple[float, float]
     """The declared range of the dataset's MOS: scores and intervals never leave it."""
@@ -48,6 +59,8 @@ class Calibration:
     """Lowest and highest raw score among the rows the map was fitted on: beyond it the map extrapolates."""
     rows_map: int
     rows_interval: int
+    width: Width | None = None
+    """How half the interval follows score and distance; None: one for all, as bundles of before have it."""
 
     @property
     def informative(self) -> bool:
@@ -59,11 +72,28 @@ class Calibration:
         mapped = metrics.logistic4(score, self.logistic)
         return np.clip(mapped, *self.mos_range)
 
-    def interval(self, score: ArrayLike) -> tuple[Floats, Floats]:
-        """Lower and upper end of the interval, same shape, within `mos_range`."""
-        middle = self.mos(score)
+    def half_widths(self, score: ArrayLike, *, distance: ArrayLike | None) -> Floats:
+        """Half the interval of raw scores, same shape, before it is cut; `distance` as `interval` has it."""
+        if self.width is None:
+            return np.full(np.shape(score), self.half_width)
         low, high = self.mos_range
-        return np.clip(middle - self.half_width, low, high), np.clip(middle + self.half_width, low, high)
+        return np.minimum(self.width.half(self.mos(score), distance), high - low)
+
+    def interval(
+        self, score: ArrayLike, *, distance: ArrayLike | None = None, unlike: ArrayLike | None = None
+    ) -> tuple[Floats, Floats]:
+        """Lower and upper end of the interval, same shape, within `mos_range`.
+
+        `distance` is the log distance to the training videos, None or NaN where it is not known; `unlike`
+        says which videos are unlike all of them: nothing is known of those, so theirs is the whole range.
+        """
+        middle, half = self.mos(score), self.half_widths(score, distance=distance)
+        low, high = self.mos_range
+        whole = np.zeros(np.shape(score), dtype=bool) if unlike is None else np.asarray(unlike, dtype=bool)
+        return (
+            np.where(whole, low, np.clip(middle - half, low, high)),
+            np.where(whole, high, np.clip(middle + half, low, high)),
+        )
 
     def outside(self, score: float) -> bool:
         """Whether a raw score lies outside those of the rows the map was fitted on."""
@@ -82,12 +112,16 @@ def fit(
     interval_mos: ArrayLike,
     coverage: float,
     mos_range: tuple[float, float],
+    interval_distance: ArrayLike | None = None,
+    interval_groups: ArrayLike | None = None,
+    normalised_from: int | None = None,
 ) -> Calibration:
     """Fits the map on one set of rows and the interval's width on another, all of shape (video,).
 
     `mos_range` is (low, high) of the dataset's scale. Where scores do not rise with MOS on those rows, the
     nearest map that never decreases is the constant mean: the calibration is then not `informative`.
-    Raises `MsavqaError` where there is no row to fit on.
+    `interval_groups` (None: every row alone) are exchangeable, not rows. With `normalised_from` rows or more
+    the width follows score and distance. Raises `MsavqaError` where there is no row to fit on.
     """
     score, mos = np.asarray(map_score, dtype=np.float64), np.asarray(map_mos, dtype=np.float64)
     if not len(score):
@@ -103,16 +137,29 @@ def fit(
         b1, b2, b3, b4 = _constant(mos)
     low, high = mos_range
     held_out = np.asarray(interval_score, dtype=np.float64)
+    held_mos = np.asarray(interval_mos, dtype=np.float64)
     middle = np.clip(metrics.logistic4(held_out, (b1, b2, b3, b4)), low, high)
-    residuals = np.abs(np.asarray(interval_mos, dtype=np.float64) - middle)
+    groups = np.arange(len(middle)) if interval_groups is None else np.asarray(interval_groups)
+    width = None
+    if normalised_from is not None and len(middle) >= normalised_from and len(np.unique(groups)) > 1:
+        width = intervals.fit_width(
+            score=middle, mos=held_mos, distance=interval_distance, groups=groups, coverage=coverage,
+            mos_range=mos_range,
+        )  # fmt: skip
+    if width is None or not np.isfinite(width.factor):
+        width = None
+        half = intervals.group_quantile(np.abs(held_mos - middle), groups=groups, coverage=coverage)
+    else:
+        half = float(np.mean(width.half(middle, interval_distance)))
     return Calibration(
         logistic=(b1, b2, b3, b4),
-        half_width=min(conformal_quantile(residuals, coverage=coverage), high - low),
+        half_width=min(half, high - low),
         coverage=float(coverage),
         mos_range=(low, high),
         score_range=(float(score.min()), float(score.max())),
         rows_map=len(score),
-        rows_interval=len(residuals),
+        rows_interval=len(middle),
+        width=width,
     )
 
 
@@ -122,12 +169,17 @@ def fit_predictions(
     *,
     settings: CalibrationSettings,
     mos_range: tuple[float, float],
+    distances: Mapping[str, float],
+    groups: ArrayLike,
 ) -> Calibration:
     """Fits one repeat's ensemble predictions: the map on `oof` rows, the interval on `interval_roles`.
 
     Tables as `msavqa.datasets.tables` has them; test rows and rows without a MOS are left out here.
+    `distances` are log distances to the training videos by video_id, `groups` (manifest row,) what hangs
+    together.
     """
-    known = predictions[predictions["role"] != "test"].merge(manifest[["video_id", "mos"]], on="video_id")
+    facts = manifest[["video_id", "mos"]].assign(group=np.asarray(groups))
+    known = predictions[predictions["role"] != "test"].merge(facts, on="video_id")
     known = known[known["mos"].notna()]
     for_map = known[known["role"] == "oof"]
     for_interval = known[known["role"].isin(settings.interval_roles)]
@@ -136,17 +188,12 @@ def fit_predictions(
         map_mos=for_map["mos"].to_numpy(),
         interval_score=for_interval["score"].to_numpy(),
         interval_mos=for_interval["mos"].to_numpy(),
+        interval_distance=for_interval["video_id"].map(distances).to_numpy(dtype=np.float64),
+        interval_groups=for_interval["group"].to_numpy(),
+        normalised_from=settings.interval_rows if settings.interval == "normalised" else None,
         coverage=settings.coverage,
         mos_range=mos_range,
     )
-
-
-def conformal_quantile(residuals: ArrayLike, *, coverage: float) -> float:
-    """The ceil((n + 1) * coverage)-th smallest of n absolute residuals; infinite where n is too small."""
-    ordered = np.sort(np.asarray(residuals, dtype=np.float64))
-    # The product is rounded first: 0.9 * 10 is 9.000000000000002 for some n, and ceil would skip a row.
-    place = math.ceil(round((len(ordered) + 1) * coverage, 9))
-    return float(ordered[place - 1]) if place <= len(ordered) else math.inf
 
 
 def coverage_of(*, low: ArrayLike, high: ArrayLike, mos: ArrayLike) -> float:

@@ -17,9 +17,10 @@ from msavqa.evaluation.controls import ControlSettings
 from msavqa.ground import params, progress
 from msavqa.ground.params import Settings
 from msavqa.machine import files
-from msavqa.report import ablation, figures, filmstrips, numbers, page, parts, stages
+from msavqa.report import ablation, familiarity, figures, filmstrips, numbers, page, parts, stages
 from msavqa.report.numbers import BootstrapSettings
-from msavqa.report.results import Results, collect, read_branches, read_controls
+from msavqa.report.page import Section
+from msavqa.report.results import Results, collect, read_branches, read_controls, read_likeness
 from msavqa.store import read as store
 from msavqa.store.format import flat
 
@@ -62,6 +63,7 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
     found["prompts_in_pieces"] = int((read["pieces"] > 1).sum())
     found["prompts_unknown_script"] = int(read["unknown_script"].sum())
     assigned = tables.read_splits(root / "data" / dataset / "splits.parquet")
+    found |= familiarity.figures(results) | familiarity.of_change(runs / "ensemble" / "change.json")
     found |= verdict.trained_on(results.manifest, assigned, weights=str(data["weights"]))
     lines = _lines(results, _weights(runs / "ensemble" / "ensemble.json"), settings.bootstrap)
     attention = _attention([runs / "examined" / name / "attention.parquet" for name in results.branches])
@@ -102,8 +104,8 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
         ),
         revision=page.revision(root),
         date=datetime.now(UTC).date(),
-        change_threshold=None,
-        sections=[],
+        change_threshold=found.get("change_threshold"),
+        sections=[Section("familiarity", "Unlike the training videos", familiarity.section(results))],
     )
 
 
@@ -128,6 +130,8 @@ def gather(root: Path, dataset: str, data: Mapping[str, Any]) -> Results:
         controls=read_controls(runs),
         decoded=store.open(root / "features" / dataset / "frames.zarr").rows,
         unread={name: _facts(runs, name)["quarantined"] for name in names},
+        distances=tables.read_predictions(runs / "ensemble" / "distances.parquet"),
+        likeness=read_likeness(runs),
         settings=params.block(data, "calibration", CalibrationSettings),
     )
 

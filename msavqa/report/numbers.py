@@ -38,6 +38,9 @@ LEAST = 3
 """Videos of a generator, or of a named part, in a repeat, below which a correlation says nothing."""
 
 
+FIFTHS = 5
+
+
 class BootstrapSettings(Settings):
     """How intervals are drawn."""
 
@@ -72,7 +75,7 @@ def flat_metrics(results: Results, settings: BootstrapSettings) -> dict[str, int
     found["interval_coverage"] = calibration.coverage_of(
         low=tested["low"].to_numpy(), high=tested["high"].to_numpy(), mos=tested["mos"].to_numpy()
     )
-    found["interval_half_width"] = float(np.mean([one.half_width for one in results.calibrations.values()]))
+    found |= _widths(tested)
     for prefix, names in (("", results.branches), ("control_", results.controls)):
         for name in names:
             for key, function in OF_EACH.items():
@@ -160,6 +163,20 @@ def noise_ceiling(results: Results) -> Ceiling | None:
         return None
     value = 6 / math.pi * math.asin(math.sqrt(reliability) / 2)
     return Ceiling(value=value, source="estimated from the raters' standard errors")
+
+
+def _widths(tested: pd.DataFrame) -> dict[str, float]:
+    """How wide intervals are, and the share inside theirs in each fifth of the videos by score."""
+    inside = ((tested["low"] <= tested["mos"]) & (tested["mos"] <= tested["high"])).to_numpy()
+    fifth = tested["score"].rank(method="first", pct=True).to_numpy() * FIFTHS
+    found = {
+        "interval_half_width": float(tested["half_width"].mean()),
+        "interval_width": float((tested["high"] - tested["low"]).mean()),
+    }
+    for number in range(1, FIFTHS + 1) if len(tested) >= FIFTHS else ():
+        held = inside[np.ceil(fifth).clip(1, FIFTHS) == number]
+        found[f"interval_coverage_fifth_{number}"] = float(np.mean(held)) if len(held) else math.nan
+    return found
 
 
 def by_repeat(tested: pd.DataFrame, column: str, function: Statistic, *, least: int = 2) -> list[float]:

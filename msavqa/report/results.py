@@ -12,8 +12,9 @@ import pandas as pd
 
 from msavqa.datasets import tables
 from msavqa.datasets.splits import groups_of
-from msavqa.evaluation import calibration
+from msavqa.evaluation import calibration, familiarity
 from msavqa.evaluation.calibration import Calibration, CalibrationSettings
+from msavqa.evaluation.familiarity import Familiarity
 from msavqa.ground.errors import MsavqaError
 
 
@@ -23,7 +24,8 @@ class Results:
 
     `tested` has one row per repeat and test video with a MOS: repeat, video_id, prompt, generator,
     given_split, mos, mos_se, quality_true, raw (the ensemble's score), score (calibrated, MOS scale), low,
-    high (its interval), then one raw column per branch and control.
+    high (its interval), half_width (half of it, where the video is like those of training and the range does
+    not cut it), familiarity (NaN where it cannot be told), then one raw column per branch and control.
     """
 
     dataset: str
@@ -66,16 +68,26 @@ def collect(
     controls: pd.DataFrame,
     decoded: pd.DataFrame,
     unread: Mapping[str, Sequence[str]],
+    distances: pd.DataFrame,
+    likeness: Mapping[int, Familiarity],
     settings: CalibrationSettings,
 ) -> Results:
     """Joins tables (columns as `msavqa.datasets.tables` and a store's rows have them) into `Results`.
 
-    `unread` names, by branch, the videos of which its stores hold no features.
+    `unread` names, by branch, the videos of which its stores hold no features. `distances` (columns as
+    predictions have them) are log distances to the training videos, `likeness` says by repeat what these are
+    like.
     Raises `MsavqaError` where no test video has both a MOS and a prediction.
     """
+    groups = groups_of(manifest)
     calibrations = {
         repeat: calibration.fit_predictions(
-            ensemble[ensemble["repeat"] == repeat], manifest, settings=settings, mos_range=mos_range
+            ensemble[ensemble["repeat"] == repeat],
+            manifest,
+            settings=settings,
+            mos_range=mos_range,
+            distances=_of(distances, repeat),
+            groups=groups,
         )
         for repeat in sorted(int(one) for one in ensemble["repeat"].unique())
     }
@@ -101,8 +113,14 @@ def collect(
     for repeat, fitted in calibrations.items():
         rows = tested[tested["repeat"] == repeat]
         raw = rows["raw"].to_numpy()
+        distance = rows["video_id"].map(_of(distances, repeat)).to_numpy(dtype=np.float64)
+        share = likeness[repeat].share(distance)
+        unlike = share <= likeness[repeat].bound(settings.familiarity_bound)
+        bounds = fitted.interval(raw, distance=distance, unlike=unlike)
         tested.loc[rows.index, "score"] = fitted.mos(raw)
-        tested.loc[rows.index, ["low", "high"]] = np.stack(fitted.interval(raw), axis=1)
+        tested.loc[rows.index, ["low", "high"]] = np.stack(bounds, axis=1)
+        tested.loc[rows.index, "half_width"] = fitted.half_widths(raw, distance=distance)
+        tested.loc[rows.index, "familiarity"] = share
     quarantined = _quarantined(manifest, decoded, unread)
     first = splits[splits["repeat"] == splits["repeat"].min()]
     return Results(
@@ -138,6 +156,17 @@ def read_controls(folder: Path) -> pd.DataFrame:
     """All controls under `runs/<dataset>`: the stage's, and the ensemble given other videos' prompts."""
     paths = (folder / "controls" / "predictions.parquet", folder / "ensemble" / "controls.parquet")
     return pd.concat([tables.read_controls(path) for path in paths], ignore_index=True)
+
+
+def read_likeness(folder: Path) -> dict[int, Familiarity]:
+    """What the training videos of each repeat are like, under `runs/<dataset>`."""
+    files = (folder / "ensemble" / "familiarity").glob("repeat*.safetensors")
+    return {int(file.stem.removeprefix("repeat")): familiarity.load(file) for file in files}
+
+
+def _of(distances: pd.DataFrame, repeat: int) -> dict[str, float]:
+    rows = distances[distances["repeat"] == repeat]
+    return dict(zip(rows["video_id"], rows["score"], strict=True))
 
 
 def _test_rows(table: pd.DataFrame) -> pd.DataFrame:

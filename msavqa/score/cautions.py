@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 from msavqa.bundle.bundle import Bundle
 from msavqa.bundle.reference import of_branch
+from msavqa.evaluation.familiarity import LEAST
 from msavqa.frames.decode import Decoded
 from msavqa.score.perception import Reading
+from msavqa.score.result import UNLIKE
 
 OUTSIDE = "out of the training range"
 SMALL_PIXELS = 32
@@ -62,6 +64,26 @@ def of(
         yield f"{OUTSIDE}: no training video had such a score"
     if not found.calibration.informative:
         yield "the model did not tell its training videos apart: every score is their mean"
+
+
+def of_likeness(found: Bundle, *, share: float | None) -> Iterator[str]:
+    """What comes first: that the model does not know such videos, or that it cannot tell whether it does."""
+    like, bound = found.familiarity, found.familiarity_bound
+    if like is None:
+        yield (
+            "this bundle cannot tell whether a video is like its training videos: it was exported before "
+            "that was measured"
+        )
+    elif not like.known:
+        yield (
+            "this bundle cannot tell whether a video is like its training videos: it has fewer than "
+            f"{LEAST} of them"
+        )
+    elif share is not None and bound is not None and share <= bound:
+        yield (
+            f"{UNLIKE}: at most {100 * bound:.2g}% of the training videos are as far from the others; the "
+            "score is a guess, so its interval is the whole scale"
+        )
 
 
 def largest_change(frames: NDArray[np.uint8]) -> float:

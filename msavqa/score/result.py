@@ -4,6 +4,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+UNLIKE = "unlike anything it has learned from"
+"""What is said, before anything else, of a video that a model does not know."""
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -43,7 +46,8 @@ class Score:
     """Predicted MOS, within `mos_range`."""
     low: float
     high: float
-    """The interval that holds a new video's MOS with probability `coverage`."""
+    """The interval that holds a new video's MOS with probability `coverage`; the whole `mos_range` where the
+    video is unlike all that the model has learned from."""
     coverage: float
     mos_range: tuple[float, float]
     branches: Mapping[str, Measure]
@@ -58,7 +62,15 @@ class Score:
     """Mean cosine of neighbouring frames by CLIP: 1 where the meaning never changes."""
     timeline: tuple[Moment, ...]
     mutation_seconds: float | None
-    """When the meaning changes most; None where it hardly changes at all."""
+    """When the meaning changes: the first step between frames above `change_threshold`; None: none is."""
+    change_threshold: float | None
+    """Cosine distance between neighbouring frames above which a change is named; None of a bundle of before,
+    by which the largest step is named unless it is tiny."""
+    familiarity: float | None
+    """Share of training videos at least as unlike the others, this one counted among them: a p-value in 0..1;
+    None where a bundle cannot tell, one of before or of too few training videos."""
+    familiarity_bound: float | None
+    """The share at or below which the video counts as unlike all that the model has learned from."""
     verdict: str | None
     """What the model may be used for, one sentence of its bundle; None in a bundle of before."""
     warnings: tuple[str, ...]
@@ -67,6 +79,15 @@ class Score:
     """What the model was trained on."""
     model: str
     """The bundle's digest."""
+
+    @property
+    def unlike(self) -> bool:
+        """Whether the video is unlike all that the model has learned from, so that it does not know."""
+        return (
+            self.familiarity is not None
+            and self.familiarity_bound is not None
+            and self.familiarity <= self.familiarity_bound
+        )
 
     def to_dict(self) -> dict[str, object]:
         """Plain data, as `--json` prints it."""
@@ -81,8 +102,9 @@ class Score:
         low, high = self.mos_range
         digits = 1 if high - low >= 20 else 2
         branches = ", ".join(f"{name} {one.value:.{digits}f}" for name, one in self.branches.items())
+        doubt = f"{UNLIKE}, " if self.unlike else ""
         parts = [
-            f"{_in_one_line(self.video)}: {self.score:.{digits}f} of {low:g}-{high:g}",
+            f"{_in_one_line(self.video)}: {doubt}{self.score:.{digits}f} of {low:g}-{high:g}",
             f"{self.coverage:.0%} interval {self.low:.{digits}f}-{self.high:.{digits}f}",
             branches,
         ]
@@ -90,8 +112,11 @@ class Score:
             parts.append(f"alignment {_place(self.alignment)}")
         if self.consistency is not None:
             parts.append(f"consistency {_place(self.consistency)}")
+        if self.familiarity is not None:
+            parts.append(f"familiarity {self.familiarity:.3f}")
         if self.mutation_seconds is not None:
-            parts.append(f"largest change at {self.mutation_seconds:.2f} s")
+            name = "largest change" if self.change_threshold is None else "meaning changes"
+            parts.append(f"{name} at {self.mutation_seconds:.2f} s")
         if self.prompt_pieces > 1:
             parts.append(f"prompt read in {self.prompt_pieces} pieces")
         return "  ".join(parts)

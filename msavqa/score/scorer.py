@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from msavqa.bundle import bundle
 from msavqa.bundle.bundle import Bundle
 from msavqa.bundle.reference import Reference, of_branch
+from msavqa.evaluation import change as changes
 from msavqa.evaluation import prompt_pieces
 from msavqa.evaluation.metrics import frame_change
 from msavqa.frames import decode
@@ -33,7 +34,7 @@ from msavqa.learning.branch import Output
 from msavqa.machine import device as devices
 from msavqa.machine.device import Device
 from msavqa.machine.processes import Pool
-from msavqa.score import cautions, trained
+from msavqa.score import cautions, likeness, trained
 from msavqa.score.perception import Features, Perception, Reading
 from msavqa.score.result import Measure, Moment, Score
 from msavqa.score.trained import Branch
@@ -41,7 +42,7 @@ from msavqa.score.trained import Branch
 DECODE_SECONDS = 60.0
 """Wall-clock limit of decoding one video."""
 STILL = 0.02
-"""Cosine distance below which neighbouring frames mean the same: no mutation is named."""
+"""Cosine distance below which neighbouring frames mean the same, for bundles without a threshold."""
 
 
 class ScoreError(MsavqaError):
@@ -179,13 +180,16 @@ class Scorer(AbstractContextManager["Scorer"]):
         own = {name: float(output.score[0]) for name, output in outputs.items()}
         raw = float(self.bundle.ensemble.combine({name: np.array([value]) for name, value in own.items()})[0])
         fitted, known = self.bundle.calibration, self.bundle.reference
-        low, high = fitted.interval(np.array([raw]))
+        distance, share = likeness.of(self.bundle, features)
+        bound = self.bundle.familiarity_bound
+        unlike = share is not None and bound is not None and share <= bound
+        low, high = fitted.interval(np.array([raw]), distance=np.array([distance]), unlike=np.array([unlike]))
         frames_cls = features[self.bundle.clip_image]["cls"][0]
         alignment = frames_cls @ self._prompt(features) if prompt.strip() else None
         change = frame_change(frames_cls)
         consistency = float(1 - change[1:].mean()) if len(change) > 1 else 1.0
         timeline = _timeline(decoded, change, alignment, outputs)
-        peak = int(np.argmax(change))
+        moment = _moment(change, self.bundle.change_threshold)
         return Score(
             video=video,
             prompt=prompt,
@@ -201,9 +205,13 @@ class Scorer(AbstractContextManager["Scorer"]):
             alignment=None if alignment is None else _measure(known, "alignment", float(alignment.mean())),
             consistency=_measure(known, "consistency", consistency),
             timeline=timeline,
-            mutation_seconds=timeline[peak].seconds if change[peak] > STILL else None,
+            mutation_seconds=None if moment is None else timeline[moment].seconds,
+            change_threshold=self.bundle.change_threshold,
+            familiarity=share,
+            familiarity_bound=bound,
             verdict=None if self.bundle.verdict is None else self.bundle.verdict.sentence,
             warnings=(
+                *cautions.of_likeness(self.bundle, share=share),
                 *cautions.of(decoded, self.bundle, prompt=prompt, reading=reading, own=own, raw=raw),
                 *cautions.of_versions(self.networks()[0].versions),
             ),
@@ -254,6 +262,14 @@ def _networks(found: Bundle, device: torch.device) -> tuple[Perception, dict[str
         return perception, {
             name: trained.load(found, name, device=device) for name in found.ensemble.branches
         }
+
+
+def _moment(change: NDArray[np.float64], threshold: float | None) -> int | None:
+    """The frame at which the meaning changes; without a threshold that of the largest step, if it is one."""
+    if threshold is not None:
+        return changes.first(change, threshold=threshold)
+    peak = int(np.argmax(change))
+    return peak if change[peak] > STILL else None
 
 
 def _measure(known: Reference, name: str, value: float) -> Measure:

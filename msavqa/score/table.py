@@ -31,7 +31,10 @@ from msavqa.score.scorer import Asked
 FIRST = ("video", "prompt", "score", "low", "high")
 ALWAYS = ("error", "model", "sha256")
 """How the header of every msavqa's table ends."""
-LAST = ("alignment", "consistency", "mutation_seconds", "prompt_pieces", "warnings", *ALWAYS)
+LAST = (
+    "alignment", "consistency", "familiarity", "mutation_seconds", "change_threshold", "prompt_pieces",
+    "warnings", *ALWAYS,
+)  # fmt: skip
 Row = dict[str, str]
 
 
@@ -241,8 +244,10 @@ def _row(key: tuple[str, str], verdict: Score | MsavqaError, *, model: str, sha2
         "high": verdict.high,
         "alignment": None if verdict.alignment is None else verdict.alignment.value,
         "consistency": None if verdict.consistency is None else verdict.consistency.value,
+        "familiarity": verdict.familiarity,
         "mutation_seconds": verdict.mutation_seconds,
         "prompt_pieces": verdict.prompt_pieces,
+        "change_threshold": verdict.change_threshold,
     } | {_column(name): one.value for name, one in verdict.branches.items()}
     row |= {name: repr(value) for name, value in numbers.items() if value is not None}
     return row | {
@@ -258,7 +263,8 @@ def _known(*files: Path) -> dict[tuple[str, str], Row]:
             continue
         text = file.read_text(encoding="utf-8", errors="replace")
         whole = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
-        if not _is_of_scores(whole.fieldnames or ()):
+        names = whole.fieldnames or ()
+        if not _is_of_scores(names) or not {*LAST} <= {*names}:  # of before: it lacks what rows say now
             continue
         for row in whole:
             complete = None not in row and None not in row.values()

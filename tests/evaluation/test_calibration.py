@@ -1,7 +1,6 @@
 """Calibration: the map keeps order and scale, the interval covers what it says it covers."""
 
 import json
-import math
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from sklearn.isotonic import IsotonicRegression
 
-from msavqa.evaluation.calibration import Calibration, conformal_quantile, coverage_of, fit
+from msavqa.evaluation.calibration import Calibration, coverage_of, fit
 from msavqa.ground.errors import MsavqaError
 
 RANGE = (0.0, 100.0)
@@ -45,12 +44,6 @@ def test_the_interval_covers_new_videos_as_often_as_it_says(coverage: float) -> 
         held.append(coverage_of(low=low, high=high, mos=new_mos))
     # 99 rows: the theorem gives coverage .. coverage + 1/100 for the mean over draws of everything.
     assert np.mean(held) == pytest.approx(coverage + 0.005, abs=0.01)
-
-
-def test_the_conformal_quantile_is_the_row_a_hand_count_gives() -> None:
-    assert conformal_quantile(np.arange(1, 10), coverage=0.9) == 9  # ceil(10 * 0.9) = 9th of 9
-    assert conformal_quantile(np.arange(1, 20), coverage=0.9) == 18  # ceil(20 * 0.9) = 18th of 19
-    assert conformal_quantile(np.arange(1, 9), coverage=0.9) == math.inf  # ceil(9 * 0.9) = 9th of 8
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=20))
@@ -106,3 +99,31 @@ def test_a_raw_score_beyond_those_fitted_on_is_outside() -> None:
     assert not calibration.outside(high)
     assert calibration.outside(high + 1e-6)
     assert calibration.outside(low - 1e-6)
+
+
+def test_a_width_that_follows_the_score_survives_json_too() -> None:
+    calibration = fitted(normalised_from=300, interval_distance=np.linspace(0, 1, 400))
+    assert calibration.width is not None
+    assert calibration.width.distance is not None
+    assert TypeAdapter(Calibration).validate_json(json.dumps(calibration.as_dict())) == calibration
+
+
+@pytest.mark.parametrize(("rows_needed", "follows"), [(400, True), (401, False)])
+def test_one_width_stands_below_so_many_held_out_rows(rows_needed: int, follows: bool) -> None:
+    calibration = fitted(normalised_from=rows_needed)
+    low, high = calibration.interval([0.45, 0.5, 0.55])
+    assert (calibration.width is not None) == follows
+    assert (np.ptp(high - low) > 1e-9) == follows
+    if follows:
+        assert calibration.half_width == pytest.approx(fitted().half_width, rel=0.25)
+
+
+def test_a_video_unlike_all_that_was_learned_from_gets_the_whole_scale() -> None:
+    low, high = fitted().interval([0.5, 0.5], unlike=[True, False])
+    assert (low[0], high[0]) == RANGE
+    assert high[1] - low[1] < 60
+
+
+def test_an_interval_of_a_former_bundle_is_as_it_was() -> None:
+    former = {key: value for key, value in fitted().as_dict().items() if key != "width"}
+    assert TypeAdapter(Calibration).validate_python(former) == fitted()

@@ -126,14 +126,14 @@ def test_the_timeline_names_when_the_content_changes(scorer: Scorer, tmp_path: P
     assert int(np.argmax([moment.change for moment in found.timeline])) == 2
     assert found.timeline[2].change > STILL
     assert found.mutation_seconds == found.timeline[2].seconds == 1.25
-    assert found.line().endswith("  largest change at 1.25 s")
+    assert found.line().endswith("  familiarity 1.000  meaning changes at 1.25 s")
 
 
 def test_where_nothing_changes_no_moment_is_named(scorer: Scorer, tmp_path: Path) -> None:
     still = np.repeat(media.numbered(1), 8, axis=0)
     found = scorer.score(media.write(tmp_path / "still.mp4", still), PROMPT)
     assert found.mutation_seconds is None
-    assert "largest change" not in found.line()
+    assert "meaning changes" not in found.line()
 
 
 def test_alignment_and_the_scores_of_frames_have_the_mean_of_the_video(scorer: Scorer, video: Path) -> None:
