@@ -211,7 +211,7 @@ def as_formerly(folder: Path) -> None:
     file.write_text(text + "\n", encoding="utf-8")
 
 
-def familiar(*, rows: int = 50, sharp: float = 0.0) -> Familiarity:
+def familiar(*, rows: int = 250, sharp: float = 0.0) -> Familiarity:
     """To which, with `sharp` 0, every video is as like the training videos as they are; else none is."""
     widths = _clip_shapes().dim, sum(len(GROUPS[group]) for group in like.ROOTS)
     root = sharp * np.eye(sum(widths))

@@ -205,16 +205,17 @@ def load(path: Path) -> Familiarity:
 def _blocks(sets: Sets, *, apart: bool) -> tuple[Block, ...]:
     """One block of all sets, or CLIP's apart: of few rows a joint covariance is mostly noise."""
     if not apart:
-        return (_block(sets),)
+        return (joined_block(sets),)
     rest = {name: columns for name, columns in sets.items() if name != "clip"}
-    return _block({"clip": sets["clip"]}), _block(rest)
+    return joined_block({"clip": sets["clip"]}), joined_block(rest)
 
 
 def _sum(blocks: tuple[Block, ...], sets: Sets) -> Floats:
     return np.asarray(np.sum([block.log_distance(sets) for block in blocks], axis=0), dtype=np.float64)
 
 
-def _block(sets: Sets) -> Block:
+def joined_block(sets: Sets) -> Block:
+    """One Mahalanobis distance over all sets of training videos, in their order."""
     from sklearn.covariance import ledoit_wolf  # slow to import, and no score needs it
 
     joined = np.concatenate(list(sets.values()), axis=1)

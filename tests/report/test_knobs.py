@@ -18,7 +18,7 @@ from msavqa.report import build
 from pipeline import controls, ensemble
 from tests import synthetic
 
-VIDEOS = 60
+VIDEOS = 90
 CONTROLS = {"no_pixel", "no_reference", "clipsim", "trees"}
 DRAWN = {"srcc_ci95_low"}
 JOINED = {"fitted", "weights", "ensemble", "shuffled", "srcc", "half_width", "bounds", *DRAWN}
@@ -28,6 +28,11 @@ KNOBS: dict[str, tuple[object, set[str]]] = {
     "ensemble.seed": (1, JOINED - {"srcc", *DRAWN}),  # another search ends next to the first
     "calibration.coverage": (0.5, {"half_width", "bounds"}),
     "calibration.interval_roles": (["val", "oof"], {"half_width", "bounds"}),
+    "calibration.interval": ("constant", {"half_width", "bounds"}),
+    "calibration.interval_rows": (1000, {"half_width", "bounds"}),
+    "calibration.familiarity_bound": (0.9, {"bounds"}),
+    "calibration.change.percentile": (50, {"change_threshold"}),
+    "calibration.change.rank": (3, {"change_threshold"}),
     "controls.text": ("other_text", {"clipsim", "trees", "prompts_truncated"}),
     "controls.image": ("other_image", {"clipsim", "trees", "change"}),
     "controls.trees": (11, {"trees"}),
@@ -41,7 +46,11 @@ KNOBS: dict[str, tuple[object, set[str]]] = {
     "report.frames": (3, {"pictures"}),
 }
 """Knob -> another value, and all that it moves."""
-PARAMS = synthetic.PARAMS | {"report": {"bootstrap": {"resamples": 100, "seed": 0}, "films": 99, "frames": 6}}
+PARAMS = synthetic.PARAMS | {
+    "calibration": synthetic.PARAMS["calibration"]
+    | {"interval": "normalised", "change": {"percentile": 97, "rank": 1}},
+    "report": {"bootstrap": {"resamples": 100, "seed": 0}, "films": 99, "frames": 6},
+}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +87,7 @@ def observed(root: Path, data: dict[str, Any], *, block: str) -> dict[str, Any]:
     (root / "params.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        if block == "ensemble":
+        if block in ("ensemble", "calibration"):
             ensemble.main([synthetic.DATASET])
         if block in ("ensemble", "controls"):
             controls.main([synthetic.DATASET])
@@ -96,6 +105,7 @@ def observed(root: Path, data: dict[str, Any], *, block: str) -> dict[str, Any]:
         "srcc": content.metrics["srcc"],
         "srcc_ci95_low": content.metrics["srcc_ci95_low"],
         "half_width": content.metrics["interval_half_width"],
+        "change_threshold": content.metrics["change_threshold"],
         "bounds": content.results.tested[["low", "high"]].to_numpy().tolist(),
         "prompts_truncated": content.metrics["prompts_truncated"],
         "films": len(strips),
