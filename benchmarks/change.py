@@ -5,8 +5,8 @@
 Prints one JSON object: of the run's test videos, with the run's own threshold, and (`before`) as it was named
 until 2026-11-30, by the largest step above 0.02: `named` (count), `precision` (share of named videos that
 change), `recall` (share of videos that change that are named), `false_alarms` (share of the others),
-`start_exact` (share of rightly named whose frame is the one at which the change starts). With `--splits N` also
-the means over N random partings by prompt, a quarter of them tested.
+`start_exact` (share of rightly named whose frame is the one at which the change starts). With `--splits N`
+also the means over N random partings by prompt, a quarter of them tested.
 """
 
 import argparse

@@ -3,12 +3,12 @@
     python -m benchmarks.familiarity [--model runs/sample/bundle] [--test runs/sample/ensemble] \\
         [--videos NAME=FOLDER ...] [--copies FOLDER] [--each 60] [--seed 0] [--scale]
 
-Prints one JSON object: kind -> `videos` and the shares at 1% and 5% of the training videos. `false_alarms` are
-the test videos of the first repeat, as the stage `ensemble` left them. Each `--videos` are all readable files of a
-folder, as they are and `<name>_96`: shrunk to 96 x 96 pixels and encoded again. Of `--each` random files of
-`--copies` it makes stills (first frame, by an encoder at crf 18 and at crf 1), and, of their size, black, flat
-(a random colour) and noise. `--scale` tells instead how large the arrays are and how long a video takes for
-10,000 training videos of the sample's and of the paper's widths.
+Prints one JSON object: kind -> `videos` and the shares at 1% and 5% of the training videos. `false_alarms`
+are the test videos of the first repeat, as the stage `ensemble` left them. Each `--videos` are all readable
+files of a folder, as they are and `<name>_96`: shrunk to 96 x 96 pixels and encoded again. Of `--each` random
+files of `--copies` it makes stills (first frame, by an encoder at crf 18 and at crf 1), and, of their size,
+black, flat (a random colour) and noise. `--scale` tells instead how large the arrays are and how long a video
+takes for 10,000 training videos of the sample's and of the paper's widths.
 """
 
 import argparse
@@ -59,8 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "bundle": {"rows": found.familiarity.rows if found.familiarity else 0}
     }
     if given.test is not None and found.familiarity is not None:
-        rows = pd.read_parquet(given.test / "distances.parquet")
-        tested = rows[(rows["repeat"] == 0) & (rows["role"] == "test")]
+        table = pd.read_parquet(given.test / "distances.parquet")
+        tested = table[(table["repeat"] == 0) & (table["role"] == "test")]
         told["false_alarms"] = shares(found.familiarity.share(tested["score"].to_numpy()))
     kinds: dict[str, list[float]] = {}
     torch.set_num_threads(1)

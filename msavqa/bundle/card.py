@@ -66,7 +66,7 @@ def render(
         f"{rows.get('val', 0)} validation, {rows.get('test', 0)} test videos.",
         f"- Ensemble weights ({weighted}) and the map to MOS: fitted on out-of-fold training rows.",
         f"- Interval: split conformal at {calibration.coverage:.0%}, on {calibration.rows_interval} held-out "
-        f"rows, ± {calibration.half_width:.3g} MOS.",
+        f"rows, {'on average ' if calibration.width else ''}± {calibration.half_width:.3g} MOS.",
         "",
         "## Measured on test videos",
         *(
@@ -77,8 +77,8 @@ def render(
         "",
         "## Limits",
         "- Scores mean what the raters of this dataset meant; another audience may rate otherwise.",
-        "- The interval holds for videos like those of the dataset. For other generators or lengths it",
-        "  may be too narrow; `warnings` in the output say when a video lies outside what was trained on.",
+        "- The interval holds for videos like those of the dataset. One unlike all of them is said to be so,",
+        "  with the whole scale for its interval; `familiarity` is the share of training videos as unlike.",
         "- SRCC among one generator's videos is often lower than over all: compare close versions with care.",
         "- Prompts longer than the text encoder reads are cut, and the output says so.",
         "",

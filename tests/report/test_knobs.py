@@ -27,7 +27,7 @@ KNOBS: dict[str, tuple[object, set[str]]] = {
     "ensemble.shrinkage": (1.0, JOINED - {"fitted"}),
     "ensemble.seed": (1, JOINED - {"srcc", *DRAWN}),  # another search ends next to the first
     "calibration.coverage": (0.5, {"half_width", "bounds"}),
-    "calibration.interval_roles": (["val", "oof"], {"half_width", "bounds"}),
+    "calibration.interval_roles": (["oof"], {"half_width", "bounds"}),
     "calibration.interval": ("constant", {"half_width", "bounds"}),
     "calibration.interval_rows": (1000, {"half_width", "bounds"}),
     "calibration.familiarity_bound": (0.9, {"bounds"}),
@@ -48,7 +48,7 @@ KNOBS: dict[str, tuple[object, set[str]]] = {
 """Knob -> another value, and all that it moves."""
 PARAMS = synthetic.PARAMS | {
     "calibration": synthetic.PARAMS["calibration"]
-    | {"interval": "normalised", "change": {"percentile": 97, "rank": 1}},
+    | {"interval": "normalised", "interval_roles": ["val", "oof"], "change": {"percentile": 97, "rank": 1}},
     "report": {"bootstrap": {"resamples": 100, "seed": 0}, "films": 99, "frames": 6},
 }
 
