@@ -15,8 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msavqa.app import cli
+from msavqa.app.own.guess import guess
 from msavqa.check.params import problems
 from msavqa.datasets import read as datasets
+from msavqa.datasets.readers.csv import ReaderSettings
+from msavqa.ground.params import problems_in
 from tests.conftest import ROOT
 
 PROMPTS = ("a red ball rolls left", "a horse race is happening", "kids are learning how to wrestle")
@@ -188,14 +191,14 @@ def test_whatever_columns_are_called_and_however_fields_are_parted_the_rows_are_
                 row["noise"] = "fine" if names["noise"] == "comment" else str(8 + len(table) % 3)
                 table.append({names[key]: row[key] for key in order if key not in left_out})
             made(table, separator=separator, mark=mark, end=end)
-            data = init()
-            block = data["datasets"]["mine"]
+            block = guess(Path("videos.csv"), videos=Path("videos"), home=Path()).block
+            data = {"train_on": ["mine"], "datasets": {"mine": block}}
             wanted = {
                 key: names[key] for key in ("video", "prompt", "mos", "generator") if key not in left_out
             }
             assert block["columns"] == wanted
             assert block["mos_range"] == list(scale)
-            assert problems(data) == []
+            assert problems_in(block, "datasets.mine", ReaderSettings) == []
             _, rows = datasets.read(data, "mine", check_files=True)
             assert [row.path for row in rows] == [row["video"] for row in rows_of()]
             for row, written in zip(rows, rows_of(), strict=True):
