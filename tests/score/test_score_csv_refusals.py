@@ -44,11 +44,11 @@ def test_an_out_that_is_something_else_is_refused_and_left_as_it_is(tmp_path: Pa
         ),
         (
             b"video;mos\na;b\n",
-            [
-                "no column 'video' (--video-column, did you mean 'video;mos'?)",
-                "no column 'prompt' (--prompt-column); the columns are 'video;mos' "
-                "(the fields must be separated by commas)",
-            ],
+            ["no column 'prompt' (--prompt-column); the columns are 'video', 'mos'"],
+        ),
+        (
+            b'{"video": "a.mp4", "prompt": "b"}\n{"video": "c.mp4", "prompt": "d"}\n',
+            ["the file looks like JSON lines, expected a table: save it as a csv"],
         ),
         (b"video,prompt,video\na,b,c\n", ["column 'video' stands 2 times"]),
         (b"", ["line 1: no names of columns"]),
