@@ -38,7 +38,7 @@ def _options(
         typer.Option("--version", callback=_say_version, is_eager=True, help="Say which msavqa this is."),
     ] = False,
 ) -> None:
-    """Options that stand before any command; `_say_version` does all that there is to do."""
+    """Options that come before any command. `_say_version` does all the work."""
 
 
 app.command("init", help=init.HELP, epilog=init.EXAMPLES)(init.command)

@@ -26,7 +26,7 @@ def command(
     seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Compares; see HELP."""
+    """Compares two runs, as HELP says."""
     import json
 
     from msavqa.ground import params

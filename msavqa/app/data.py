@@ -28,7 +28,7 @@ def check(
     ] = None,
     files: Annotated[bool, typer.Option(help="Look for every video.")] = True,
 ) -> None:
-    """Checks; raises what is wrong with params.yaml, then what the reader refuses."""
+    """Raises what is wrong with params.yaml, then what the reader refuses; else prints one line of counts."""
     import math
 
     from msavqa.check import params as whole_params

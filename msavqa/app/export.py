@@ -22,7 +22,7 @@ def command(
     ] = None,
     repeat: Annotated[int, typer.Option(min=0, help="Which repeat's model.")] = 0,
 ) -> None:
-    """Exports; see HELP."""
+    """Exports a bundle, as HELP says."""
     from msavqa.bundle import export
     from msavqa.ground import params
 

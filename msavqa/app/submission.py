@@ -32,7 +32,7 @@ def command(
     ] = True,
     note: Annotated[str, typer.Option(help="One line on the method.")] = "MSA-VQA, msavqa",
 ) -> None:
-    """Packs; see HELP."""
+    """Packs scores for the challenge, as HELP says."""
     from msavqa.datasets import tables
     from msavqa.ground import params
     from msavqa.score import submission

@@ -44,7 +44,7 @@ def convert(path: Path) -> str:
 
 
 def _converted(old: CommentedMap, path: Path) -> CommentedMap:
-    """The blocks in the order that they have today; what is no block of a known form is left as it is."""
+    """The blocks in the order that they have today; a block of an unknown form stays as it is."""
     new, rest = CommentedMap(), CommentedMap(old)
     new["train_on"] = _names(rest.pop("dataset", None))
     new["pretrain_on"] = _names(rest.pop("pretrain_dataset", None))
@@ -97,7 +97,7 @@ def _folder(trunks: Any, path: Path) -> str:
 
 
 def _networks(trunks: CommentedMap) -> tuple[CommentedMap, CommentedMap]:
-    """Those that read prompts, and those over frames; the handcrafted measures are neither."""
+    """The networks that read prompts, and those that look at frames. The handcrafted measures are neither."""
     texts, frames = CommentedMap(), CommentedMap()
     for name, block in trunks.items():
         kind = block.get("kind") if isinstance(block, CommentedMap) else None

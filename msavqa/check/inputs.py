@@ -21,7 +21,7 @@ MADE = Path("data/sample")
 
 
 def problems(data: Mapping[str, Any], *, leave_networks: bool = False) -> list[str]:
-    """One sentence for each mistake in what a params file, right in itself, points to.
+    """One sentence for each mistake in the files and networks that a params file without mistakes names.
 
     `leave_networks`: where nothing else is wrong, no network is built; that takes seconds.
     """
@@ -50,7 +50,7 @@ def _files(data: Mapping[str, Any], stages: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _networks(data: Mapping[str, Any], stages: Mapping[str, Any]) -> Iterator[str]:
-    """Every network that no stage has made as it is now is made, without weights and without memory."""
+    """Builds every network that no stage has built so, without weights and without memory."""
     from msavqa.networks import backbones, clip_model
 
     ran = list(_made_networks(data, stages))

@@ -108,7 +108,7 @@ def problems(data: Mapping[str, Any]) -> list[str]:
 
 
 def _mistakes(data: Mapping[str, Any]) -> list[str]:
-    """What the model refuses, each entry of a block of names under its own settings."""
+    """What the model refuses. Each entry of a block of names is judged by its own settings."""
     try:
         Params.model_validate(data)
     except ValidationError as error:

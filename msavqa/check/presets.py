@@ -33,14 +33,14 @@ _MODELINE = "# yaml-language-server: $schema="
 
 
 def folder() -> Path:
-    """Where presets lie: in the project that one stands in, else in the package, which holds those of its
-    checkout by a link and those of its wheel as files."""
+    """Where presets lie: in the current project, else in the package. In a checkout the package has a link to
+    them, in a wheel it has the files."""
     here = Path("presets")
     return here if here.is_dir() else Path(__file__).resolve().parents[1] / "presets"
 
 
 def names() -> list[str]:
-    """The presets there are."""
+    """The names of all presets."""
     return sorted(path.stem for path in folder().glob("*.yaml"))
 
 
@@ -87,7 +87,7 @@ def _composed(name: str, above: tuple[str, ...]) -> CommentedMap:
 
 
 def _first_base(name: str) -> str:
-    """The whole form that a preset stands on."""
+    """The preset without a base that a preset builds on."""
     base = loaded(source(name), where=_path(name)).get("base")
     return name if base is None else _first_base(str(base))
 
@@ -163,7 +163,7 @@ def _comments(data: CommentedMap) -> dict[Any, Any]:
 
 
 def _close_up(data: CommentedMap) -> None:
-    """A comment stands one space behind its value, whatever the value's length was."""
+    """Puts each comment one space behind its value, however long the value it was written beside."""
     for tokens in _comments(data).values():
         for token in tokens:
             for one in token if isinstance(token, list) else [token]:
@@ -189,7 +189,7 @@ def _path(name: str) -> Path:
 
 
 def source(name: str) -> str:
-    """The text of a preset as it stands; `MsavqaError` for a name that is none."""
+    """The text of a preset as it was written; `MsavqaError` for a name that is none."""
     known = names()
     if name not in known:
         nearest = sorted(

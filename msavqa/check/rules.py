@@ -43,7 +43,7 @@ CLIP_KIND = "clip_image"
 
 
 def another_form(data: Mapping[str, Any]) -> str | None:
-    """The one thing to say of a file of another form: an earlier version's, or a preset as it stands."""
+    """What to say of a file of another form: one of an earlier version, or a preset that was not composed."""
     if "base" in data:
         return (
             f"base: got {data['base']!r}, a preset that says what it changes, expected a whole params file; "
@@ -247,7 +247,7 @@ def _more_frames_than_decoded(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _twice(found: Any, where: str) -> Iterator[str]:
-    """Words that stand twice in a list: branches, tokens, measures, columns are each meant once."""
+    """Words that stand twice in a list of branches, tokens, measures or columns."""
     if isinstance(found, Mapping):
         for key, value in found.items():
             yield from _twice(value, f"{where}.{key}" if where else str(key))
@@ -261,7 +261,7 @@ def _twice(found: Any, where: str) -> Iterator[str]:
 
 
 def _known(where: str, names: Any, known: Mapping[Any, Any]) -> Iterator[str]:
-    """Each of a list of names is one of the known ones; where there are none, that is the mistake."""
+    """Names of a list that are not known; where none is known at all, that is the mistake."""
     choices = [str(name) for name in known]
     if not choices:
         return

@@ -23,14 +23,14 @@ Schema = dict[str, Any]
 
 
 def files() -> dict[Path, str]:
-    """What belongs into each of the two files."""
+    """What belongs in each of the two files."""
     whole = Params.model_json_schema(schema_generator=_Described)
     found = {"params.schema.json": whole, "preset.schema.json": of_changes(whole)}
     return {FOLDER / name: json.dumps(schema, indent=1) + "\n" for name, schema in found.items()}
 
 
 def of_changes(whole: Schema) -> Schema:
-    """The schema of a preset: nothing must be there, and null takes an entry out of a block of names."""
+    """The schema of a preset: no key is required, and null takes an entry out of a block of names."""
     found: Schema = _optional(whole)
     found["title"], found["description"] = "Preset", "What a preset changes of its base."
     found["properties"]["base"] = {"description": "The preset that this one changes.", "type": "string"}

@@ -97,7 +97,7 @@ class Places:
 
 
 def linked_folders(root: Path, paths: Iterable[str]) -> list[str]:
-    """Folders below root that are links, of those that the paths (below root) lead through.
+    """The folders below root that are links and that some path (below root) leads through.
 
     DVC does not look behind them: it sees a changed label file, and no changed video.
     """
@@ -106,5 +106,5 @@ def linked_folders(root: Path, paths: Iterable[str]) -> list[str]:
 
 
 def _is_absolute(name: str) -> bool:
-    """Also as other systems write it."""
+    """Whether a path is absolute, as this system or another writes it."""
     return name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[\\/]", name) is not None

@@ -81,7 +81,7 @@ class LabelSettings(Settings):
 def read_files(
     files: Mapping[Key, Path], parse: Callable[[Path, Key], tuple[list[Row], list[str]]]
 ) -> tuple[list[Row], list[str]]:
-    """Rows and problems of several label files, in order; one that cannot be read hides no other's."""
+    """Rows and problems of several label files, in order; one that cannot be read hides no other file's."""
     rows: list[Row] = []
     problems: list[str] = []
     for split, file in files.items():

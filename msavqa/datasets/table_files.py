@@ -55,7 +55,7 @@ def write_parquet(table: pd.DataFrame, path: Path, schema: pandera.DataFrameSche
 
 
 def read_csv(path: Path, schema: pandera.DataFrameSchema, *, next_step: str = AGAIN) -> pd.DataFrame:
-    """The same of a csv (UTF-8, commas): an empty cell is an unknown number, or no text."""
+    """Reads a csv (UTF-8, commas) as `read_parquet` does; an empty cell is an unknown number, or no text."""
     _is_there(path)
     numbers = [name for name, column in schema.columns.items() if str(column.dtype) in ("int64", "float64")]
     texts = {name: str for name in schema.columns if name not in numbers}
@@ -111,7 +111,7 @@ def checked(
 
 
 def _widened(table: pd.DataFrame, schema: pandera.DataFrameSchema) -> pd.DataFrame:
-    """Numbers in the column's own width where no value can change (float32 to float64); the rest as it is."""
+    """Numbers in the width of their column where no value can change (float32 to float64)."""
     if table.empty:  # pandas cannot know the types of no values
         return table.astype({name: str(c.dtype) for name, c in schema.columns.items() if name in table})
     changes = {

@@ -256,7 +256,7 @@ def write_history(records: Iterable[Mapping[str, int | float]], path: Path) -> N
 
 
 def read_ablation(path: Path) -> pd.DataFrame:
-    """One row a model of the sweeps; all of `ABLATION`, no row where none has run."""
+    """One row per model of the sweeps, all of `ABLATION`; no row where none has run."""
     return table_files.read_csv(path, ABLATION, next_step="run `make ablation` to make it again")
 
 
@@ -274,7 +274,7 @@ def write_plots(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
 
 
 def learning_labels(manifest: pd.DataFrame, splits: pd.DataFrame, *, repeat: int) -> pd.DataFrame:
-    """All that anything that learns may know of one repeat: its train and val rows, no test row.
+    """All that a model may learn from in one repeat: the train and val rows, no test row.
 
     Columns video_id, mos (the dataset's own scale), weight, role ("train" or "val"), fold; in manifest
     order. Test rows are left out here so that no caller can fit on them by mistake. Raises `ProblemsError`

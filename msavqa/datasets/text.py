@@ -46,7 +46,7 @@ def read_text(path: Path) -> tuple[str, list[str]]:
 
 
 def looks_like_json(text: str) -> str:
-    """ "JSON" or "JSON lines" (an object per line) where a text begins as these do, else nothing."""
+    """ "JSON" or "JSON lines" (one object per line) where a text begins like these, else ""."""
     head = text.lstrip()
     if not head.startswith(("{", "[")):
         return ""

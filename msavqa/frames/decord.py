@@ -27,7 +27,7 @@ _PIXEL_FORMATS = ("yuv420p", "yuv444p")
 
 
 def suits(facts: VideoFacts) -> bool:
-    """Whether decord is exact on such a file (the rule is the measured table above)."""
+    """Whether decord is exact on such a file, by what was measured (see above)."""
     return (
         facts.container in _CONTAINERS
         and facts.codec in _CODECS

@@ -23,8 +23,8 @@ from msavqa.frames.video_file import a_picture, is_picture, opened, orientation,
 class VideoFacts:
     """One video as a viewer sees it.
 
-    container, codec, pixel_format: ffmpeg's names; bit_depth: bits a component; fps: average frames a
-    second (NaN where unknown); frame_count: presented frames; width, height: pixels, upright;
+    container, codec, pixel_format: ffmpeg's names; bit_depth: bits per component; fps: average frames
+    per second (NaN where unknown); frame_count: presented frames; width, height: pixels, upright;
     duration_seconds: from the first frame shown to the end of the last, by their times, not by count and
     rate (NaN where unknown);
     rotation_degrees: clockwise turn that makes the stored picture upright, one of 0, 90, 180, 270;

@@ -24,7 +24,7 @@ def read(
 ) -> tuple[int, npt.NDArray[np.float64], dict[int, Pixels]]:
     """Presented frames, their times, and the sampled ones by presentation index, each through `finish`.
 
-    Where packets and frames are not one to one, the frames that came out decide, in a second pass.
+    Where there are more or fewer frames than packets, a second pass samples from the frames that came out.
     """
     wanted = sample_indices(frame_count=facts.frame_count, frames=frames)
     count, stamps, taken = _pass(path, wanted.tolist(), finish=finish)

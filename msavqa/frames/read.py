@@ -35,7 +35,7 @@ class DecodeSettings(Settings):
     """The block `decode` of params.yaml."""
 
     backend: Backend  # who reads the files; the frames are the same
-    frames: int = Field(ge=1)  # sampled a video, at the middles of equal parts
+    frames: int = Field(ge=1)  # sampled per video, at the middles of equal parts
     box: int = Field(ge=1, le=16_384)  # pixels; a larger frame is shrunk to fit box x box
     store: Literal["frames", "none"]  # none: decode again wherever frames are read
     workers: int = Field(ge=1)  # decoding processes
@@ -44,7 +44,7 @@ class DecodeSettings(Settings):
 
 
 def fingerprint(settings: DecodeSettings) -> dict[str, object]:
-    """What decides the pixels; whether they are stored does not."""
+    """The settings that decide the pixels; whether they are stored is not one of them."""
     return {
         "frames": settings.frames,
         "box": settings.box,
@@ -66,7 +66,7 @@ def specs(settings: DecodeSettings) -> tuple[ArraySpec, ...]:
 
 
 def decoding(settings: DecodeSettings) -> Callable[[Path], Decoded]:
-    """The function from a file to its frames that these settings mean, for workers."""
+    """The function that workers call: from a file to its frames, by these settings."""
     return functools.partial(decode, frames=settings.frames, box=settings.box, backend=settings.backend)
 
 

@@ -48,7 +48,7 @@ class DecodeError(MsavqaError):
 
 
 class AbsentError(DecodeError):
-    """A file that cannot be opened at all, which says nothing of its content."""
+    """A file that cannot be opened at all; nothing is known of its content."""
 
 
 def refused(
@@ -102,7 +102,7 @@ def shown_frames(container: InputContainer, stream: VideoStream, path: str | Pat
 
 
 def is_picture(container: InputContainer) -> bool:
-    """Whether a container is one of pictures, which a single frame in it then is."""
+    """Whether a container is one of pictures: with a single frame it then holds a picture."""
     return (
         container.format.name in _PICTURES
         or container.format.name.endswith("_pipe")
@@ -143,7 +143,7 @@ def orientation(frame: VideoFrame, path: str | Path) -> tuple[int, bool]:
 
 
 def upright(pixels: np.ndarray, *, turn: int, mirrored: bool) -> np.ndarray:
-    """A stored picture (height, width, channel) as it is to be seen."""
+    """A stored picture (height, width, channel) turned as a viewer sees it."""
     flipped = pixels[:, ::-1] if mirrored else pixels
     return np.ascontiguousarray(np.rot90(flipped, k=-turn // 90))
 

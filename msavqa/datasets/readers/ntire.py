@@ -37,7 +37,7 @@ def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) ->
 
 
 def _parse(file: Path, split: Split) -> tuple[list[Row], list[str]]:
-    """One file's rows, also those whose MOS is missing or no number. Only training rows must have one."""
+    """The rows of one file. Only training rows must have a MOS; elsewhere it may be missing or no number."""
     wanted = "name|prompt|mos" if split == "train" else "name|prompt or name|prompt|mos"
     rows = []
     lines, unread = read_lines(file)
