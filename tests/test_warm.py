@@ -190,7 +190,7 @@ def test_many_run_side_by_side(commands: Path) -> None:
 def test_the_server_ends_with_who_started_it(commands: Path, end: str) -> None:
     name = module(PARENT)
     code = (
-        "import subprocess; from tests import warm; folder = warm.folder()\n"
+        "import subprocess; from tests import warm; warm.IMPORTED = (); folder = warm.folder()\n"
         f"print(subprocess.check_output([folder / 'python', '-m', '{name}'], text=True), flush=True)\n{end}\n"
     )
     said = subprocess.run(

@@ -31,7 +31,7 @@ import sys
 import tempfile
 import threading
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def folder() -> Path | None:
         listening.listen(64)
         lease, mine = os.pipe()  # the server ends when this process closes its end, or is gone
         server = subprocess.Popen(
-            [sys.executable, __file__, str(listening.fileno()), str(lease)],
+            [sys.executable, __file__, str(listening.fileno()), str(lease), *IMPORTED],
             cwd="/", env={**os.environ, "OMP_NUM_THREADS": "1"}, pass_fds=[listening.fileno(), lease],
             stdin=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
@@ -94,10 +94,10 @@ def read_by_imports(variables: dict[str, str]) -> dict[str, str]:
 class Server:
     """Imports, then forks for each command that asks; `serve` returns in the forks alone."""
 
-    def __init__(self, listening: socket.socket, lease: int) -> None:
+    def __init__(self, listening: socket.socket, lease: int, *, imported: Sequence[str]) -> None:
         self._listening, self._lease = listening, lease
         self._variables = read_by_imports(dict(os.environ))
-        for name in IMPORTED:
+        for name in imported:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
         # What has threads cannot be forked safely; the one of pyarrow's jemalloc looks after itself.
@@ -198,7 +198,8 @@ def become(job: dict[str, Any]) -> None:
         setattr(sys, name, new)
         setattr(sys, f"__{name}__", new)
     importlib.invalidate_caches()
-    sys.modules["numpy"].random.seed()
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
 
 
 def run(real: str, words: list[str], cwd: str) -> None:
@@ -250,6 +251,6 @@ def end(work: Callable[[], None]) -> None:
 
 if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as queue:
-        asked = Server(queue, int(sys.argv[2])).serve()
+        asked = Server(queue, int(sys.argv[2]), imported=sys.argv[3:]).serve()
     become(asked)
     end(lambda: run(asked["words"][0], asked["words"][1:], asked["cwd"]))
