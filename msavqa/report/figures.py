@@ -132,10 +132,16 @@ def histogram(results: Results, *, bins: int = 20) -> str:
 def reliability(results: Results, *, bins: int = 10) -> str:
     """Mean MOS against mean prediction in bins of equal count, ± 95%: a calibrated score is on the line."""
     table = reliability_table(results, bins=bins)
+    low, high = results.mos_range
+    reach = 1.96 * table["mos_se"].fillna(0)
+    ends = [
+        np.minimum(reach, table["mos"] - low),
+        np.minimum(reach, high - table["mos"]),
+    ]  # no MOS lies beyond
     with _figure(width=5.2, height=5.2) as (figure, axes):
         axes.plot(results.mos_range, results.mos_range, color=FAINT, linewidth=1, linestyle="--")
         axes.errorbar(
-            table["score"], table["mos"], yerr=1.96 * table["mos_se"].fillna(0), color=SERIES[0], marker="o",
+            table["score"], table["mos"], yerr=ends, color=SERIES[0], marker="o",
             markersize=5, linewidth=1.4, elinewidth=1, capsize=2, clip_on=False,
         )  # fmt: skip
         _on_scale(axes, results)
@@ -237,9 +243,8 @@ def _on_scale(axes: Axes, results: Results) -> None:
     low, high = results.mos_range
     room = ROOM * (high - low)
     axes.set(xlim=(low - room, high + room), ylim=(low - room, high + room), aspect="equal")
-    for axis in (axes.xaxis, axes.yaxis):
-        ticks = [tick for tick in axis.get_ticklocs() if low <= tick <= high]
-        axis.set_ticks(ticks)
+    ticks = [tick for tick in axes.xaxis.get_ticklocs() if low <= tick <= high]
+    axes.set(xticks=ticks, yticks=ticks)
 
 
 def _plain(name: str) -> str:

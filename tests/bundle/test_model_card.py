@@ -55,6 +55,10 @@ def test_figures_stand_under_the_number_of_repeats_they_are_means_of(
     ]  # fmt: skip
     assert measured(card(read, {**FIGURES, "repeats": 1})) == ["Of this repeat, the only one:", *table]
     assert measured(card(read, {})) == ["Not yet: export after `dvc repro`."]
+    over = {"srcc_over_trees": 0.04, "srcc_over_trees_ci95_low": 0.01, "srcc_over_trees_ci95_high": 0.07}
+    assert measured(card(read, {**FIGURES, **over}))[-1] == (
+        "| SRCC above that of extra-trees on handcrafted measures, paired | 0.040 (95%: 0.010 to 0.070) |"
+    )
 
 
 def test_the_verdict_is_the_cards_first_line(read: tuple[pd.DataFrame, pd.DataFrame]) -> None:

@@ -111,15 +111,15 @@ def test_each_stage_has_its_seconds_in_the_pipelines_order(made: Path, content: 
 
 def test_the_histogram_is_of_all_rated_videos(results: Results) -> None:
     def bars(drawn: str) -> list[float]:
-        """Heights of the bars above the axis, in the drawing's own units."""
-        found = re.findall(r'<path d="M [\d.]+ ([\d.]+) \nL [\d.]+ [\d.]+ \nL [\d.]+ ([\d.]+) ', drawn)
+        """Heights of the bars, in the drawing's own units: those for learning, then those for testing."""
+        edges = r"M [\d.]+ ([\d.]+) \nL [\d.]+ [\d.]+ \nL [\d.]+ ([\d.]+) "
+        found = re.findall(rf'<path d="{edges}[^"]*" clip-path', drawn)
         return [float(bottom) - float(top) for bottom, top in found]
 
     rated = results.manifest["mos"].notna() & (results.manifest["status"] == "ok")
     assert rated.sum() == 241
     tested = int((results.tested["repeat"] == 0).sum())
-    heights = bars(figures.histogram(results, bins=2))
-    *learning, first, second = [height for height in heights if height > 0][-4:]
+    *learning, first, second = bars(figures.histogram(results, bins=2))
     counts = np.histogram(results.manifest.loc[rated, "mos"], bins=2, range=(0, 100))[0]
     unit = (sum(learning) + first + second) / 241
     assert (first + second) / unit == pytest.approx(tested, abs=0.1)
@@ -133,12 +133,14 @@ def test_marks_at_the_scales_ends_are_whole(results: Results) -> None:
         figures.scatter(extreme), figures.reliability(extreme),
         figures.generators(extreme, list(synthetic.GENERATORS)),
     ):  # fmt: skip
-        marks = re.findall(r"<(use|g)( clip-path=[^>]*)?[^>]*>", drawn)
-        assert not [clipped for _, clipped in marks if clipped]
-        x, y = (
-            [float(one) for one in re.findall(rf'<use [^>]*\b{axis}="([\d.]+)" style="fill: var', drawn)]
-            for axis in "xy"
-        )
+        around = [
+            drawn[: mark.start()].rindex("<g")
+            for mark in re.finditer(r"<use [^>]*fill: var\(--series", drawn)
+        ]
+        of_marks = [drawn[start : drawn.index(">", start)] for start in around]
+        assert [tag for tag in of_marks if "clip-path" in tag] == []
+        places = re.findall(r'<use [^>]*x="([\d.]+)" y="([\d.]+)" style="fill: var\(--series', drawn)
+        x, y = ([float(one) for one in ends_of] for ends_of in zip(*places, strict=True))
         width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn).groups())  # type: ignore[union-attr]
         assert 4 < min(x) < max(x) < width - 4
         assert 4 < min(y) < max(y) < height - 4
