@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from msavqa.datasets import tables
+from msavqa.datasets import copies, tables
 from msavqa.datasets.splits import groups_of
 from msavqa.evaluation import change, ensemble, familiarity
 from msavqa.evaluation.change import ChangeSettings
@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         {name: tables.read_predictions(runs / folder / name / file) for name in names}
         for folder, file in (("branches", "predictions.parquet"), ("examined", "shuffled.parquet"))
     )
+    scored = {name: copies.read_scores(runs / "examined" / name / "copies.parquet") for name in names}
     image = params.block(data, "controls", ControlSettings).image
     known_by = described(
         Path("features") / dataset,
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         trunks=[data["branches"][name]["reads"]["trunk"] for name in names],
     )
     steps = params.block(data, "calibration.change", ChangeSettings)
-    joined, controls, fitted, distances, changes = [], [], {}, [], {}
+    joined, controls, trivial, fitted, distances, changes = [], [], [], {}, [], {}
     out = runs / "ensemble"
     repeats = sorted(int(one) for one in splits["repeat"].unique())
     for repeat in track(repeats, description="ensemble", total=len(repeats), unit="repeats"):
@@ -65,12 +66,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         distances.append(own)
         changes[f"repeat{repeat}"] = above
         familiarity.save(like, files.fresh(out / "familiarity" / f"repeat{repeat}.safetensors"))
+        trivial.append(ensemble.of_copies(found, scored, repeat=repeat))
         shares = ", ".join(f"{b} {w:.2f}" for b, w in zip(found.branches, found.weights, strict=True))
         print(f"{dataset} repeat {repeat}: {shares}")
     tables.write_predictions(pd.concat(joined, ignore_index=True), out / "predictions.parquet")
     tables.write_predictions(pd.concat(distances, ignore_index=True), out / "distances.parquet")
     files.fresh(out / "change.json").write_text(json.dumps(changes, indent=2) + "\n", encoding="utf-8")
     tables.write_controls(pd.concat(controls, ignore_index=True), out / "controls.parquet")
+    copies.write_scores(pd.concat(trivial, ignore_index=True), out / "copies.parquet")
     files.fresh(out / "ensemble.json").write_text(json.dumps(fitted, indent=2) + "\n", encoding="utf-8")
 
 

@@ -30,7 +30,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     work = replace(
         work,
         settings=without_prompts(work.settings).model_copy(update={"optimiser": pretrain.optimiser}),
-        train=work.train.model_copy(update={"epochs": pretrain.epochs}),
+        train=work.train.model_copy(
+            update={
+                "epochs": pretrain.epochs,
+                "copies": work.train.copies.model_copy(update={"weight": 0.0}),  # none are made of this set
+            }
+        ),
         start=None,
     )
     ranks = Ranks.join(fit.device_of(work.train))

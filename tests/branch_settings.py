@@ -62,6 +62,10 @@ def train(**changes: Any) -> TrainSettings:
         "accumulate": 1,
         "precision": "fp32",
         "prompts": "own",
+        "copies": {
+            "weight": 0.0, "pairs": 8, "margin": 0.5, "empty_margin": 1.0, "foreign_prompts": True,
+            "praise": 0.3,
+        },
         "resident": "auto",
         "device": "cpu",
         "processes": 1,
@@ -69,7 +73,7 @@ def train(**changes: Any) -> TrainSettings:
         "evaluation_batch": 128,
         "seed": 0,
         "checkpoint_seconds": 0.0,
-    }
+    }  # fmt: skip
     return TrainSettings.model_validate(_changed(data, changes))
 
 

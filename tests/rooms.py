@@ -16,6 +16,7 @@ CORNERS = {Path("msavqa/trunks")}
 CHOSEN = {
     "pipeline.check": Path("msavqa/branches"),
     "pipeline.extract": Path("msavqa/trunks/kinds"),
+    "pipeline.copies": Path("msavqa/trunks/kinds"),
     "pipeline.train": Path("msavqa/branches"),
     "pipeline.pretrain": Path("msavqa/branches"),
     "pipeline.examine": Path("msavqa/branches"),

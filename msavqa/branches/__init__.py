@@ -7,6 +7,7 @@ A new kind is one file here and a block under `branches` of params.yaml. It offe
     technical(technical, features=, motion=)  what the technical half sees, a time or a video
     of_video(scores)                          the video's score of those of its times
     loss(loss, output=, mos=, weight=)        of one batch, mos standardised
+    sd_of(loss, score)                        how much one standard deviation of mos is in scores
 
 PSS, SMA, measures, head and training are those of all branches.
 

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
@@ -53,3 +54,8 @@ def loss(
     """Eq. 4: smooth-L1 on every frame."""
     assert output.frame_scores is not None
     return losses.frame_loss(frame_scores=output.frame_scores, mos=mos, weight=weight, beta=settings.beta)
+
+
+def sd_of(settings: LossSettings, score: Float[Tensor, "video"]) -> Float[Tensor, ""]:
+    """One: the loss compares scores with standardised MOS."""
+    return torch.ones((), device=score.device)

@@ -58,6 +58,11 @@ def loss(
     return losses.plcc_loss(score=output.score, mos=mos, weight=weight, epsilon=settings.epsilon)
 
 
+def sd_of(settings: LossSettings, score: Float[Tensor, "video"]) -> Float[Tensor, ""]:
+    """The scores' own deviation: the loss leaves their scale open."""
+    return (score.detach().float().var(correction=0) + settings.epsilon).sqrt()
+
+
 def _pooled(features: Float[Tensor, "video time width"], how: str) -> Float[Tensor, "video width"]:
     if how == "mean":
         return features.mean(dim=1)

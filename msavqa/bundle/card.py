@@ -77,10 +77,11 @@ def render(
             else ["Not yet: export after `dvc repro`."]
         ),
         "",
+        *_trivial(figures),
         "## Limits",
         "- Scores mean what the raters of this dataset meant. Another audience may rate otherwise.",
-        "- The interval holds for videos like those of the dataset. A video unlike all of them is said to be so,",
-        "  and its interval is the whole scale. `familiarity` is the share of training videos as unlike.",
+        "- The interval holds for videos like those of the dataset. A video unlike all of them is said to be",
+        "  so, and its interval is the whole scale. `familiarity` is the share of training videos as unlike.",
         "- SRCC among one generator's videos is often lower than over all videos. Compare close versions of",
         "  a generator with care.",
         "- A prompt longer than the text encoder reads is read in pieces, and the output says in how many.",
@@ -102,3 +103,28 @@ def _shown(figures: Mapping[str, float], name: str) -> str:
     text = f"{figures[name]:.3f}"
     low, high = figures.get(f"{name}_ci95_low"), figures.get(f"{name}_ci95_high")
     return text if low is None or high is None else f"{text} (95%: {low:.3f} to {high:.3f})"
+
+
+def _trivial(figures: Mapping[str, float | int]) -> list[str]:
+    """What trivial videos scored, a line a kind; nothing where none were made."""
+    kinds = [
+        name.removeprefix("trivial_").removesuffix("_above") for name in figures if name.endswith("_above")
+    ]
+    if not kinds:
+        return []
+    rows = []
+    for kind in kinds:
+        above, change, place, learned = (
+            figures[f"trivial_{kind}_{name}"] for name in ("above", "change", "percentile", "learned")
+        )
+        how = "learned" if learned else "left out"
+        rows.append(f"| {kind.replace('_', ' ')} | {above:.0%} | {change:+.1f} | {place:.0f} | {how} |")
+    return [
+        "## What a trivial video would score",
+        "Spoilt test videos, and videos that show nothing. `learned`: training has shown the kind.",
+        "",
+        "| in its place | above the original | mean change | percentile of training scores | in training |",
+        "|---|---|---|---|---|",
+        *rows,
+        "",
+    ]

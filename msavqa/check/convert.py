@@ -46,6 +46,7 @@ def convert(path: Path) -> str:
 def _converted(old: CommentedMap, path: Path) -> CommentedMap:
     """The blocks in the order that they have today; a block of an unknown form stays as it is."""
     new, rest = CommentedMap(), CommentedMap(old)
+    sample = presets.loaded(presets.source("sample"), where="presets/sample.yaml")
     new["train_on"] = _names(rest.pop("dataset", None))
     new["pretrain_on"] = _names(rest.pop("pretrain_dataset", None))
     for key in list(rest):
@@ -70,6 +71,11 @@ def _converted(old: CommentedMap, path: Path) -> CommentedMap:
             joined = value.get("branches")
             if isinstance(joined, list) and sorted(map(str, joined)) == sorted(old.get("branches") or ()):
                 value["branches"] = "all"
+        if key == "train" and isinstance(value, CommentedMap):
+            new["copies"] = sample["copies"]
+            ranked = sample["train"]["copies"]
+            ranked["weight"] = 0.0  # nothing was learned of copies
+            value["copies"] = ranked
         new[key] = value
         if key in old.ca.items:
             new.ca.items[key] = old.ca.items[key]

@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints, ValidationError
 import msavqa.datasets.readers
 import msavqa.trunks.kinds
 from msavqa.check import rules
+from msavqa.datasets.copies import CopySettings
 from msavqa.datasets.manifest import IndexSettings
 from msavqa.datasets.splits import SplitSettings
 from msavqa.evaluation.calibration import CalibrationSettings
@@ -84,6 +85,8 @@ class Params(Settings):
     """Frozen networks that read prompts: each is the store features/<data set>/<name>.zarr."""
     trunks: dict[Name, Trunk]
     """Frozen networks that look at frames: each is the store features/<data set>/<name>.zarr."""
+    copies: CopySettings
+    """Trivial videos that must score low, made of the data sets under `train_on`."""
     pretrain: PretrainSettings
     """What is learned from `pretrain_on`."""
     branches: dict[Name, Branch] = Field(min_length=1)

@@ -80,7 +80,7 @@ def problems(data: Mapping[str, Any]) -> Iterator[str]:
         yield from _tokens_not_cached(f"branches.{name}", block, data)
     yield from _known("ensemble.branches", _at(data.get("ensemble"), "branches"), _named(data, "branches"))
     yield from _controls(data)
-    yield from _frames_not_stored(data)
+    yield from _whole_networks(data)
     yield from _more_frames_than_decoded(data)
     yield from _twice(data, "")
 
@@ -226,15 +226,20 @@ def _controls(data: Mapping[str, Any]) -> Iterator[str]:
     yield from _reads("controls", {key: _at(controls, key) for key in ("text", "image")}, data)
 
 
-def _frames_not_stored(data: Mapping[str, Any]) -> Iterator[str]:
-    """Whole networks (cut `pixels`) learn from frames, which `decode.store: none` does not keep."""
-    if _at(data.get("decode"), "store") == "none":
-        yield from (
-            f"trunks.{name}.cut: got 'pixels' beside decode.store 'none', expected decode.store 'frames': "
-            "training reads the frames"
-            for name, block in _blocks(data, "trunks")
-            if block.get("cut") == "pixels"
-        )
+def _whole_networks(data: Mapping[str, Any]) -> Iterator[str]:
+    """They (cut `pixels`) learn from frames, which `decode.store: none` does not keep, nor the copies'."""
+    videos, weight = _at(data.get("copies"), "videos"), _at(_at(data.get("train"), "copies"), "weight")
+    if videos == 0 and weight:
+        yield f"train.copies.weight: got {weight} beside copies.videos 0, expected 0.0: there are no copies"
+    for name, block in _blocks(data, "trunks"):
+        beside = f"beside trunks.{name}.cut 'pixels', expected 0: frames of copies are not kept"
+        if block.get("cut") == "pixels" and videos:
+            yield f"copies.videos: got {videos} {beside}; set train.copies.weight to 0.0 too"
+        if block.get("cut") == "pixels" and _at(data.get("decode"), "store") == "none":
+            yield (
+                f"trunks.{name}.cut: got 'pixels' beside decode.store 'none', expected decode.store "
+                "'frames': training reads the frames"
+            )
 
 
 def _more_frames_than_decoded(data: Mapping[str, Any]) -> Iterator[str]:

@@ -156,6 +156,19 @@ def with_other_prompts(
     return table[["repeat", "video_id", "role"]].assign(score=score, control=OTHER_PROMPTS)
 
 
+def of_copies(fitted: Ensemble, scores: Mapping[str, pd.DataFrame], *, repeat: int) -> pd.DataFrame:
+    """What the ensemble says of trivial videos of one repeat, from the branches' tables of their scores
+    (`datasets.copies.SCORES`); a copy counts where every branch has scored it."""
+    keys = ["repeat", "video_id", "role", "kind", "learned"]
+    joined: pd.DataFrame | None = None
+    for branch in fitted.branches:
+        rows = scores[branch][scores[branch]["repeat"] == repeat].rename(columns={"score": branch})
+        joined = rows if joined is None else joined.merge(rows, on=keys, how="inner", validate="one_to_one")
+    assert joined is not None
+    score = fitted.combine({branch: joined[branch] for branch in fitted.branches})
+    return joined[keys].assign(score=score)
+
+
 def _side_by_side(
     predictions: Mapping[str, pd.DataFrame], branches: Sequence[str], repeat: int
 ) -> pd.DataFrame:

@@ -29,6 +29,12 @@ def expected(params: Mapping[str, Any], *, stores: Collection[str]) -> dict[str,
     return found
 
 
+def of_copies(params: Mapping[str, Any], *, stores: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The same of the copies' stores, which hold the fixed view alone."""
+    found = expected(params, stores=stores)
+    return {name: {**facts, "views": 1} if "views" in facts else facts for name, facts in found.items()}
+
+
 def _network(name: str, settings: Mapping[str, Any], folder: str) -> dict[str, Any]:
     found = {key: value for key, value in settings.items() if key not in ELSEWHERE}
     architecture = {key: settings[key] for key in ELSEWHERE if "kwargs" in settings}

@@ -99,6 +99,9 @@ class Kind(Protocol):
     def loss(self, settings: Any, *, output: "Output", mos: Tensor, weight: Tensor) -> Tensor:
         """Loss of one batch, mos standardised; `settings` is the block `loss`."""
 
+    def sd_of(self, settings: Any, score: Tensor) -> Tensor:
+        """How much one standard deviation of MOS is in scores, by a batch's; without a gradient."""
+
 
 @dataclass(frozen=True)
 class Shapes:
@@ -132,6 +135,14 @@ class Output:
     """Of each frame or segment of the branch's own trunk."""
     attention: Float[Tensor, "video frame"] | None
     """Where SMA looked."""
+
+    def parted(self, videos: int, pairs: int) -> "tuple[Output, Output, Output]":
+        """Of the first `videos`, and of the `pairs` originals and as many copies behind them."""
+        sizes = [videos, pairs, pairs]
+        scores = torch.split(self.score, sizes)
+        frames = [None] * 3 if self.frame_scores is None else list(torch.split(self.frame_scores, sizes))
+        own, original, copy = (Output(*both, None) for both in zip(scores, frames, strict=True))
+        return own, original, copy
 
 
 class Branch(nn.Module):
@@ -256,6 +267,11 @@ def inputs(settings: BranchSettings) -> dict[str, tuple[str, ...]]:
 def loss(settings: BranchSettings, *, output: Output, mos: Tensor, weight: Tensor) -> Float[Tensor, ""]:
     """Loss of one batch, mos standardised."""
     return branch(settings.kind).loss(settings.loss, output=output, mos=mos, weight=weight)
+
+
+def sd_of(settings: BranchSettings, score: Float[Tensor, "video"]) -> Float[Tensor, ""]:
+    """How much one standard deviation of MOS is in scores, of which these are a batch's."""
+    return branch(settings.kind).sd_of(settings.loss, score)
 
 
 def without_prompts(settings: BranchSettings) -> BranchSettings:

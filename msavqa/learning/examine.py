@@ -1,4 +1,4 @@
-"""What a trained model is asked beside its scores: the same videos with other prompts, and where SMA looked.
+"""What a trained model is asked beside its scores: other prompts, trivial videos, and where SMA looked.
 
 Training imports nothing of it: a changed control trains no model anew.
 """
@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 
+from msavqa.datasets.copies import FOREIGN, PRAISE, SCORES
 from msavqa.learning import fit, folds
 from msavqa.learning.branch import Branch
+from msavqa.learning.copies import NONE, Shown, batch, of_videos
 from msavqa.learning.folds import Job, Opened
 from msavqa.learning.inputs import OF_PROMPTS, Inputs, Source
 from msavqa.learning.pixels import Rows
@@ -29,6 +32,57 @@ def shuffled(opened: Opened, job: Job, model: Branch) -> pd.DataFrame:
     if others is None:
         return opened.scored(job, np.zeros(len(rows))).head(0)
     return opened.scored(job, fit.predict(model, inputs=others, videos=videos, settings=work.train))
+
+
+def trivial(opened: Opened, job: Job, model: Branch) -> pd.DataFrame:
+    """What copies of the rows that the job's model scores score in their place, `datasets.copies.SCORES`.
+
+    Frames that show nothing are asked with each row's prompt; of those, the model has learned from none. No
+    rows where there are no copies.
+    """
+    copies, rows = opened.copies, opened.asked(job)
+    if copies is None:
+        return pd.DataFrame([], columns=list(SCORES.columns))
+    videos = opened.inputs.index(list(rows["video_id"]))
+    number = dict(zip(rows["video_id"], videos.tolist(), strict=True))
+    none = np.full(len(videos), NONE, dtype=np.int64)
+    settings, found = opened.work.train.copies, []
+
+    def add(kind: str, learned: int, score: npt.NDArray[np.float64], of: pd.DataFrame) -> None:
+        told = of[["video_id", "role"]].reset_index(drop=True)
+        found.append(told.assign(repeat=job.repeat, kind=kind, learned=learned, score=score))
+
+    for kind, part in copies.plan.groupby("kind", sort=False):
+        learned = int(part["learned"].iloc[0]) if settings.weight else 0
+        if (part["video_id"] != "").any():
+            here = part[part["video_id"].isin(number)]
+            of = rows.set_index("video_id", drop=False).loc[here["video_id"]]
+            own = here["video_id"].map(number).to_numpy(dtype=np.int64)
+            shown = replace(of_videos(own), video=none[: len(here)], copy=here.index.to_numpy(dtype=np.int64))
+        else:
+            tested = part.index[part["number"] % 2 == 1].to_numpy(dtype=np.int64)
+            of = rows
+            shown = replace(of_videos(videos), video=none, copy=np.resize(tested, len(videos)))
+        if len(shown):
+            add(str(kind), learned, _scores(opened, model, shown), of)
+    other = shuffled(opened, job, model)
+    own_scores = fit.predict(model, inputs=opened.inputs, videos=videos, settings=opened.work.train)
+    learned = int(settings.foreign_prompts and settings.weight > 0)
+    add(FOREIGN, learned, other["score"].to_numpy() if len(other) else own_scores, rows)
+    praised = replace(opened.inputs, sources={**opened.inputs.sources, **copies.praised_otherwise})
+    score = fit.predict(model, inputs=praised, videos=videos, settings=opened.work.train)
+    add(PRAISE, int(settings.praise and settings.weight > 0), score, rows)
+    return pd.concat(found, ignore_index=True)[list(SCORES.columns)]
+
+
+def _scores(opened: Opened, model: Branch, shown: Shown) -> npt.NDArray[np.float64]:
+    assert opened.copies is not None
+    size, scores = opened.work.train.evaluation_batch, []
+    for start in range(0, len(shown), size):
+        part = shown.at(np.arange(start, min(start + size, len(shown))))
+        with fit.asking(model, inputs=opened.inputs, settings=opened.work.train):
+            scores.append(model(batch(part, inputs=opened.inputs, copies=opened.copies)).score)
+    return torch.cat(scores).double().cpu().numpy()
 
 
 def attention(opened: Opened, job: Job, model: Branch) -> pd.DataFrame:

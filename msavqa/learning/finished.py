@@ -68,9 +68,11 @@ def digest(opened: Opened, job: Job) -> str:
     reading = opened.inputs.reads_prompts
     settings = work.settings.model_dump(mode="json", exclude={"start"})
     off = {name: None for name in ("pss", "sma") if not settings[name]["enabled"]}
+    unread = {*WITHOUT_EFFECT, *(() if reading else ("prompts",))}
+    unread |= set() if work.train.copies.weight else {"copies"}
     facts = [
         settings | off,
-        work.train.model_dump(mode="json", exclude={*WITHOUT_EFFECT, *(() if reading else ("prompts",))}),
+        work.train.model_dump(mode="json", exclude=unread),
         opened.content,
         opened.inputs.ids,
         list(folds.prompts(work).values()) if reading else None,

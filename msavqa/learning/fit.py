@@ -6,7 +6,8 @@ would make a step depend on how the batch is parted.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,11 +22,13 @@ from torch import Tensor, nn
 from msavqa.evaluation import metrics
 from msavqa.ground.errors import MsavqaError
 from msavqa.ground.params import Settings
-from msavqa.learning import branch, checkpoint, gradients
+from msavqa.learning import branch, checkpoint, copies, gradients, losses
 from msavqa.learning.branch import Branch, BranchSettings, Output
 from msavqa.learning.checkpoint import Record
+from msavqa.learning.copies import Drawn, Pairs, RankSettings, Shown
 from msavqa.learning.gradients import Ranks
 from msavqa.learning.inputs import Inputs, Resident
+from msavqa.learning.labels import Labels, line, standardised
 from msavqa.learning.live import Follow
 from msavqa.learning.optimise import cosine_with_warmup, optimiser
 from msavqa.learning.pixels import Rows
@@ -55,6 +58,7 @@ class TrainSettings(Settings):
     prompts: Literal["own", "shuffled"]
     """`shuffled` deals the prompts out anew, so that few videos keep their own: a control, in which PSS must
     lose its gain."""
+    copies: RankSettings
     resident: Resident
     device: Device
     processes: int = Field(ge=1)
@@ -70,15 +74,6 @@ class TrainSettings(Settings):
 
 
 @dataclass(frozen=True)
-class Labels:
-    """What is learned from: video numbers of `Inputs`, mos on the dataset's scale, weights; all (video,)."""
-
-    videos: Rows
-    mos: Floats
-    weight: Floats
-
-
-@dataclass(frozen=True)
 class Prepared:
     """A module that is ready to learn, and all that it learns from."""
 
@@ -87,6 +82,8 @@ class Prepared:
     labels: Labels
     validation: Labels | None
     """For the history alone; None: no such scores."""
+    pairs: Pairs | None
+    """Copies that must score below their originals; None: none are looked at."""
     branch: BranchSettings
     settings: TrainSettings
     seed: int
@@ -130,7 +127,7 @@ def fit(ready: Prepared, *, unfinished: Path | None, follow: Follow, ranks: Rank
     the loss is not finite.
     """
     model, inputs, labels, settings = ready.model, ready.inputs, ready.labels, ready.settings
-    target, weight = _standardised(labels, inputs.device)
+    target, weight = standardised(labels, inputs.device)
     batches = max(1, round(len(labels.videos) / ready.branch.optimiser.batch))
     steps = settings.epochs * batches
     learner = optimiser(model, ready.branch.optimiser)
@@ -153,11 +150,14 @@ def fit(ready: Prepared, *, unfinished: Path | None, follow: Follow, ranks: Rank
             for group, full in zip(learner.param_groups, full_rates, strict=True):
                 group["lr"] = full * factor
             learner.zero_grad(set_to_none=True)
+            seed = (ready.seed, epoch, step)
+            drawn = copies.draw(ready.pairs, settings.copies, videos=len(part), seed=seed)
+            shown = copies.beside(labels.videos[part], drawn)
             value = gradients.add(
                 model,
-                forward=partial(_forward, ready, labels.videos[part], views[part]),
-                videos=len(part),
-                loss=partial(_loss, ready, target[part], weight[part]),
+                forward=partial(_forward, ready, shown, copies.beside_views(views[part], drawn)),
+                videos=len(shown),
+                loss=partial(_loss, ready, target[part], weight[part], drawn),
                 parts=settings.accumulate,
                 seed=(dropout, step),
                 device=inputs.device,
@@ -190,21 +190,6 @@ def fit(ready: Prepared, *, unfinished: Path | None, follow: Follow, ranks: Rank
     return history
 
 
-def line(*, score: Floats, mos: Floats, weight: Floats) -> tuple[float, float]:
-    """Weighted least-squares line (slope, offset) from scores to mos, all (video,).
-
-    1 - PLCC leaves a branch's scale open, so that the models of two folds would not agree on it. Where scores
-    do not rise with mos the line keeps their order: its slope is the mos' standard deviation.
-    """
-    middle, centre = np.average(mos, weights=weight), np.average(score, weights=weight)
-    sd = float(np.sqrt(np.average((mos - middle) ** 2, weights=weight))) or 1.0
-    spread = np.average((score - centre) ** 2, weights=weight)
-    together = np.average((score - centre) * (mos - middle), weights=weight)
-    rises = len(score) > 1 and together > 0 and np.isfinite(metrics.plcc(score=score, mos=mos))
-    slope = float(together / spread) if rises else sd
-    return slope, float(middle - slope * centre)
-
-
 def predict(model: nn.Module, *, inputs: Inputs, videos: Rows, settings: TrainSettings) -> Floats:
     """Scores of these videos, (video,), on the fixed view."""
     found = [output.score for output in outputs(model, inputs=inputs, videos=videos, settings=settings)]
@@ -213,26 +198,40 @@ def predict(model: nn.Module, *, inputs: Inputs, videos: Rows, settings: TrainSe
 
 def outputs(model: nn.Module, *, inputs: Inputs, videos: Rows, settings: TrainSettings) -> Sequence[Output]:
     """What the model says of these videos, in batches, on the fixed view, dropout off."""
-    model.eval()
-    with torch.no_grad(), _precision(inputs.device, settings):
+    with asking(model, inputs=inputs, settings=settings):
         return [model(inputs.batch(part)) for part in _parts(videos, settings)]
 
 
-def _standardised(labels: Labels, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Labels with weighted mean 0 and standard deviation 1, and weights, both (video,), float32."""
-    mean = float(np.average(labels.mos, weights=labels.weight))
-    sd = float(np.sqrt(np.average((labels.mos - mean) ** 2, weights=labels.weight))) or 1.0
-    target = torch.tensor((labels.mos - mean) / sd, dtype=torch.float32, device=device)
-    return target, torch.tensor(labels.weight, dtype=torch.float32, device=device)
+@contextmanager
+def asking(model: nn.Module, *, inputs: Inputs, settings: TrainSettings) -> Iterator[None]:
+    """Dropout off, no gradients, in the precision of training."""
+    model.eval()
+    with torch.no_grad(), _precision(inputs.device, settings):
+        yield
 
 
-def _loss(ready: Prepared, mos: Tensor, weight: Tensor, output: Output) -> Tensor:
-    return branch.loss(ready.branch, output=output, mos=mos, weight=weight)
+def _loss(ready: Prepared, mos: Tensor, weight: Tensor, drawn: Drawn | None, output: Output) -> Tensor:
+    if drawn is None:
+        return branch.loss(ready.branch, output=output, mos=mos, weight=weight)
+    own, original, copy = output.parted(len(mos), len(drawn))
+    ranked = losses.copy_loss(
+        original=original.score,
+        copy=copy.score,
+        margin=drawn.margins.to(mos.device),
+        sd=branch.sd_of(ready.branch, own.score),
+    )
+    found = branch.loss(ready.branch, output=own, mos=mos, weight=weight)
+    return found + ready.settings.copies.weight * ranked
 
 
-def _forward(ready: Prepared, videos: Rows, views: Rows, places: Rows) -> Output:
+def _forward(ready: Prepared, shown: Shown, views: Rows, places: Rows) -> Output:
+    part, known = shown.at(places), ready.pairs
     with _precision(ready.inputs.device, ready.settings):
-        found: Output = ready.model(ready.inputs.batch(videos[places], views=views[places]))
+        if known is None:
+            batch = ready.inputs.batch(part.video, views=views[places])
+        else:
+            batch = copies.batch(part, inputs=ready.inputs, copies=known.copies, views=views[places])
+        found: Output = ready.model(batch)
     return found
 
 

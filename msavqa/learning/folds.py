@@ -6,7 +6,7 @@ never saw; the final model scores validation and test rows.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,13 +20,16 @@ from pydantic import Field
 from torch import nn
 
 from msavqa.datasets import tables
+from msavqa.datasets.copies import CopySettings
 from msavqa.ground import params, sources
 from msavqa.ground.params import Settings
-from msavqa.learning import asked_features, branch, fit, inputs, stage_tail, tail
+from msavqa.learning import asked_features, branch, copies, fit, inputs, stage_tail, tail
 from msavqa.learning.branch import Branch, BranchSettings, Shapes
 from msavqa.learning.checkpoint import Record
-from msavqa.learning.fit import Labels, TrainSettings
+from msavqa.learning.copies import Copies, Pairs
+from msavqa.learning.fit import TrainSettings
 from msavqa.learning.inputs import Inputs
+from msavqa.learning.labels import Labels
 from msavqa.learning.optimise import OptimiserSettings
 from msavqa.machine import device as devices
 from msavqa.store.read import Store
@@ -66,6 +69,8 @@ class Work:
     """Folder where interrupted jobs are continued from and finished models are found again; None: nowhere."""
     live: Path | None
     """Folder where DVCLive shows how the final models come along, one folder per repeat; None: nowhere."""
+    praise: tuple[Sequence[str], Sequence[str]] = ((), ())
+    """Words behind prompts that ask for nothing: those that are learned, and those left out."""
     asked: Mapping[str, Any] | None = None
     """All of params.yaml, which the stores must follow; None: any stores will do."""
 
@@ -98,11 +103,19 @@ class Opened:
     work: Work
     inputs: Inputs
     shapes: Shapes
+    copies: Copies | None
+    """None: training looks at none, and nobody has asked for them."""
 
     @cached_property
     def content(self) -> dict[str, str]:
         """By batch key: a digest of what the features were made by, and of which files or prompts."""
-        return {key: _content(source.store) for key, source in sorted(self.inputs.sources.items())}
+        found = {key: _content(source.store) for key, source in sorted(self.inputs.sources.items())}
+        if self.copies is not None:
+            sources = sorted(self.copies.inputs.sources.items())
+            sources += sorted(self.copies.praised.items())
+            found |= {f"{copies.FOLDER}/{key}": _content(source.store) for key, source in sources}
+            found[f"{copies.FOLDER}/plan"] = self.copies.plan.to_csv(index=False)
+        return found
 
     @cached_property
     def code(self) -> str:
@@ -141,6 +154,19 @@ class Opened:
             videos=self.inputs.index(list(usable["video_id"])),
             mos=usable["mos"].to_numpy(dtype=np.float64),
             weight=usable["weight"].to_numpy(dtype=np.float64),
+        )
+
+    def pairs(self, labels: Labels) -> Pairs | None:
+        """What a model that learns from these rows compares; None where copies have no weight."""
+        if self.copies is None or not self.work.train.copies.weight:
+            return None
+        told = prompts(self.work)
+        return copies.pairs(
+            self.copies,
+            inputs=self.inputs,
+            videos=labels.videos,
+            prompts=[told[video] for video in self.inputs.ids],
+            settings=self.work.train.copies,
         )
 
     def asked(self, job: Job) -> pd.DataFrame:
@@ -194,6 +220,7 @@ def work_of(data: Mapping[str, Any], dataset: str, name: str, *, kept: Path, liv
     """What the stage `train` trains: that block of params.yaml on that data set, in the project's folders."""
     settings = branch.of_params(data, name)
     start = settings.start
+    copied = params.block(data, "copies", CopySettings)
     return Work(
         branch=name,
         settings=settings,
@@ -205,12 +232,16 @@ def work_of(data: Mapping[str, Any], dataset: str, name: str, *, kept: Path, liv
         start=None if start is None else Path("runs/start") / start / "weights.safetensors",
         kept=kept,
         live=live,
+        praise=(copied.praise, copied.praise_left_out),
         asked=data,
     )
 
 
-def open_work(work: Work) -> Opened:
-    """Opens features in this process, loads none; raises `StoreError` for features not asked for."""
+def open_work(work: Work, *, with_copies: bool = False) -> Opened:
+    """Opens features in this process, loads none; raises `StoreError` for features not asked for.
+
+    Copies are opened where training looks at them, or `with_copies`.
+    """
     devices.keep_freed()
     torch.set_num_threads(work.train.threads)
     device = fit.device_of(work.train)
@@ -226,7 +257,18 @@ def open_work(work: Work) -> Opened:
         device=device,
         expect=None if work.asked is None else asked_features.expected(work.asked, stores=stores),
     )
-    return Opened(work=work, inputs=found, shapes=found.shapes(statistics=work.settings.statistics))
+    seen = None
+    if with_copies or work.train.copies.weight:
+        seen = copies.open_copies(
+            wanted,
+            features=work.features,
+            prompts=[told[video] for video in found.ids],
+            words=work.praise,
+            device=device,
+            expect=None if work.asked is None else asked_features.of_copies(work.asked, stores=stores),
+        )
+    shapes = found.shapes(statistics=work.settings.statistics)
+    return Opened(work=work, inputs=found, shapes=shapes, copies=seen)
 
 
 def loaded(opened: Opened) -> Opened:
@@ -234,7 +276,10 @@ def loaded(opened: Opened) -> Opened:
     train = opened.work.train
     processes = train.processes if opened.inputs.device.type == "cpu" else 1
     found = inputs.loaded(opened.inputs, resident=train.resident, processes=processes)
-    return replace(opened, inputs=found)
+    seen = opened.copies
+    if seen is not None:
+        seen = replace(seen, inputs=inputs.loaded(seen.inputs, resident=train.resident, processes=processes))
+    return replace(opened, inputs=found, copies=seen)
 
 
 def prompts(work: Work) -> dict[str, str]:

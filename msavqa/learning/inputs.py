@@ -97,11 +97,7 @@ class Inputs:
         if in_pieces:
             held = in_pieces[0].places[torch.from_numpy(videos)] != prompt_rows.NO_PIECE
             found["text_pieces"] = held.sum(dim=1).to(self.device)
-        if "text_tokens" in found:
-            # Prompts are padded to the longest of the dataset: this batch needs its own longest only.
-            longest = int(found["text_length"].max())
-            found["text_tokens"] = found["text_tokens"][:, :longest]
-        return found
+        return trimmed(found)
 
     def index(self, ids: Sequence[str]) -> Rows:
         """Numbers of those of the videos that are usable, in their order."""
@@ -134,6 +130,13 @@ class Inputs:
             changes=found["change"].width if "change" in found else 0,
             clip=clip,
         )
+
+
+def trimmed(batch: Batch) -> Batch:
+    """Prompts are padded to the longest of the data set: a batch needs its own longest only."""
+    if "text_tokens" in batch:
+        batch["text_tokens"] = batch["text_tokens"][:, : int(batch["text_length"].max())]
+    return batch
 
 
 def open_inputs(

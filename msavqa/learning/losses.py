@@ -90,6 +90,22 @@ def plcc_loss(
     return 1 - covariance / variances.sqrt()
 
 
+def copy_loss(
+    *,
+    original: Float[Tensor, "..."],
+    copy: Float[Tensor, "..."],
+    margin: Float[Tensor, "..."],
+    sd: Float[Tensor, ""] | float,
+) -> Float[Tensor, ""]:
+    """Mean over pairs of max(0, margin - (original - copy) / sd): a spoilt copy must score below its video.
+
+    All are (pair,); `margin` is in standard deviations of MOS, and `sd` says what one is in scores. Not the
+    paper's.
+    """
+    _check("ranking of copies", original, copy, margin)
+    return functional.relu(margin - (original - copy) / sd).mean()
+
+
 def _check(name: str, score: Tensor, mos: Tensor, weight: Tensor) -> None:
     if score.ndim != 1 or mos.shape != score.shape or weight.shape != score.shape:
         raise _shapes(name, (score, mos, weight), "three of (video,)")

@@ -52,6 +52,7 @@ def prepare(opened: Opened, job: Job) -> Prepared:
         inputs=opened.inputs,
         labels=labels,
         validation=opened.labels(known[known["role"] == "val"]) if job.fold == FINAL else None,
+        pairs=opened.pairs(labels),
         branch=work.settings,
         settings=work.train,
         seed=seed,

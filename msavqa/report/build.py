@@ -10,14 +10,24 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from msavqa.datasets import tables
+from msavqa.datasets import copies, tables
 from msavqa.evaluation import metrics, verdict
 from msavqa.evaluation.calibration import CalibrationSettings
 from msavqa.evaluation.controls import ControlSettings
 from msavqa.ground import params, progress
 from msavqa.ground.params import Settings
 from msavqa.machine import files
-from msavqa.report import ablation, familiarity, figures, filmstrips, numbers, page, parts, stages
+from msavqa.report import (
+    ablation,
+    familiarity,
+    figures,
+    filmstrips,
+    numbers,
+    page,
+    parts,
+    stages,
+    trivial,
+)
 from msavqa.report.numbers import BootstrapSettings
 from msavqa.report.page import Section
 from msavqa.report.results import Results, collect, read_branches, read_controls, read_likeness
@@ -65,6 +75,12 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
     assigned = tables.read_splits(root / "data" / dataset / "splits.parquet")
     found |= familiarity.figures(results) | familiarity.of_change(runs / "ensemble" / "change.json")
     found |= verdict.trained_on(results.manifest, assigned, weights=str(data["weights"]))
+    copied = trivial.lines(
+        results,
+        copies.read_scores(runs / "ensemble" / "copies.parquet"),
+        tables.read_predictions(runs / "ensemble" / "predictions.parquet"),
+    )
+    found |= trivial.flat(copied)
     lines = _lines(results, _weights(runs / "ensemble" / "ensemble.json"), settings.bootstrap)
     attention = _attention([runs / "examined" / name / "attention.parquet" for name in results.branches])
     forest = [(line.name, line.srcc, line.kind) for line in lines]
@@ -105,7 +121,14 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
         revision=page.revision(root),
         date=datetime.now(UTC).date(),
         change_threshold=found.get("change_threshold"),
-        sections=[Section("familiarity", "Unlike the training videos", familiarity.section(results))],
+        sections=[
+            Section(
+                "trivial",
+                "What a trivial video would score",
+                trivial.section(copied, half_width=found["interval_half_width"]),
+            ),
+            Section("familiarity", "Unlike the training videos", familiarity.section(results)),
+        ],
     )
 
 

@@ -405,8 +405,17 @@ def test_adapters_inside_clip_need_its_tokens(data: Data, block: str, trunk: str
     assert problems(data) == []
 
 
-def test_whole_networks_learn_from_frames_that_are_stored(data: Data) -> None:
+def test_whole_networks_learn_from_frames_that_are_stored_and_from_no_copies(data: Data) -> None:
     data["trunks"]["frame"]["cut"] = "pixels"
+    data["copies"]["videos"] = 120
+    assert problems(data) == [
+        "copies.videos: got 120 beside trunks.frame.cut 'pixels', expected 0: frames of copies are not kept; "
+        "set train.copies.weight to 0.0 too",
+        "trunks.frame.cut: got 'pixels' beside decode.store 'none', expected decode.store 'frames': "
+        "training reads the frames",
+    ]
+    data["copies"]["videos"] = 0
+    data["train"]["copies"]["weight"] = 0.0
     assert problems(data) == [
         "trunks.frame.cut: got 'pixels' beside decode.store 'none', expected decode.store 'frames': "
         "training reads the frames"
@@ -418,8 +427,27 @@ def test_whole_networks_learn_from_frames_that_are_stored(data: Data) -> None:
 def test_motion_is_read_from_a_trunk_of_which_all_is_trained(data: Data) -> None:
     data["decode"]["store"] = "frames"
     data["trunks"]["video"]["cut"] = "pixels"
+    data["copies"]["videos"] = 0
+    data["train"]["copies"]["weight"] = 0.0
     assert data["branches"]["segment"]["technical"]["motion"] == "trunk"
     assert problems(data) == []
+
+
+def test_copies_that_are_learned_from_are_made_and_are_none_of_those_left_out(data: Data) -> None:
+    data["train"]["copies"]["weight"] = 0.2
+    data["copies"]["videos"] = 0
+    assert problems(data) == [
+        "train.copies.weight: got 0.2 beside copies.videos 0, expected 0.0: there are no copies"
+    ]
+    data["copies"] |= {"videos": 9, "left_out": ["backwards", "still"]}
+    (said,) = problems(data)
+    assert said == (
+        "copies.left_out: got ['backwards', 'still'], expected none that stands under `learned` too: still"
+    )
+    data["copies"]["left_out"] = ["backward"]
+    (said,) = problems(data)
+    assert said.startswith("copies.left_out: got ['backward'], expected some of still, coded_still, ")
+    assert said.endswith("flashing, did you mean 'backwards'?")
 
 
 @pytest.mark.parametrize("block", ["texts", "trunks", "decode", "branches", "train_on"])

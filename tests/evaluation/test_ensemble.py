@@ -211,3 +211,23 @@ def test_shuffled_prompts_are_joined_by_the_fitted_ensemble_beside_branches_that
     none = {branch: own[branch].head(0) for branch in fitted.branches}
     assert ensemble.with_other_prompts(fitted, own, none, repeat=0).empty
     assert ensemble.with_other_prompts(fitted, own, others, repeat=1).empty
+
+
+def test_trivial_videos_are_joined_by_the_fitted_ensemble_where_every_branch_has_scored_them() -> None:
+    fitted = Ensemble(["frame", "video"], mean=[0.0, 0.0], sd=[1.0, 1.0], fitted=[], weights=[0.75, 0.25])
+
+    def of(kind: str, scores: dict[str, float], repeat: int = 0) -> pd.DataFrame:
+        return _scores(scores, "test").assign(kind=kind, learned=int(kind == "still"), repeat=repeat)
+
+    scores = {
+        "frame": pd.concat(
+            [of("still", {"a": 1.0, "b": 2.0}), of("black", {"a": 3.0}), of("black", {"b": 9.0}, 1)]
+        ),
+        "video": pd.concat([of("black", {"a": -1.0}), of("still", {"b": 0.5})]),
+    }
+    found = ensemble.of_copies(fitted, scores, repeat=0).set_index(["kind", "video_id"])
+    assert set(found.index) == {("still", "b"), ("black", "a")}
+    expected = fitted.combine({"frame": [2.0, 3.0], "video": [0.5, -1.0]})
+    assert found.loc[("still", "b"), "score"] == expected[0]
+    assert found.loc[("black", "a"), "score"] == expected[1]
+    assert found["learned"].to_dict() == {("still", "b"): 1, ("black", "a"): 0}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from msavqa.ground.errors import MsavqaError
-from msavqa.learning import fit, folds, training
+from msavqa.learning import folds, labels, training
 from msavqa.learning.folds import FINAL, Job
 from tests import feature_world
 from tests.feature_world import World
@@ -24,17 +24,17 @@ def test_a_row_of_weight_two_counts_as_the_row_given_twice() -> None:
     mos += score
     weight = np.where(np.arange(9) % 2, 2.0, 1.0)
     twice = np.repeat(np.arange(9), weight.astype(int))
-    slope, offset = fit.line(score=score, mos=mos, weight=weight)
+    slope, offset = labels.line(score=score, mos=mos, weight=weight)
     assert (slope, offset) == pytest.approx(np.polyfit(score[twice], mos[twice], 1))
     assert (slope, offset) == pytest.approx(
-        fit.line(score=score[twice], mos=mos[twice], weight=np.ones(len(twice)))
+        labels.line(score=score[twice], mos=mos[twice], weight=np.ones(len(twice)))
     )
 
 
 def test_scores_that_do_not_rise_with_mos_keep_their_order_on_its_scale() -> None:
     mos = np.array([1.0, 2.0, 3.0, 6.0])
     for score in (-mos, np.zeros(4)):
-        slope, offset = fit.line(score=score, mos=mos, weight=np.ones(4))
+        slope, offset = labels.line(score=score, mos=mos, weight=np.ones(4))
         assert slope == pytest.approx(mos.std())
         assert np.mean(slope * score + offset) == pytest.approx(3.0)
 

@@ -21,7 +21,7 @@ from msavqa.learning.branch import Branch
 from msavqa.learning.fit import TrainSettings
 from msavqa.learning.folds import FINAL, Job
 from msavqa.learning.optimise import OptimiserSettings
-from tests import feature_world
+from tests import copy_world, feature_world
 from tests.feature_world import FEATURES, World
 from tests.training import ALONE, opened, work
 
@@ -90,7 +90,8 @@ def see(
 ) -> Seen:
     """Trains with these knobs and notes what can be seen of it."""
     changes = {f"optimiser__{name}": value for name, value in optimiser.items()}
-    todo = dataclasses.replace(work(world, train=BASE | train, **changes), kept=kept)
+    todo = work(world, train=BASE | train, **changes)
+    todo = dataclasses.replace(todo, kept=kept, praise=copy_world.WORDS)
     seen = Seen(prompts=list(folds.prompts(todo).values()))
 
     def stepping(learner: torch.optim.Optimizer, *_: Any) -> None:
@@ -169,7 +170,9 @@ def moved(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> set[st
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return feature_world.make(tmp_path_factory.mktemp("world"))
+    made = feature_world.make(tmp_path_factory.mktemp("world"))
+    copy_world.add(made.features, list(made.manifest["video_id"]), list(made.manifest["prompt"]))
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +222,12 @@ def prompts(plain: Seen, seen: Seen) -> None:
     assert sorted(seen.prompts) == sorted(plain.prompts)
     stay = sum(one == other for one, other in zip(plain.prompts, seen.prompts, strict=True))
     assert stay < len(plain.prompts) / 4
+    assert seen.norms != plain.norms
+
+
+def copies(plain: Seen, seen: Seen) -> None:
+    pairs = copy_world.RANKED["pairs"]
+    assert seen.batches == [one + 2 * pairs for one in plain.batches]
     assert seen.norms != plain.norms
 
 
@@ -291,6 +300,7 @@ TABLE: list[tuple[str, Any, Callable[[Seen, Seen], None]]] = [
     ("train.accumulate", 3, accumulate),
     ("train.precision", "bf16", precision),
     ("train.prompts", "shuffled", prompts),
+    ("train.copies", copy_world.RANKED, copies),
     ("train.resident", "stream", resident),
     ("train.device", "auto", device),
     ("train.processes", 2, processes),

@@ -17,7 +17,7 @@ from msavqa.learning import fit
 from msavqa.report import results
 from msavqa.store.read import StoreError
 from pipeline import controls, ensemble, examine, pretrain, train
-from tests import branch_settings, feature_world
+from tests import branch_settings, copy_world, feature_world
 
 BRANCHES = ("frame", "segment", "video")
 
@@ -29,6 +29,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for dataset, seed in (("ugc", 1), ("world", 0)):
         world = feature_world.make(root / dataset, videos=60, seed=seed)
         (root / "features").mkdir(exist_ok=True)
+        if dataset == "world":
+            copy_world.add(world.features, list(world.manifest["video_id"]), list(world.manifest["prompt"]))
         world.features.rename(root / "features" / dataset)
         folder = root / "data" / dataset
         tables.write_manifest(_whole(world.manifest), folder / "manifest.parquet")
@@ -41,7 +43,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "pretrain_on": ["ugc"],
         **feature_world.networks(world),
         "branches": settings,
-        "train": branch_settings.train(processes=1).model_dump(mode="json"),
+        "copies": copy_world.SETTINGS,
+        "train": branch_settings.train(processes=1, copies=copy_world.RANKED).model_dump(mode="json"),
         "pretrain": {
             "trunks": ["segment", "video"], "branches": ["segment"], "epochs": 2, "optimiser": optimiser,
         },
@@ -178,6 +181,7 @@ def test_a_stage_run_again_trains_nothing_and_writes_the_same_bytes(
         "world/branches/segment/predictions.parquet",
         "world/branches/segment/history.csv",
         "world/branches/segment/settings.json",
+        "world/examined/segment/copies.parquet",
         "world/examined/segment/shuffled.parquet",
         "world/examined/segment/attention.parquet",
     }

@@ -117,7 +117,7 @@ def test_an_edited_statistic_marks_no_network_and_prompts_do_not_wait_for_videos
     stale = [
         line.rstrip(":") for line in tiny.run("dvc", "status", cwd=repo).splitlines() if line[:1].isalpha()
     ]
-    assert sorted(stale) == ["measure@sample", "measure@sample_ugc"]
+    assert sorted(stale) == ["copies@sample", "measure@sample", "measure@sample_ugc"]
     tiny.run("git", "checkout", "msavqa", cwd=repo)
     tiny.edit(repo / "params.yaml", {"decode.frames": 8})
     stale = tiny.run("dvc", "status", cwd=repo)
