@@ -67,6 +67,9 @@ def _converted(old: CommentedMap, path: Path) -> CommentedMap:
         if key == "controls" and isinstance(value, CommentedMap):
             value.insert(0, "text", TEXT)
             value.insert(1, "image", IMAGE)
+        if key == "calibration" and isinstance(value, CommentedMap):
+            for name, knob in sample["calibration"].items():
+                value.setdefault(name, knob)
         if key == "ensemble" and isinstance(value, CommentedMap):
             joined = value.get("branches")
             if isinstance(joined, list) and sorted(map(str, joined)) == sorted(old.get("branches") or ()):

@@ -192,9 +192,9 @@ def test_a_composed_preset_is_the_whole_form_that_it_was(name: str, tmp_path: Pa
         assert preset(name)[block].keys() == yaml.safe_load(convert.convert(old))[block].keys()
 
 
-def test_presets_say_what_they_change_in_475_lines_with_the_sweeps() -> None:
+def test_presets_say_what_they_change_in_485_lines_with_the_sweeps() -> None:
     files = [*(ROOT / "presets").glob("*.yaml"), *(ROOT / "presets/sweeps").glob("*.yaml")]
-    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) <= 475
+    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) <= 485
     for name in NAMES:
         written = yaml.safe_load((ROOT / f"presets/{name}.yaml").read_text(encoding="utf-8"))
         if "base" not in written:
