@@ -1,4 +1,4 @@
-"""The benchmarks of familiarity, intervals and the moment of change, on what `make repro` made (run it first)."""
+"""Benchmarks of familiarity, intervals and the moment of change, on what `make repro` made (run it first)."""
 
 import json
 from pathlib import Path
