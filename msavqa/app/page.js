@@ -93,7 +93,8 @@ function card(score, rated) {
   if (score.alignment) fact("alignment", place(score.alignment));
   if (score.consistency) fact("consistency", place(score.consistency));
   if (score.prompt_pieces > 1) fact("prompt", `read in ${score.prompt_pieces} pieces`);
-  if (score.mutation_seconds !== null) fact("largest change", `at ${fixed(score.mutation_seconds, 2)} s`);
+  const moved = score.change_threshold == null ? "largest change" : "meaning changes";
+  if (score.mutation_seconds !== null) fact(moved, `at ${fixed(score.mutation_seconds, 2)} s`);
 }
 
 // Where a cosine distance or a share of attention stands on a timeline, as in the report: all have one scale.
