@@ -83,7 +83,7 @@ def test_one_of_the_three_is_asked_for(
     capsys: pytest.CaptureFixture[str], words: list[str], got: str
 ) -> None:
     assert refusal(capsys, *words) == (
-        f"error: Words in `msavqa init`: got {got}, expected one of --preset, --convert and --list; "
+        f"error: Words in `msavqa init`: got {got}, expected one of --preset, --csv, --convert and --list; "
         "`msavqa init --list` names the presets.\n"
     )
 

@@ -238,8 +238,8 @@ def test_a_file_that_vanishes_meanwhile_is_named(tmp_path: Path) -> None:
 
 
 def test_a_dataset_that_only_pretrains_has_a_protocol_of_its_own(world: Path) -> None:
-    for name in ("x", "y", "z", "w"):
-        write_video(world / "videos" / f"{name}.mp4", frames=1)
+    for frames, name in enumerate(("x", "y", "z", "w"), start=1):  # files of equal content are one
+        write_video(world / "videos" / f"{name}.mp4", frames=frames)
     rows = "".join(f"{name}.mp4,{name},3,{part}\n" for name, part in zip("xyzw", ["train"] * 3 + ["test"]))
     (world / "my.csv").write_text(f"file,text,mos,part\n{rows}")
     change(world, "datasets.mine.columns", split="part")
@@ -258,8 +258,8 @@ def test_a_dataset_that_only_pretrains_has_a_protocol_of_its_own(world: Path) ->
 
 
 def test_every_set_that_is_trained_on_must_have_test_rows_with_a_mos(world: Path) -> None:
-    for name in ("x", "y", "z", "w"):
-        write_video(world / "videos" / f"{name}.mp4", frames=1)
+    for frames, name in enumerate(("x", "y", "z", "w"), start=1):  # files of equal content are one
+        write_video(world / "videos" / f"{name}.mp4", frames=frames)
     (world / "train.txt").write_text("x.mp4|x|3\ny.mp4|y|3\nz.mp4|z|3\n")
     (world / "test.txt").write_text("w.mp4|w\n")
     data = yaml.safe_load((world / "params.yaml").read_text())
