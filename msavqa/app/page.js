@@ -86,15 +86,17 @@ function card(score, rated) {
   box.append(scale(score, rated));
   const facts = put(box, "dl");
   const fact = (name, text) => { put(facts, "dt", name); put(facts, "dd", text); };
-  fact(`${Math.round(100 * score.coverage)}% interval`, `${fixed(score.low, digits)} to ${fixed(score.high, digits)}`);
+  const unlike = typeof score.familiarity === "number" && score.familiarity <= score.familiarity_bound;
+  if (unlike) fact("interval", "the whole scale: the score is a guess");
+  else fact(`${Math.round(100 * score.coverage)}% interval`, `${fixed(score.low, digits)} to ${fixed(score.high, digits)}`);
   if (rated !== null) fact("rated", `${fixed(rated, digits)} (the ring)`);
   if (score.familiarity !== undefined) fact("like training videos", likeness(score.familiarity));
   for (const [name, one] of Object.entries(score.branches)) fact(name, fixed(one.value, digits));
   if (score.alignment) fact("alignment", place(score.alignment));
   if (score.consistency) fact("consistency", place(score.consistency));
   if (score.prompt_pieces > 1) fact("prompt", `read in ${score.prompt_pieces} pieces`);
-  const moved = score.change_threshold == null ? "largest change" : "meaning changes";
-  if (score.mutation_seconds !== null) fact(moved, `at ${fixed(score.mutation_seconds, 2)} s`);
+  const change = typeof score.change_threshold === "number" ? "meaning changes" : "largest change";
+  if (score.mutation_seconds !== null) fact(change, `at ${fixed(score.mutation_seconds, 2)} s`);
 }
 
 // Where a cosine distance or a share of attention stands on a timeline, as in the report: all have one scale.

@@ -164,6 +164,10 @@ def test_the_interval_lies_on_the_scale_and_the_threshold_in_the_timeline(offere
             "like training videos less than 1% of them are at least this unlike the rest",
         ),
         ({"familiarity": None}, "like training videos cannot be told by this model"),
+        ({"familiarity": 0.01, "familiarity_bound": 0.01}, "interval the whole scale: the score is a guess"),
+        ({"familiarity": 0.02, "familiarity_bound": 0.01}, "90% interval 2.00 to 4.50"),
+        ({"mutation_seconds": 0.5, "change_threshold": 0.2}, "meaning changes at 0.50 s"),
+        ({"mutation_seconds": 0.5, "change_threshold": None}, "largest change at 0.50 s"),
         ({"prompt_pieces": 3}, "prompt read in 3 pieces"),
     ],
 )
