@@ -127,7 +127,7 @@ def test_a_score_is_one_line_and_json_is_everything(random_bundle: Path, tmp_pat
 def test_the_model_of_the_pipeline_is_the_default(random_bundle: Path, tmp_path: Path) -> None:
     media.write(tmp_path / "a.mp4", media.numbered(8))
     (tmp_path / "params.yaml").write_text("train_on: [mine]\n", encoding="utf-8")
-    said = fresh("score", "a.mp4", "--prompt", "x", cwd=tmp_path, code=2).stderr
+    said = msavqa("score", "a.mp4", "--prompt", "x", cwd=tmp_path, code=2).stderr
     assert said == (
         "error: Model bundle in runs/mine/bundle: got no such folder, expected a folder with one; run `dvc "
         "repro` "
