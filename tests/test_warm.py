@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -177,6 +178,14 @@ def test_it_is_killed_with_its_command(commands: Path) -> None:
         assert command.wait(30) == -signal.SIGKILL
 
 
+def test_who_asks_and_is_gone_at_once_stops_nobody(commands: Path) -> None:
+    for said in (b"", b"half", (1000).to_bytes(8, "little")):
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.connect(str(commands / "socket"))
+            asking.sendall(said)
+    assert is_warm(done(commands, "-m", module(PARENT))[1])
+
+
 def test_many_run_side_by_side(commands: Path) -> None:
     name = module("import sys, time\ntime.sleep(0.5)\nprint(sys.argv[1])\n")
     begun = [
@@ -191,14 +200,17 @@ def test_the_server_ends_with_who_started_it(commands: Path, end: str) -> None:
     name = module(PARENT)
     code = (
         "import subprocess; from tests import warm; warm.IMPORTED = (); folder = warm.folder()\n"
-        f"print(subprocess.check_output([folder / 'python', '-m', '{name}'], text=True), flush=True)\n{end}\n"
+        f"said = subprocess.check_output([folder / 'python', '-m', '{name}'], text=True)\n"
+        f"print(said + str(folder), flush=True)\n{end}\n"
     )
     said = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120, check=False,
     ).stdout  # fmt: skip
+    pid, folder = said.splitlines()
     with contextlib.suppress(psutil.NoSuchProcess):
-        psutil.Process(int(said)).wait(30)
+        psutil.Process(int(pid)).wait(30)
+    assert not Path(folder).exists()
 
 
 def test_all_begin_fresh_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

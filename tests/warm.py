@@ -121,6 +121,7 @@ class Server:
                 elif key.fileobj == self._lease:
                     for _, pid in self._open.values():
                         os.kill(pid, signal.SIGKILL)
+                    shutil.rmtree(Path(self._listening.getsockname()).parent, ignore_errors=True)
                     os._exit(0)
                 elif key.fd in self._open:
                     self._end(key.fd)
@@ -133,8 +134,14 @@ class Server:
     def _begin(self, asking: socket.socket) -> dict[str, Any] | None:
         head, files, _, _ = socket.recv_fds(asking, 8, 3)
         body = bytearray()
-        while len(body) < int.from_bytes(head, "little"):
-            body += asking.recv(1 << 20)
+        while len(head) < 8 or len(body) < int.from_bytes(head, "little"):
+            more = asking.recv(1 << 20) if len(head) == 8 else b""
+            if not more:  # who asked is gone
+                for file in files:
+                    os.close(file)
+                asking.close()
+                return None
+            body += more
         job: dict[str, Any] = marshal.loads(body)  # noqa: S302
         same = read_by_imports(job["environment"]) == self._variables
         pid = os.fork() if same and self._alone else -1

@@ -27,7 +27,8 @@ def test_every_stage_completes_and_the_metrics_are_flat_and_whole(tiny_world: Pa
         "videos_test", "videos_quarantined", "frame_srcc", "segment_srcc", "video_srcc",
     }  # fmt: skip
     assert wanted <= metrics.keys()
-    assert all(isinstance(value, int | float) for value in metrics.values())
+    words = {"verdict", "verdict_level"}
+    assert all(isinstance(value, int | float) for name, value in metrics.items() if name not in words)
     assert (metrics["videos"], metrics["videos_quarantined"]) == (12, 0)
     trained = [metrics[f"seconds_train_{branch}"] for branch in ("frame", "segment", "video")]
     assert metrics["seconds"] == pytest.approx(sum(trained), abs=0.01)
