@@ -16,6 +16,7 @@ from msavqa.evaluation import familiarity
 from msavqa.evaluation.change import ChangeSettings
 from msavqa.store import shards
 from msavqa.store.format import prompt_id
+from msavqa.store.prompt_rows import piece_id
 from msavqa.store.read import ArraySpec
 from msavqa.store.shards import RowResult, ShardResult
 from pipeline import ensemble
@@ -197,8 +198,13 @@ def write_stores(folder: Path, manifest: pd.DataFrame, random: np.random.Generat
         )
 
     def read(rows: Sequence[int]) -> ShardResult:
-        facts = {"piece": 1, "pieces": 1, "unknown_script": False}
-        results = [RowResult(extra={"prompt": prompts[row], "truncated": row == 0, **facts}) for row in rows]
+        results = []
+        for row in rows:
+            number = 2 if row == len(prompts) else 1  # of the first prompt, the last row
+            prompt = row if number == 1 else 0
+            facts = {"piece": number, "pieces": 2 if prompt == 0 else 1, "truncated": prompt == 0}
+            facts |= {"prompt": prompts[prompt], "unknown_script": prompt == 1}
+            results.append(RowResult(extra=facts))
         return ShardResult(arrays={"cls": np.ones((len(rows), 3), np.float32)}, rows=results)
 
     def measure(rows: Sequence[int]) -> ShardResult:
@@ -208,7 +214,7 @@ def write_stores(folder: Path, manifest: pd.DataFrame, random: np.random.Generat
         return ShardResult(arrays=arrays, rows=[RowResult(frames=FRAMES, decoder="made") for _ in rows])
 
     prompts = sorted(set(manifest["prompt"]))
-    keys = [prompt_id(prompt) for prompt in prompts]
+    keys = [*map(prompt_id, prompts), piece_id(prompts[0], 2)]
     axes = ("video", "frame")
     frame_specs = [
         ArraySpec("frames", (*axes, "height", "width", "channel"), (FRAMES, SIDE, SIDE, 3), "uint8", True),

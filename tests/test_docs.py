@@ -66,6 +66,8 @@ RUN_BY = {
     "python -m benchmarks.true_faults --videos 300": "benchmarks.test_true_faults::"
     "test_what_truly_lowers_quality_lowers_the_score_of_nearly_every_video",
     "python -m benchmarks.fooled": "benchmarks.test_fooled::test_trivial_videos_score_below_their_originals",
+    "python -m benchmarks.long_prompts": "benchmarks.test_long_prompts::"
+    "test_most_of_a_prompt_behind_words_of_style_is_found_again",
     "python -m benchmarks.score": "benchmarks.test_benchmark_score::"
     "test_it_measures_every_figure_of_a_bundle",
     "python -m tests.rooms": "test_docs::test_the_rooms_print_what_is_missing",

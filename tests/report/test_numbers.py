@@ -49,14 +49,15 @@ def test_metrics_are_flat_finite_numbers_with_all_that_is_promised(made: Path, c
         "videos_test", "videos_quarantined", "frame_srcc", "segment_srcc", "video_srcc", "plcc_logistic",
         "control_no_pixel_srcc", "control_trees_srcc", "within_generator_srcc", "repeats", "srcc_sd",
         "srcc_over_no_pixel", "srcc_over_no_pixel_ci95_low", "srcc_over_trees_ci95_high",
-        "prompts_truncated", "frame_srcc_sd", "control_trees_plcc_sd", "frame_within_generator_srcc",
+        "prompts_truncated", "prompts_in_pieces", "prompts_unknown_script", "frame_srcc_sd",
+        "control_trees_plcc_sd", "frame_within_generator_srcc",
     }  # fmt: skip
     promised |= {
         f"{name}{part}" for name in ("srcc", "plcc", "krcc", "avg_score", "plcc_logistic", "rmse")
         for part in ("", "_sd", "_ci95_low", "_ci95_high")
     }  # fmt: skip
     assert promised <= set(found)
-    assert found["prompts_truncated"] == 1
+    assert [found[f"prompts_{what}"] for what in ("truncated", "in_pieces", "unknown_script")] == [1, 1, 1]
     said = {name: found.pop(name) for name in ("verdict", "verdict_level")}
     assert said == {"verdict": content.verdict.sentence, "verdict_level": "do not use"}
     assert all(isinstance(value, int | float) and math.isfinite(value) for value in found.values())
