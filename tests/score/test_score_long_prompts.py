@@ -116,3 +116,24 @@ def test_a_bundle_of_before_cuts_and_says_so(random_bundle: Path, video: Path) -
         scored = opened.score(video, LONG)
     assert scored.prompt_pieces == 1
     assert CUT in scored.warnings
+
+
+def test_a_table_of_before_is_made_anew_with_what_it_lacked(
+    scorer: Scorer, video: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "videos.csv").write_text(f"video,prompt\n{video},{PROMPT}\n")
+    out = tmp_path / "scores.csv"
+
+    def run() -> str:
+        table.run(
+            tmp_path / "videos.csv", out=out, root=None, video_column="video", prompt_column="prompt",
+            model=scorer.bundle.path, workers=1, decode_seconds=60.0,
+        )  # fmt: skip
+        return out.read_text()
+
+    today = run()
+    rows = list(csv.reader(io.StringIO(today)))
+    place = rows[0].index("prompt_pieces")
+    with out.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([row[:place] + row[place + 1 :] for row in rows])
+    assert run() == today
