@@ -83,7 +83,7 @@ def run(
         found = {
             key: row
             for key, row in known.items()
-            if {*LAST} <= row.keys()
+            if {*LAST} <= row.keys()  # else of before: it lacks what rows say now
             and row["model"] == digest
             and row["sha256"] == _sha256(folder / row["video"])
         }
@@ -263,8 +263,7 @@ def _known(*files: Path) -> dict[tuple[str, str], Row]:
             continue
         text = file.read_text(encoding="utf-8", errors="replace")
         whole = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
-        names = whole.fieldnames or ()
-        if not _is_of_scores(names) or not {*LAST} <= {*names}:  # of before: it lacks what rows say now
+        if not _is_of_scores(whole.fieldnames or ()):
             continue
         for row in whole:
             complete = None not in row and None not in row.values()
