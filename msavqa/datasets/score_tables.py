@@ -42,8 +42,7 @@ class Columns:
 
 
 def read(path: Path, columns: Columns) -> pd.DataFrame:
-    """Every row: video (str, empty where unknown), generator, prompt (str), value (float; NaN: it failed),
-    line.
+    """Every row: video (empty where unknown), generator, prompt (str), value (float; NaN: it failed), line.
 
     A row failed where its value is empty. Raises `ProblemsError` as `read_columns`, and for a video that
     stands twice under one generator and prompt: it would count double.

@@ -1,5 +1,4 @@
-"""Everything that reviewers ask of scores beside people's ratings, each figure with its interval over
-prompts."""
+"""What reviewers ask of scores beside people's ratings: each figure with its interval over prompts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
