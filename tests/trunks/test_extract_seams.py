@@ -9,6 +9,7 @@ import pytest
 from msavqa.frames import read as frames
 from msavqa.machine.launch import in_turn, processes
 from msavqa.store import read as store
+from msavqa.trunks.kinds import clip_text
 from msavqa.trunks.run import prompts, videos
 from msavqa.trunks.run.feature_rows import ExtractSettings
 from tests import clips, feature_world, tiny_networks
@@ -24,7 +25,9 @@ def test_two_processes_make_the_same_bytes_as_one(tmp_path: Path, capsys: pytest
     opened = tiny_networks.frames_store(tmp_path / "frames.zarr", some, broken=[1])
     settings = tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT)
     trunk = tiny_networks.trunk(tmp_path, settings)
-    text = clips.build("small", tmp_path).text_trunk(["a", "b"])
+    world = clips.build("small", tmp_path)
+    text = world.text_trunk(["a", "b"])
+    pieces = prompts.pieces(["a", "b"], read=clip_text.reader(world.text))
     reader = videos.FrameReader(opened, DECODE, paths={})
     how: dict[str, Any] = {"extract": HOW, "shard_mb": 0.0012}
     for name, launcher in (("turn", in_turn), ("side", processes(2))):
@@ -34,7 +37,7 @@ def test_two_processes_make_the_same_bytes_as_one(tmp_path: Path, capsys: pytest
         )
         assert (report.shards_made, report.computed) == (3, 6)
         assert last_line(capsys).startswith("extract: 6/6 videos, ")
-        prompts.run(tmp_path / name / "text.zarr", trunk=text, prompts=["a", "b"], **rest)
+        prompts.run(tmp_path / name / "text.zarr", trunk=text, pieces=pieces, **rest)
         assert last_line(capsys).startswith("extract: 2/2 prompts, ")
     for store_name in ("frame.zarr", "text.zarr"):
         assert tree(tmp_path / "turn" / store_name) == tree(tmp_path / "side" / store_name)
