@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--splits", type=int, default=60)
     given = parser.parse_args(argv)
     data = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    low, high = data["datasets"][given.run]["mos_range"]
+    low, high = (float(end) for end in data["datasets"][given.run]["mos_range"])
     manifest = tables.read_manifest(Path("data") / given.run / "manifest.parquet")
     out = Path("runs") / given.run / "ensemble"
     scores, distances = (

@@ -60,7 +60,8 @@ class Source:
     def take(self, videos: Rows, view: Rows, device: torch.device) -> Tensor:
         """The array of these videos, on the device, one view each; of a prompt's pieces one after another."""
         place = self.places[torch.from_numpy(videos)]
-        place = place[place != prompt_rows.NO_PIECE]
+        if place.ndim == 2:  # of prompts in pieces
+            place = place[place != prompt_rows.NO_PIECE]
         if self.resident is None:
             found = torch.from_numpy(self.store.read(self.array, place.numpy()))
         else:

@@ -1,5 +1,4 @@
-"""What a file is: how long it lasts, a picture or a playlist, encrypted, or seen otherwise than it is "
-"read."""
+"""What a file is: how long it lasts, a picture, a playlist, encrypted, or shown otherwise than it is read."""
 
 import json
 import shutil

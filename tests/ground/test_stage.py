@@ -58,7 +58,7 @@ def test_a_refusal_and_a_full_disk_or_memory_are_one_sentence(
 
 
 def test_other_errors_keep_their_traceback() -> None:
-    with pytest.raises(OSError, match="Permission denied"):
-        stage.run(failing(OSError(errno.EACCES, os.strerror(errno.EACCES))))
+    with pytest.raises(OSError, match="Input/output error"):
+        stage.run(failing(OSError(errno.EIO, os.strerror(errno.EIO))))
     with pytest.raises(RuntimeError, match="a batch of memory banks"):
         stage.run(failing(RuntimeError("a batch of memory banks")))

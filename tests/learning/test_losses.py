@@ -180,7 +180,7 @@ def test_frame_loss_refuses_scores_without_a_frame_axis() -> None:
 
 def test_no_loss_takes_score_and_mos_by_position() -> None:
     functions = [function for name, function in vars(losses).items() if name.endswith("_loss")]
-    assert len(functions) == 5
+    assert len(functions) == 6
     for function in functions:
         kinds = {parameter.kind for parameter in inspect.signature(function).parameters.values()}
         assert kinds == {inspect.Parameter.KEYWORD_ONLY}

@@ -49,6 +49,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "trunks": ["segment", "video"], "branches": ["segment"], "epochs": 2, "optimiser": optimiser,
         },
         "ensemble": {"branches": "all", "shrinkage": 0.5, "seed": 0},
+        "calibration": {"change": {"percentile": 97.0, "rank": 3}},
         "controls": {
             "text": "clip_text", "image": "clip_image", "trees": 20, "min_leaf": 2, "features": 0.5,
             "seed": 0, "shrinkage": 0.0,

@@ -19,6 +19,7 @@ from msavqa.store import read as store
 from pipeline import (
     check,
     controls,
+    copies,
     decode,
     ensemble,
     examine,
@@ -80,6 +81,12 @@ def make(dataset: str, *names: str) -> dict[str, store.Store]:
     return {name: store.open(f"features/{dataset}/{name}.zarr") for name in names}
 
 
+def remake_copies() -> None:
+    """Runs their stage, in place of the linked ones."""
+    (Path("features") / SET / "copies").unlink()  # the link
+    copies.main([SET])
+
+
 def learn() -> None:
     """Trains all branches and asks them once more."""
     for branch in BRANCHES:
@@ -131,9 +138,10 @@ def test_the_last_stages_of_all_networks_learn_from_the_cache_and_are_reported(p
     )
     made = make(SET, *BRANCHES) | make(UGC, "segment", "video")
     assert all("stage" in one.specs for one in made.values())
+    pretrain.main([UGC, "segment"])
+    remake_copies()
     linked = Path("features") / SET / "frames.zarr"
     linked.rename("frames.zarr")
-    pretrain.main([UGC, "segment"])
     learn()
     Path("frames.zarr").rename(linked)
     check_that_all_is_reported()
@@ -148,12 +156,15 @@ def test_whole_networks_learn_from_stored_frames_and_are_reported(project: Path)
         branches__segment__technical__motion="trunk",
         trunks__frame__frames=2,
         trunks__segment__frames=2,
+        copies__videos=0,
+        train__copies__weight=0.0,
     )
     made = make(SET, *BRANCHES) | make(UGC, "segment", "video")
     assert {name: set(one.specs) for name, one in made.items()} == {
         "frame": {"frame_index"}, "segment": {"frame_index"}, "video": {"pooled"},
     }  # fmt: skip
     pretrain.main([UGC, "segment"])
+    remake_copies()
     learn()
     check_that_all_is_reported()
     assert all(len(learned(branch)) > 10 for branch in BRANCHES)
@@ -172,6 +183,7 @@ def test_adapters_behind_clips_final_token_learn_from_that_token_alone(
     Path("runs/start/segment").symlink_to(tiny_world / "runs/start/segment")  # it reads no CLIP
     made = make(SET, "clip_text", "clip_image")
     assert [set(one.specs) for one in made.values()] == [{"length", "cls"}, {"cls"}]
+    remake_copies()
     learn()
     check_that_all_is_reported()
     check_that_the_bundle_scores_as_the_pipeline()
