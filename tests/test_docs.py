@@ -54,7 +54,8 @@ RUN_BY = {
     "msavqa evaluate": "app.test_evaluate::test_scores_against_ratings",
     "msavqa evaluate scores.csv --labels ratings.csv": "app.test_evaluate::test_scores_against_ratings",
     "msavqa evaluate scores.csv --pairs votes.csv": "app.test_evaluate::test_scores_against_votes",
-    "msavqa score --csv": "score.test_score_csv::"
+    "msavqa rank scores.csv --videos videos.csv": "app.test_rank::test_every_option_reaches_what_it_changes",
+    "msavqa score --csv videos.csv --out scores.csv": "score.test_score_csv::"
     "test_a_csv_with_bom_crlf_duplicates_and_a_bad_row_scores_the_others",
     "msavqa score --csv ratings.csv --out scores.csv": "score.test_score_csv::"
     "test_a_csv_with_bom_crlf_duplicates_and_a_bad_row_scores_the_others",

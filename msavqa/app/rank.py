@@ -8,13 +8,14 @@ import typer
 HELP = "Say which generators are better than which, from a csv of scores."
 EXAMPLES = """\b
 Examples:
-  msavqa rank scores.csv
+  msavqa score --csv videos.csv --out scores.csv && msavqa rank scores.csv --videos videos.csv
   msavqa rank scores.csv --ratings ratings.csv
   msavqa rank dover.csv --score-column dover --generator-column model
   msavqa rank scores.csv --html leaderboard.html
   msavqa rank scores.csv --json
 
 The csv needs columns generator, prompt and score, one row per video; whose scores they are does not matter.
+Tables of `msavqa score --csv` have no generator: --videos names the csv that was scored, which has it.
 Every interval is over prompts: it says how far the figure would move with other prompts of the same kind.
 A pair is decided where a paired t-test over the prompts that both have, corrected by Holm over all pairs,
 is below 5%. A row with an empty score failed: it is counted and named, and --failed says what it counts as.
@@ -24,6 +25,10 @@ rated): people's ratings of some of the videos make intervals that hold however 
 
 def command(
     scores: Annotated[Path, typer.Argument(help="A csv with a row per video.", show_default=False)],
+    videos: Annotated[
+        Path | None,
+        typer.Option(help="The csv that was scored: it names each video's generator.", show_default=False),
+    ] = None,
     ratings: Annotated[
         Path | None, typer.Option(help="A csv of people's ratings of some of them.", show_default=False)
     ] = None,
@@ -68,7 +73,7 @@ def command(
             next_step="make the folder or choose another --html",
         )
     wanted = Columns(value=score_column, generator=generator_column, prompt=prompt_column)
-    rows = score_tables.read(scores, wanted)
+    rows = score_tables.read(scores, wanted, videos=videos)
     rated = None
     if ratings is not None:
         asked = Columns(

@@ -1,6 +1,5 @@
 """Tables of scores and of ratings by generator and prompt, ours or anybody's, read strictly."""
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from msavqa.datasets.text import Record, header_problems, looks_like_utf_16, number, records
+from msavqa.datasets.text import Record, header_problems, number, read_text, records, separator_of
 from msavqa.ground.errors import ProblemsError
 
 NEXT_STEP = "mend them and run again"
@@ -41,22 +40,37 @@ class Columns:
     """The option that names `value`."""
 
 
-def read(path: Path, columns: Columns) -> pd.DataFrame:
+def read(path: Path, columns: Columns, *, videos: Path | None = None) -> pd.DataFrame:
     """Every row: video (empty where unknown), generator, prompt (str), value (float; NaN: it failed), line.
 
-    A row failed where its value is empty. Raises `ProblemsError` as `read_columns`, and for a video that
-    stands twice under one generator and prompt: it would count double.
+    A row failed where its value is empty. `videos` is a csv that says each video's generator where the table
+    does not, as that which `msavqa score --csv` was given; videos are matched by name and prompt. Raises
+    `ProblemsError` as `read_columns`, for a video that stands twice under one generator and prompt (it would
+    count double), and for one that `videos` lacks.
     """
-    return read_columns(
-        path,
-        texts={
-            "video": Column(VIDEO, "", needed=False, filled=False),
-            "generator": Column(columns.generator, "--generator-column"),
-            "prompt": Column(columns.prompt, "--prompt-column"),
-        },
-        numbers={"value": Column(columns.value, columns.option, filled=False)},
-        once=["video", "generator", "prompt"],
-    )
+    texts = {
+        "video": Column(VIDEO, "the file's name", needed=videos is not None, filled=videos is not None),
+        "generator": Column(columns.generator, "--generator-column, or a csv that has it by --videos"),
+        "prompt": Column(columns.prompt, "--prompt-column"),
+    }
+    numbers = {"value": Column(columns.value, columns.option, filled=False)}
+    if videos is None:
+        return read_columns(path, texts=texts, numbers=numbers, once=["video", "generator", "prompt"])
+    keys = ["video", "prompt"]
+    of_videos = read_columns(videos, texts=texts, numbers={}, once=keys)
+    scored = read_columns(path, texts={key: texts[key] for key in keys}, numbers=numbers, once=keys)
+    found = scored.merge(of_videos[[*keys, "generator"]], on=keys, how="left")
+    lost = found[found["generator"].isna()]
+    if len(lost):
+        raise ProblemsError(
+            where=path,
+            problems=[
+                f"line {line}: {videos.name} has no row of video {video!r} with this prompt"
+                for line, video in zip(lost["line"].tolist(), lost["video"].tolist(), strict=True)
+            ],
+            next_step="give the csv that was scored, or leave these rows out",
+        )
+    return found[["video", "generator", "prompt", "value", "line"]]
 
 
 def read_columns(
@@ -67,11 +81,13 @@ def read_columns(
     Raises `ProblemsError` with everything that is wrong: no such file, another format, a missing column, an
     empty cell that must be filled, a value that is no finite number.
     """
-    listed = records(_text(path))
-    header = next(listed, Record(1, []))
     wanted = {**texts, **numbers}
+    text, unreadable = read_text(path, next_step=NEXT_STEP)
+    separator = separator_of(text, [one.name for one in wanted.values()])
+    listed = records(text, separator=separator)
+    header = next(listed, Record(1, []))
     asked = [(one.option, one.name) for one in wanted.values() if one.needed or one.name in header.cells]
-    problems = [header.problem] if header.problem else header_problems(header.cells, asked)
+    problems = unreadable + ([header.problem] if header.problem else header_problems(header.cells, asked))
     if problems:
         raise ProblemsError(where=path, problems=problems, next_step=NEXT_STEP)
     places = {
@@ -91,7 +107,7 @@ def read_columns(
                 row[key] = cell
             elif not problem:
                 try:
-                    row[key] = number(cell, name=one.name) if cell.strip() else math.nan
+                    row[key] = number(cell, name=one.name, separator=separator) if cell.strip() else math.nan
                 except ValueError as error:
                     problem = str(error)
         if problem:
@@ -113,40 +129,6 @@ def spelled_twice(prompts: Iterable[str]) -> list[tuple[str, ...]]:
     for prompt in prompts:
         alike.setdefault(" ".join(prompt.casefold().split()).rstrip(".!,; "), set()).add(prompt)
     return sorted(tuple(sorted(one)) for one in alike.values() if len(one) > 1)
-
-
-def _text(path: Path) -> str:
-    problem = ""
-    if not path.is_file():
-        problem = "a folder, not a file" if path.is_dir() else "no such file"
-        raise ProblemsError(where=path, problems=[problem], next_step=NEXT_STEP)
-    data = path.read_bytes()
-    if looks_like_utf_16(data):
-        problem = "the file looks like UTF-16: save it as UTF-8"
-    else:
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, error.start) + 1
-            problem = f"line {line}: byte 0x{data[error.start]:02x} is not UTF-8, save the file as UTF-8"
-        else:
-            if not text.strip():
-                problem = "the file is empty"
-            elif _is_json(text.lstrip().split("\n", 1)[0]):
-                problem = "this looks like JSON lines, not like a csv: write a csv with a header"
-    if problem:
-        raise ProblemsError(where=path, problems=[problem], next_step=NEXT_STEP)
-    return text
-
-
-def _is_json(line: str) -> bool:
-    if not line.startswith(("{", "[")):
-        return False
-    try:
-        json.loads(line)
-    except ValueError:
-        return line.strip() in ("{", "[")  # a JSON file over several lines
-    return True
 
 
 def _twice(rows: pd.DataFrame, keys: Sequence[str]) -> list[str]:

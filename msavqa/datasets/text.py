@@ -14,20 +14,20 @@ from msavqa.ground.errors import ProblemsError
 from msavqa.ground.params import nearest
 
 
-def read_text(path: Path) -> tuple[str, list[str]]:
-    """The whole of a label file as text, UTF-8 with or without a byte order mark, and what of it is not.
+def read_text(path: Path, *, next_step: str = "mend `labels` of this dataset") -> tuple[str, list[str]]:
+    """The whole of a table's file as text, UTF-8 with or without a byte order mark, and what of it is not.
 
     One problem per line; bad bytes are replaced, so that all else that is wrong can be found as well.
     Raises `ProblemsError` where there is no such file, or it is empty, UTF-16 or JSON.
     """
     if not path.is_file():
         problem = "a folder, not a file" if path.is_dir() else "no such file"
-        raise ProblemsError(where=path, problems=[problem], next_step="mend `labels` of this dataset")
+        raise ProblemsError(where=path, problems=[problem], next_step=next_step)
     data = path.read_bytes()
     problems = []
     if looks_like_utf_16(data):
         problem = "the file looks like UTF-16, save it as UTF-8; nothing else of it was read"
-        raise ProblemsError(where=path, problems=[problem], next_step="mend `labels` of this dataset")
+        raise ProblemsError(where=path, problems=[problem], next_step=next_step)
     for number, line in enumerate(data.split(b"\n"), start=1):
         try:
             line.decode("utf-8")
@@ -36,17 +36,15 @@ def read_text(path: Path) -> tuple[str, list[str]]:
             problems.append(f"line {number}: byte 0x{byte:02x} is not UTF-8, save the file as UTF-8")
     text = data.decode("utf-8-sig", errors="replace")
     if not text.strip():
-        raise ProblemsError(
-            where=path, problems=["the file is empty"], next_step="mend `labels` of this dataset"
-        )
+        raise ProblemsError(where=path, problems=["the file is empty"], next_step=next_step)
     if form := looks_like_json(text):
         problem = f"the file looks like {form}, expected a table; save it as a csv"
-        raise ProblemsError(where=path, problems=[problem], next_step="mend `labels` of this dataset")
+        raise ProblemsError(where=path, problems=[problem], next_step=next_step)
     return text, problems
 
 
 def looks_like_json(text: str) -> str:
-    """ "JSON" or "JSON lines" (one object per line) where a text begins like these, else ""."""
+    """Which of "JSON" and "JSON lines" (one object per line) a text begins like; "" for neither."""
     head = text.lstrip()
     if not head.startswith(("{", "[")):
         return ""

@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +66,24 @@ def test_rank_says_who_is_better_and_who_cannot_be_told_apart(world: Path) -> No
         "note: how far the scores misjudge a generator as a whole is not in these intervals: "
         "--ratings measures it, --model-error assumes it"
     )
+
+
+def test_every_option_reaches_what_it_changes(world: Path) -> None:
+    def asked(*words: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(msavqa("rank", *words, "--json", cwd=world).stdout)
+        return found
+
+    plain = asked("scores.csv")["pairs"][0]
+    doubted = asked("scores.csv", "--model-error", "9")["pairs"][0]
+    assert doubted["difference"]["high"] > plain["difference"]["high"] + 1
+    assert asked("scores.csv", "--tie", "1000")["pairs"][0]["wins"]["value"] == 0.5
+    other = asked("scores.csv", "--seed", "1")["pairs"][0]["difference"]
+    assert other["value"] == plain["difference"]["value"]
+    assert other != plain["difference"]
+    with (world / "scores.csv").open(newline="", encoding="utf-8") as file:
+        rows = [[row["video"], row["prompt"], row["score"]] for row in csv.DictReader(file)]
+    table(world / "ours.csv", [tuple(row) for row in rows], "video,prompt,score")
+    assert asked("ours.csv", "--videos", "scores.csv")["pairs"] == asked("scores.csv")["pairs"]
 
 
 def test_ratings_of_some_make_intervals_on_their_scale(world: Path) -> None:

@@ -34,6 +34,30 @@ def test_columns_may_stand_anywhere_and_an_empty_score_is_a_failed_video(tmp_pat
     np.testing.assert_equal(found["value"].to_numpy(), [4.5, np.nan])
 
 
+def test_semicolons_and_decimal_commas_are_read_as_spreadsheets_write_them(tmp_path: Path) -> None:
+    found = score_tables.read(written(tmp_path, "generator;prompt;score\nA;a cat, red;3,5\n"), SCORES)
+    assert found[["prompt", "value"]].values.tolist() == [["a cat, red", 3.5]]
+
+
+def test_the_csv_that_was_scored_says_the_generators(tmp_path: Path) -> None:
+    scores = written(tmp_path, "video,prompt,score\na.mp4,a cat,1\nb.mp4,a cat,\n")
+    videos = tmp_path / "videos.csv"
+    videos.write_text("video,prompt,generator\nb.mp4,a cat,B\na.mp4,a cat,A\n")
+    found = score_tables.read(scores, SCORES, videos=videos)
+    assert found["generator"].tolist() == ["A", "B"]
+    assert problems(scores) == (
+        "no column 'generator' (--generator-column, or a csv that has it by --videos); "
+        "the columns are 'video', 'prompt', 'score'",
+    )
+    videos.write_text("video,prompt,generator\nb.mp4,a dog,B\na.mp4,a cat,A\n")
+    with pytest.raises(ProblemsError) as caught:
+        score_tables.read(scores, SCORES, videos=videos)
+    assert str(caught.value) == (
+        f"1 problem in {scores}; give the csv that was scored, or leave these rows out:\n"
+        "  - line 3: videos.csv has no row of video 'b.mp4' with this prompt"
+    )
+
+
 def test_other_names_and_no_column_of_files(tmp_path: Path) -> None:
     path = written(tmp_path, "model,text,dover\nA,a cat,1\n")
     found = score_tables.read(path, Columns(value="dover", generator="model", prompt="text"))
@@ -59,7 +83,7 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     )
 
 
-JSON = "this looks like JSON lines, not like a csv: write a csv with a header"
+JSON = "the file looks like {}, expected a table; save it as a csv"
 COLUMNS = "the columns are 'generator', 'prompt', 'value'"
 HEADER = "generator,prompt,score\n"
 
@@ -67,13 +91,15 @@ HEADER = "generator,prompt,score\n"
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"generator": "A", "prompt": "a cat", "score": 3}\n', JSON),
-        ("[\n {}\n]\n", JSON),
+        ('{"generator": "A", "prompt": "a cat", "score": 3}\n', JSON.format("JSON lines")),
+        ("[\n {}\n]\n", JSON.format("JSON")),
         ("", "the file is empty"),
         (HEADER, "no rows below the header"),
         (HEADER.encode() + b"A,caf\xe9,1\n", "line 2: byte 0xe9 is not UTF-8, save the file as UTF-8"),
-        (HEADER.encode("utf-16"), "the file looks like UTF-16: save it as UTF-8"),
-        ("generator;prompt;score\n", "no column 'generator' (--generator-column)"),
+        (
+            HEADER.encode("utf-16"),
+            "the file looks like UTF-16, save it as UTF-8; nothing else of it was read",
+        ),
         ("generator,prompt,value\n", f"no column 'score' (--score-column); {COLUMNS}"),
     ],
 )
