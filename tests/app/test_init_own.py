@@ -619,8 +619,9 @@ def test_real_label_files_of_other_forms_are_one_sentence_each(
 def test_video_benchs_four_raters_with_missing_ratings_are_read(here: Path, shared_data: Path) -> None:
     """Its JSON as a table: a 0 means missing, so the cell is empty."""
     entries = json.loads((shared_data / "videobench" / "action.json").read_text(encoding="utf-8"))
+    gaps = [entry for entry in entries if any(0 in given for given in entry["human_anno"].values())]
     rows = []
-    for entry in entries:
+    for entry in [*gaps, *(one for one in entries if one not in gaps)][:25]:
         for generator, path in entry["videos"].items():
             found = entry["human_anno"][generator]
             rows.append(

@@ -48,7 +48,7 @@ def test_trivial_videos_score_below_their_originals(
     if not (ROOT / "runs/sample/bundle").is_dir():
         skip_or_fail("no runs/sample/bundle: run `make repro` first", needs="sample")
     monkeypatch.chdir(ROOT)
-    fooled.main(["--dataset", "sample", "--videos", "20"])
+    fooled.main(["--dataset", "sample", "--videos", "12"])
     found = json.loads(capsys.readouterr().out)
     assert set(found) == {"half_width", "videos", FOREIGN, PRAISE, *FILES}
     assert found["same"]["above"] == found["same"]["moved"] == 0  # without loss it is the same video

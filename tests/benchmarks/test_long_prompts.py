@@ -27,7 +27,7 @@ def test_most_of_a_prompt_behind_words_of_style_is_found_again(
     if not (ROOT / "runs/sample/bundle").is_dir():
         skip_or_fail("no runs/sample/bundle: run `make repro` first", needs="sample")
     monkeypatch.chdir(ROOT)
-    long_prompts.main(["--videos", "60"])
+    long_prompts.main(["--videos", "40"])
     found = json.loads(capsys.readouterr().out)
     assert found["behind"]["pieces"] > 5
     assert found["srcc"] - found["behind"]["srcc"] < 0.06
