@@ -166,6 +166,7 @@ def make(
         reference=reference(names),
         verdict=verdict,
         familiarity=(familiar(), 0.01),
+        generator_error=None,
         change_threshold=CHANGE,
         card="# a random model\n",
     )

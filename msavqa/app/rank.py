@@ -1,15 +1,19 @@
 """`msavqa rank`: which generator is better, and may one say so?"""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from msavqa.evaluation.generator_error import GeneratorError
 
 HELP = "Say which generators are better than which, from a csv of scores."
 EXAMPLES = """\b
 Examples:
   msavqa score --csv videos.csv --out scores.csv && msavqa rank scores.csv --videos videos.csv
   msavqa rank scores.csv --ratings ratings.csv
+  msavqa rank scores.csv --model runs/sample/bundle
   msavqa rank dover.csv --score-column dover --generator-column model
   msavqa rank scores.csv --html leaderboard.html
   msavqa rank scores.csv --json
@@ -20,7 +24,9 @@ Every interval is over prompts: it says how far the figure would move with other
 A pair is decided where a paired t-test over the prompts that both have, corrected by Holm over all pairs,
 is below 5%. A row with an empty score failed: it is counted and named, and --failed says what it counts as.
 --ratings names a csv with generator, prompt and rating (and video, where only some videos of a prompt are
-rated): people's ratings of some of the videos make intervals that hold however wrong the scores are."""
+rated): people's ratings of some of the videos make intervals that hold however wrong the scores are.
+--model names the bundle that made the scores. It knows by how much it misjudges a generator as a whole, and
+all intervals take that in."""
 
 
 def command(
@@ -49,6 +55,10 @@ def command(
             show_default=False,
         ),
     ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="The bundle that made the scores: it knows its --model-error.", show_default=False),
+    ] = None,
     html: Annotated[
         Path | None, typer.Option(help="Write the leaderboard as a page.", show_default=False)
     ] = None,
@@ -62,8 +72,13 @@ def command(
     from msavqa.ground.errors import MsavqaError
     from msavqa.report import leaderboard, leaderboard_shown
 
-    if ratings is not None and model_error is not None:
-        raise typer.BadParameter("--ratings measures what --model-error assumes: give one of them")
+    given = [
+        option
+        for option, value in (("--ratings", ratings), ("--model-error", model_error), ("--model", model))
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise typer.BadParameter(f"{' and '.join(given)} say how far to trust the scores: give one of them")
     if html is not None and not html.resolve().parent.is_dir():
         raise MsavqaError(
             what="Page",
@@ -81,7 +96,8 @@ def command(
         )
         rated = score_tables.read(ratings, asked)
     found = leaderboard.build(
-        rows, ratings=rated, failed=failed, tie=tie, model_error=model_error, resamples=resamples, seed=seed,
+        rows, ratings=rated, failed=failed, tie=tie,
+        model_error=model_error if model is None else _error_of(model), resamples=resamples, seed=seed,
         source=scores.name,
     )  # fmt: skip
     if html is not None:
@@ -90,3 +106,20 @@ def command(
         print(found.to_json())
     else:
         leaderboard_shown.show(found)
+
+
+def _error_of(model: Path) -> "GeneratorError":
+    """What a bundle says of itself; raises `MsavqaError` where it says nothing."""
+    from msavqa.bundle import contents
+    from msavqa.ground.errors import MsavqaError
+
+    told, _ = contents.read(model)
+    if told.generator_error is None:
+        raise MsavqaError(
+            what="Error per generator",
+            where=model,
+            got="a bundle that does not know it",
+            expected="one whose test videos name at least 2 generators",
+            next_step="export it again from a finished run, or say what you assume with --model-error",
+        )
+    return told.generator_error

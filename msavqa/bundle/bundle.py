@@ -28,6 +28,7 @@ from msavqa.evaluation import familiarity as like
 from msavqa.evaluation.calibration import Calibration
 from msavqa.evaluation.ensemble import Ensemble
 from msavqa.evaluation.familiarity import Familiarity
+from msavqa.evaluation.generator_error import GeneratorError
 from msavqa.evaluation.verdict import Verdict
 from msavqa.ground.errors import MsavqaError
 from msavqa.ground.params import Settings
@@ -109,6 +110,7 @@ def write(
     verdict: Verdict | None,
     familiarity: tuple[Familiarity, float] | None,
     change_threshold: float | None,
+    generator_error: GeneratorError | None,
     card: str,
 ) -> Bundle:
     """Makes the folder, whole or not at all; what stood at `path` is replaced. Same input, same bytes.
@@ -140,6 +142,8 @@ def write(
         told["familiarity"] = {"file": FAMILIARITY, "bound": familiarity[1]}
     if change_threshold is not None:
         told["change_threshold"] = change_threshold
+    if generator_error is not None:
+        told["generator_error"] = asdict(generator_error)
     (partial / CARD).write_text(card, encoding="utf-8")
     contents = {
         "format": FORMAT,

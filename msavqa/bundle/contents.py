@@ -16,6 +16,7 @@ from msavqa.bundle import former
 from msavqa.bundle.reference import Reference
 from msavqa.evaluation.calibration import Calibration
 from msavqa.evaluation.ensemble import Ensemble
+from msavqa.evaluation.generator_error import GeneratorError
 from msavqa.evaluation.verdict import Level
 from msavqa.ground.errors import MsavqaError
 
@@ -73,6 +74,8 @@ class Contents(_Part):
     familiarity: _Familiarity | None = None
     """What the training videos are like: the file of its arrays, and the share of them as unlike the others
     at or below which a video counts as unlike them all; None in bundles of before."""
+    generator_error: GeneratorError | None = None
+    """By how much it misjudges a generator as a whole; None where that is not known."""
     change_threshold: float | None = Field(default=None, gt=0)
     """Step between frames above which a change of meaning is named; None in bundles of before."""
     files: dict[str, str]

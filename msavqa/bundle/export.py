@@ -19,7 +19,7 @@ from msavqa.bundle.contents import MEASURES
 from msavqa.bundle.reference import Reference, of_branch
 from msavqa.datasets import tables
 from msavqa.datasets.splits import groups_of
-from msavqa.evaluation import calibration, familiarity, prompt_pieces, verdict
+from msavqa.evaluation import calibration, familiarity, generator_error, prompt_pieces, verdict
 from msavqa.evaluation.calibration import CalibrationSettings
 from msavqa.evaluation.controls import ControlSettings
 from msavqa.evaluation.ensemble import Ensemble
@@ -110,6 +110,7 @@ def export(root: Path, dataset: str, data: Mapping[str, Any], *, repeat: int, ou
             familiarity.load(runs / "ensemble" / "familiarity" / f"repeat{repeat}.safetensors"),
             asked.familiarity_bound,
         ),
+        generator_error=generator_error.known(figures),
         change_threshold=_json(runs / "ensemble" / "change.json")[f"repeat{repeat}"],
         card=card.render(
             verdict=said, dataset=dataset, data=data, repeat=repeat, manifest=manifest, splits=splits,

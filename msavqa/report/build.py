@@ -22,6 +22,7 @@ from msavqa.report import (
     familiarity,
     figures,
     filmstrips,
+    generators,
     numbers,
     page,
     parts,
@@ -65,7 +66,7 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
         store.open(features / f"{name}.zarr") for name in ("frames", controls.text, controls.image)
     )
     splits = _splits(results, data, settings.bootstrap)
-    generators = parts.per_generator(results, settings.bootstrap)
+    by_generator = parts.per_generator(results, settings.bootstrap)
     spent = stages.seconds(root / "runs", dataset)
     found |= parts.flat_splits(splits) | stages.flat(spent)
     read = text.rows[text.rows["piece"] == 1]
@@ -74,6 +75,7 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
     found["prompts_unknown_script"] = int(read["unknown_script"].sum())
     assigned = tables.read_splits(root / "data" / dataset / "splits.parquet")
     found |= familiarity.figures(results) | familiarity.of_change(runs / "ensemble" / "change.json")
+    found |= generators.figures(results, assigned, settings.bootstrap)
     found |= verdict.trained_on(results.manifest, assigned, weights=str(data["weights"]))
     copied = trivial.lines(
         results,
@@ -90,14 +92,14 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
         metrics=found,
         ceiling=ceiling,
         lines=lines,
-        generators=generators,
+        generators=by_generator,
         splits=splits,
         seconds=spent,
         figures={
             "histogram": figures.histogram(results),
             "scatter": figures.scatter(results),
-            "generators": figures.generators(results, list(generators["generator"])),
-            "means": figures.generator_means(generators),
+            "generators": figures.generators(results, list(by_generator["generator"])),
+            "means": figures.generator_means(by_generator),
             "reliability": figures.reliability(results),
             "forest": figures.forest(forest, ceiling=None if ceiling is None else ceiling.value),
         },

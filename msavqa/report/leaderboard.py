@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from msavqa.evaluation import many_pairs, ranking, rated, wins
+from msavqa.evaluation.generator_error import GeneratorError
 from msavqa.evaluation.metrics import Interval
 from msavqa.evaluation.ranking import Pair
 from msavqa.evaluation.rated import Rated
@@ -77,13 +78,14 @@ def build(
     ratings: pd.DataFrame | None,
     failed: Failed,
     tie: float,
-    model_error: float | None,
+    model_error: float | GeneratorError | None,
     resamples: int,
     seed: int,
     source: str,
 ) -> Leaderboard:
     """The leaderboard of rows as `score_tables.read` gives them.
 
+    `model_error` is a standard deviation in scores, or what a bundle says of itself.
     With `ratings` means and pairs are of ratings, by prediction-powered inference. Raises `MsavqaError` where
     there is nothing to compare: one prompt, no score at all.
     """
@@ -109,7 +111,7 @@ def build(
     table, prompts, names = ranking.by_prompt(**columns)
     notes += leaderboard_notes.on_gaps(table, prompts, names)
     shares = wins.win_shares(**columns, tie=tie)
-    error = model_error or 0.0
+    error = model_error.careful() if isinstance(model_error, GeneratorError) else model_error or 0.0
     means = ranking.means(table, resamples=resamples, seed=seed, model_error=error)
     pairs = ranking.pairs(
         table, wins=shares, tie=tie, alpha=ALPHA, resamples=resamples, seed=seed, model_error=error
@@ -121,11 +123,8 @@ def build(
         means = [one.mean for one in of_people if one is not None]
         pairs = _rated_pairs(pairs, people, table)
         notes += leaderboard_notes.on_ratings(of_people, names)
-    elif model_error is None:
-        notes.append(
-            "how far the scores misjudge a generator as a whole is not in these intervals: "
-            "--ratings measures it, --model-error assumes it"
-        )
+    else:
+        notes += leaderboard_notes.on_model(model_error)
     return _ordered(
         names, means=means, pairs=pairs, of_people=of_people, rows=rows, counted=counted, table=table,
         notes=notes, source=source,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from msavqa.datasets import score_tables
 from msavqa.evaluation import rated
+from msavqa.evaluation.generator_error import GeneratorError
 from msavqa.evaluation.rated import Rated
 
 NAMED = 3
@@ -43,6 +44,26 @@ def on_tables(rows: pd.DataFrame, ratings: pd.DataFrame | None) -> list[str]:
                 "means and differences are on the ratings' scale"
             )
     return found
+
+
+def on_model(error: float | GeneratorError | None) -> list[str]:
+    """On how far the scores misjudge a generator as a whole."""
+    if error is None:
+        return [
+            "how far the scores misjudge a generator as a whole is not in these intervals: "
+            "--ratings measures it, --model knows it of a bundle, --model-error assumes it"
+        ]
+    if not isinstance(error, GeneratorError):
+        return []
+    told = (
+        f"± {error.value:.3g} on {error.generators} generators, taken as ± {error.careful():.3g} for so few"
+    )
+    if error.unseen:
+        return [f"the model misjudges a generator that it has not seen by {told}: all intervals take that in"]
+    return [
+        f"the model misjudges a generator that it has learned from by {told}: all intervals take that in; "
+        "a new generator may be misjudged by more, which split.protocol generator_disjoint measures"
+    ]
 
 
 def on_failures(rows: pd.DataFrame, *, failed: Failed, worst: float) -> str:

@@ -2,12 +2,14 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from msavqa.bundle import contents
 from tests.app.test_cli import msavqa
 
 
@@ -64,7 +66,7 @@ def test_rank_says_who_is_better_and_who_cannot_be_told_apart(world: Path) -> No
     assert sum("undecided, about" in line and "prompts more would tell" in line for line in said) == 1
     assert said[-1] == (
         "note: how far the scores misjudge a generator as a whole is not in these intervals: "
-        "--ratings measures it, --model-error assumes it"
+        "--ratings measures it, --model knows it of a bundle, --model-error assumes it"
     )
 
 
@@ -84,6 +86,44 @@ def test_every_option_reaches_what_it_changes(world: Path) -> None:
         rows = [[row["video"], row["prompt"], row["score"]] for row in csv.DictReader(file)]
     table(world / "ours.csv", [tuple(row) for row in rows], "video,prompt,score")
     assert asked("ours.csv", "--videos", "scores.csv")["pairs"] == asked("scores.csv")["pairs"]
+
+
+def test_a_bundle_says_by_how_much_it_misjudges_a_generator(
+    world: Path, random_bundle: Path, tmp_path: Path
+) -> None:
+    known = shutil.copytree(random_bundle, tmp_path / "known")
+    told = json.loads((known / "bundle.json").read_text(encoding="utf-8"))
+    del told["digest"]
+    told["generator_error"] = {"value": 6.0, "generators": 4, "unseen": True}
+    told["digest"] = contents.digest(told)
+    (known / "bundle.json").write_text(json.dumps(told), encoding="utf-8")
+
+    plain = json.loads(msavqa("rank", "scores.csv", "--json", cwd=world).stdout)
+    found = json.loads(msavqa("rank", "scores.csv", "--model", str(known), "--json", cwd=world).stdout)
+    # 6 with Student's t of 4 degrees in the place of the normal quantile.
+    assumed = msavqa("rank", "scores.csv", "--model-error", "8.499478", "--json", cwd=world).stdout
+    assert found["generators"][0]["mean"]["high"] == pytest.approx(
+        json.loads(assumed)["generators"][0]["mean"]["high"], abs=1e-4
+    )
+    assert found["generators"][0]["mean"]["high"] > plain["generators"][0]["mean"]["high"] + 10
+    assert found["notes"] == [
+        "the model misjudges a generator that it has not seen by ± 6 on 4 generators, taken as ± 8.5 "
+        "for so few: all intervals take that in"
+    ]
+    shutil.copytree(random_bundle, tmp_path / "silent")
+    table(tmp_path / "scores.csv", [("", name, f"p{at}", at) for name in "AB" for at in range(3)])
+    said = msavqa("rank", "scores.csv", "--model", "silent", cwd=tmp_path, code=2).stderr
+    assert said == (
+        "error: Error per generator in silent: got a bundle that does not know it, expected one whose test "
+        "videos name at least 2 generators; export it again from a finished run, or say what you assume with "
+        "--model-error.\n"
+    )
+    said = msavqa(
+        "rank", "scores.csv", "--model", "silent", "--model-error", "3", cwd=tmp_path, code=2
+    ).stderr
+    assert "--model-error and --model say how far to trust the scores: give one of them" in " ".join(
+        said.replace("│", " ").split()
+    )
 
 
 def test_ratings_of_some_make_intervals_on_their_scale(world: Path) -> None:
