@@ -52,6 +52,9 @@ RUN_BY = {
     "msavqa data check": OWN,
     "msavqa rank scores.csv": "app.test_rank::test_rank_says_who_is_better_and_who_cannot_be_told_apart",
     "msavqa evaluate": "app.test_evaluate::test_scores_against_ratings",
+    "msavqa evaluate runs/sample/bundle --labels ratings.csv --out scores.csv": (
+        "app.test_evaluate::test_a_bundle_scores_the_rated_videos_first"
+    ),
     "msavqa evaluate scores.csv --labels ratings.csv": "app.test_evaluate::test_scores_against_ratings",
     "msavqa evaluate scores.csv --pairs votes.csv": "app.test_evaluate::test_scores_against_votes",
     "msavqa rank scores.csv --videos videos.csv": "app.test_rank::test_every_option_reaches_what_it_changes",

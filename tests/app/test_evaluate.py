@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import media
 from tests.app.test_cli import msavqa
 
 
@@ -106,3 +107,21 @@ def test_genai_benchs_votes_are_read(shared_data: Path, tmp_path: Path) -> None:
     )
     assert found["counts"] == {"pairs": 1889, "preferences": 651 + 619}
     assert found["figures"]["pair_accuracy"]["value"] > 0.85
+
+
+def test_a_bundle_scores_the_rated_videos_first(random_bundle: Path, tmp_path: Path) -> None:
+    for number in range(4):
+        media.write(tmp_path / f"{number}.mp4", media.numbered(6 + number))
+    rows: list[tuple[object, ...]] = [
+        (f"{number}.mp4", f"prompt {number % 2}", number) for number in range(4)
+    ]
+    table(tmp_path / "labels.csv", "video,prompt,mos", [*rows, ("none.mp4", "prompt 0", 3)])
+    words = ("evaluate", str(random_bundle), "--labels", "labels.csv")
+    done = msavqa(*words, "--out", "scores.csv", "--json", cwd=tmp_path)
+    assert "scores.csv: 4 scored, 1 failed" in done.stderr
+    found = json.loads(done.stdout)
+    assert found["counts"] == {"videos": 4, "prompts": 2, "generators": 0}
+    again = msavqa("evaluate", "scores.csv", "--labels", "labels.csv", "--json", cwd=tmp_path).stdout
+    assert json.loads(again)["figures"] == found["figures"]
+    said = " ".join(msavqa(*words, cwd=tmp_path, code=2).stderr.replace("│", " ").split())
+    assert "a bundle needs --labels, whose videos it scores, and --out for their scores" in said
