@@ -20,19 +20,33 @@ in_turn: Launcher = map
 def processes(count: int) -> Launcher:
     """A launcher of `count` fresh processes, one task each at a time; the first error stops all.
 
-    They end with the process that started them, however it ends.
+    The function travels once to each process, not with every task: what it loads there, such as a network,
+    serves all tasks of that process. They end with the process that started them, however it ends.
     """
 
     def launch(function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
         # A forked child may inherit a lock that nobody will release.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(count, mp_context=context, initializer=end_with_parent) as pool:
-            futures = [pool.submit(function, task) for task in tasks]
+        with ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(function,)) as pool:
+            futures = [pool.submit(_do, task) for task in tasks]
             with ending(pool, count):
                 for future in as_completed(futures):
                     yield future.result()
 
     return launch
+
+
+_GIVEN: list[Callable[[Any], Any]] = []
+"""The function of this process, where a launcher has started it."""
+
+
+def _begin(function: Callable[[Any], Any]) -> None:
+    _GIVEN[:] = [function]
+    end_with_parent()
+
+
+def _do(task: Any) -> Any:
+    return _GIVEN[0](task)
 
 
 @contextmanager

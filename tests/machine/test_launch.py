@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import time
+import uuid
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -36,6 +38,18 @@ def sleep_long(folder: Path) -> None:
     time.sleep(600)
 
 
+@dataclass
+class Loads:
+    """Loads something at its first call, as a network is loaded."""
+
+    loaded: list[str] = field(default_factory=list)
+
+    def __call__(self, task: int) -> tuple[int, str]:
+        if not self.loaded:
+            self.loaded.append(uuid.uuid4().hex)
+        return os.getpid(), self.loaded[0]
+
+
 @pytest.mark.parametrize("launcher", [in_turn, processes(2)])
 def test_every_task_is_run_once(launcher: Launcher) -> None:
     assert sorted(launcher(square, [1, 2, 3, 4])) == [1, 4, 9, 16]
@@ -52,6 +66,11 @@ def test_processes_run_side_by_side_outside_this_one(tmp_path: Path) -> None:
     used = set(processes(2)(meet, [tmp_path] * 2))
     assert len(used) == 2
     assert os.getpid() not in used
+
+
+def test_what_a_function_loads_serves_all_tasks_of_its_process() -> None:
+    found = set(processes(2)(Loads(), range(8)))
+    assert len(found) == len({process for process, _ in found})
 
 
 def test_the_first_error_is_raised_and_waiting_tasks_are_dropped() -> None:
