@@ -4,6 +4,7 @@ Its key is the content of its rows (ids and sha256s). `write_shard` is what laun
 in any process, and needs nothing but the staging folder.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +45,8 @@ class ShardResult:
     rows: Sequence[RowResult]
 
 
+PATIENCE_SECONDS = 60.0
+"""How long names may be cached by default: acregmax and acdirmax of nfs(5)."""
 Compute = Callable[[Sequence[int]], ShardResult]
 """Computes the rows of these numbers (positions in `ids`, ascending, not always without gaps).
 
@@ -178,8 +181,15 @@ def done_of(staged: Staged, *, computed: int) -> ShardDone:
 
 
 def require(folder: Path, key: str) -> Staged:
-    """The staged shard of that key; raises `MsavqaError` where it is gone."""
-    staged = staging.get(folder, key)
+    """The staged shard of that key; raises `MsavqaError` where it is gone.
+
+    A file system that caches names, such as NFS, may show late what another machine has made. So the folder
+    is listed, which makes it ask anew, until the shard is there or `PATIENCE_SECONDS` are over.
+    """
+    until = time.monotonic() + PATIENCE_SECONDS
+    while (staged := staging.get(folder, key)) is None and time.monotonic() < until:
+        time.sleep(0.2)
+        staging.keys(folder)
     if staged is None:
         raise refused(folder, what="Lost shard", got=f"no shard {key}", expected="the one that was staged")
     return staged

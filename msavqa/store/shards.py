@@ -90,9 +90,10 @@ def write(
     tell = on_progress or (lambda done: None)
     with staging.writing(folder):
         tasks = _tasks(ids, sha256s, slots=slots)
-        missing = []
+        missing, listed = [], set(staging.keys(folder))
         for task in tasks:
-            staged = staging.get(folder, task.key)
+            # To ask for a name that is not there makes a file system remember that it is not.
+            staged = staging.get(folder, task.key) if task.key in listed else None
             if staged is None:
                 missing.append(task)
             else:

@@ -2,10 +2,11 @@
 
 import gc
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from msavqa.ground.errors import MsavqaError
 from msavqa.machine.launch import processes
-from msavqa.store import format
+from msavqa.store import format, shard, staging
 from msavqa.store import read as store
 from msavqa.store.format import MAX_SHARD_ROWS, rows_per_shard, staging_name
 from msavqa.store.shards import RowResult, ShardDone, ShardResult
@@ -222,3 +223,55 @@ def test_a_result_of_another_shape_or_dtype_is_refused_and_not_cast(world: World
         f"Computed shard in {where}: got 10 rows of {{'score': 'float64(10,)'}}, "
         "expected 10 rows of {'score': 'float32(10,)'}; mend the stage that writes it."
     )
+
+
+def test_a_shard_that_shows_late_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a file system that caches names: the folder has to be listed before what is new in it is seen."""
+    made: dict[str, int] = {}
+    get, keys = staging.get, staging.keys
+
+    def get_late(folder: Path, key: str) -> staging.Staged | None:
+        found = get(folder, key)
+        if found is None or made.get(key, 0) > 1:
+            return found
+        made.setdefault(key, 0)
+        return None
+
+    def list_anew(folder: Path) -> list[str]:
+        for key in made:
+            made[key] += 1
+        return keys(folder)
+
+    monkeypatch.setattr(staging, "get", get_late)
+    monkeypatch.setattr(staging, "keys", list_anew)
+    assert world.write().computed == 10
+    assert made
+
+
+def test_a_shard_that_never_shows_is_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(staging, "get", lambda folder, key: None)
+    with pytest.raises(
+        MsavqaError, match=r"^Lost shard in .*: got no shard [0-9a-f]+, expected the one that"
+    ):
+        world.write()
+
+
+def test_no_name_is_asked_for_that_the_folder_does_not_list(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get, asked = staging.get, list[str]()
+
+    def get_here(folder: Path, key: str) -> staging.Staged | None:
+        asked.append(key)
+        return get(folder, key)
+
+    monkeypatch.setattr(staging, "get", get_here)
+    first: list[list[str]] = []
+
+    def launcher(function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
+        first.append(list(asked))
+        return map(function, tasks)
+
+    assert world.write(launcher=launcher).computed == 10
+    assert first == [[]]
