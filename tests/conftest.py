@@ -6,8 +6,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from beartype import BeartypeConf
+from beartype.claw import beartype_packages
 from filelock import FileLock
 from hypothesis import settings
+
+SHAPED = ("branches", "learning", "networks")
+"""Rooms in which jaxtyping checks shapes as well as types, see pyproject.toml."""
+# Types of what every other function of ours is given and gives back. jaxtyping would check both twice.
+beartype_packages(
+    [
+        f"msavqa.{room.name}"
+        for room in (Path(__file__).parent.parent / "msavqa").iterdir()
+        if (room / "__init__.py").is_file() and room.name not in SHAPED
+    ],
+    conf=BeartypeConf(claw_is_pep526=False),
+)
 
 # No test is timed; where a change is judged, the same examples are drawn every time.
 settings.register_profile("steady", deadline=None, derandomize=bool(os.environ.get("CI")))
