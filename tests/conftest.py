@@ -11,8 +11,9 @@ from beartype.claw import beartype_packages
 from filelock import FileLock
 from hypothesis import settings
 
-SHAPED = ("branches", "learning", "networks")
-"""Rooms in which jaxtyping checks shapes as well as types, see pyproject.toml."""
+SHAPED = ("branches", "learning", "networks", "trunks")
+"""Rooms in which jaxtyping checks shapes as well as types, see pyproject.toml; and that of trunks, whose
+annotations name a Tensor that only type checkers import."""
 # Types of what every other function of ours is given and gives back. jaxtyping would check both twice.
 beartype_packages(
     [

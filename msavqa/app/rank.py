@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from msavqa.evaluation.generator_error import GeneratorError
+    import msavqa.evaluation.generator_error
 
 HELP = "Say which generators are better than which, from a csv of scores."
 EXAMPLES = """\b
@@ -108,7 +108,7 @@ def command(
         leaderboard_shown.show(found)
 
 
-def _error_of(model: Path) -> "GeneratorError":
+def _error_of(model: Path) -> "msavqa.evaluation.generator_error.GeneratorError":
     """What a bundle says of itself; raises `MsavqaError` where it says nothing."""
     from msavqa.bundle import contents
     from msavqa.ground.errors import MsavqaError

@@ -13,7 +13,7 @@ from msavqa.ground.errors import MsavqaError
 from msavqa.report.leaderboard import ALPHA, Leaderboard
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    import rich.table
 
 HERE = Path(__file__).parent
 TEXTS = ("generator", "group")
@@ -44,7 +44,7 @@ def show(found: Leaderboard) -> None:
         console.print(f"note: {note}", markup=False)
 
 
-def _table(*columns: str) -> "Table":
+def _table(*columns: str) -> "rich.table.Table":
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
