@@ -6,6 +6,7 @@ A field stands for one character or more, never for a `/`. Fields that hold numb
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -54,6 +55,17 @@ def compiled(pattern: str) -> Names:
         raise ValueError("; ".join(found))
     fields = tuple(_canonical(one) for one in _FIELD.findall(pattern))
     return Names(pattern, fields, _expression(pattern, ""), _expression(pattern, "?"))
+
+
+def first(form: Names, paths: Sequence[str]) -> tuple[dict[str, str], str]:
+    """What the first path says that fits; of none the reason why the first does not."""
+    wrong = []
+    for path in paths:
+        try:
+            return form.of(path), ""
+        except ValueError as error:
+            wrong.append(str(error))
+    return {}, wrong[0]
 
 
 def problems(pattern: str) -> list[str]:

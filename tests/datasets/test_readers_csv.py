@@ -13,7 +13,9 @@ from msavqa.ground.params import block
 COLUMNS: dict[str, object] = {"video": "video", "prompt": "prompt", "mos": "mos"}
 
 
-def read(folder: Path, content: str | bytes, columns: dict[str, object] | None = None) -> list[Row]:
+def read(
+    folder: Path, content: str | bytes, columns: dict[str, object] | None = None, **more: object
+) -> list[Row]:
     """Reads a csv of this content, mos 1 to 5, without looking for the videos."""
     (folder / "my.csv").write_bytes(content.encode() if isinstance(content, str) else content)
     data = {
@@ -22,13 +24,16 @@ def read(folder: Path, content: str | bytes, columns: dict[str, object] | None =
         "labels": str(folder / "my.csv"),
         "mos_range": [1, 5],
         "columns": columns or COLUMNS,
+        **more,
     }
     return csv.read(block({"d": data}, "d", csv.ReaderSettings), check_files=False)
 
 
-def refusal(folder: Path, content: str | bytes, columns: dict[str, object] | None = None) -> str:
+def refusal(
+    folder: Path, content: str | bytes, columns: dict[str, object] | None = None, **more: object
+) -> str:
     with pytest.raises(ProblemsError) as refused:
-        read(folder, content, columns)
+        read(folder, content, columns, **more)
     return str(refused.value).replace(str(folder), "HERE")
 
 
@@ -306,3 +311,27 @@ def test_the_real_csv_of_fetv_is_read_with_its_videos(shared_data: Path) -> None
     assert len(rows) == 100
     assert len({row.prompt for row in rows}) == 20
     assert len({row.generator for row in rows}) == 5
+
+
+def test_names_say_what_no_column_does(tmp_path: Path) -> None:
+    content = f"video,mos\npika/a dog-0.mp4,1\n{tmp_path.name}/gen3/a cat.-1.mp4,2\n"
+    plain: dict[str, object] = {"video": "video", "mos": "mos"}
+    rows = read(tmp_path, content, plain, names="{model}/{prompt}-{i}.mp4")
+    assert [(row.generator, row.prompt) for row in rows] == [("pika", "a dog"), ("gen3", "a cat.")]
+    with_prompts = "video,prompt,mos\npika/0-0.mp4,a dog,1\n"
+    (row,) = read(tmp_path, with_prompts, COLUMNS, names="{generator}/{key}-{index}.mp4")
+    assert (row.generator, row.prompt) == ("pika", "a dog")
+
+
+def test_names_that_do_not_fit_and_what_is_given_twice_are_said(tmp_path: Path) -> None:
+    content = "video,prompt,mos,who\npika/0-0.mp4,a dog,1,A\n0.mp4,a dog,1,A\n"
+    columns = {**COLUMNS, "generator": "who"}
+    assert refusal(tmp_path, content, columns, names="{generator}/{prompt}-{index}.mp4") == (
+        "3 problems in HERE/my.csv; mend them and run again, nothing was started:\n"
+        "  - names: {generator} and columns.generator both give it, keep one\n"
+        "  - names: {prompt} and columns.prompt both give it, keep one\n"
+        "  - line 3: '0.mp4' is not of the form '{generator}/{prompt}-{index}.mp4'"
+    )
+    assert refusal(tmp_path, content, names="{a}{b}").endswith(
+        "d.names: got '{a}{b}', {a} and {b} stand side by side: put text between them"
+    )

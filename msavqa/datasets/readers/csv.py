@@ -59,6 +59,11 @@ def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) ->
         problems.append(f"{problem}, expected the names of the columns")
         raise ProblemsError(where=settings.labels, problems=problems, next_step="mend them or `columns`")
     problems += header_problems(header.cells, _names(settings.columns))
+    problems += [
+        f"names: {{{one}}} and columns.{one} both give it, keep one"
+        for one in ("generator", "prompt")
+        if getattr(settings.columns, one) is not None and settings.in_names(one)
+    ]
     if header.cells.count(settings.columns.video) != 1:
         raise ProblemsError(where=settings.labels, problems=problems, next_step="mend them or `columns`")
     columns = _readable(settings.columns, header.cells)
