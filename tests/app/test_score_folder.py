@@ -9,6 +9,7 @@ import pytest
 
 from tests import media
 from tests.app.test_cli import msavqa
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +89,9 @@ def test_a_field_with_the_name_of_a_branch_keeps_its_column(random_bundle: Path,
 )
 def test_words_that_do_not_go_together(folder: Path, words: list[str], said: str) -> None:
     assert said in msavqa("score", *words, cwd=folder, code=2).stderr
+
+
+def test_the_page_the_readme_and_the_help_show_one_command() -> None:
+    command = "msavqa score FOLDER --names '{generator}/{prompt}-{index}.mp4' --out scores.csv"
+    for file in ("msavqa/app/page.html", "README.md", "msavqa/app/score.py"):
+        assert command in (ROOT / file).read_text(encoding="utf-8")
