@@ -65,6 +65,10 @@ RUN_BY = {
     "dvc repro": OWN,
     'dvc add videos && git add --all && git commit -m "feat: our videos and settings"': OWN,
     "msavqa compare runs/mine/ensemble runs/mine/branches/frame": OWN,
+    "msavqa compare runs/mine/ensemble dover.csv": "app.test_compare::"
+    "test_other_models_scores_are_compared_on_the_same_videos",
+    "msavqa compare dover.csv videoscore.csv:alignment": "app.test_compare::"
+    "test_videos_that_a_csv_lacks_are_counted_and_named",
     "dvc exp run -S train.epochs=24": PIPELINE,
     "dvc exp show": PIPELINE,
     "dvc exp run --queue -S 'train.epochs=8,16,24' && dvc queue start -j 1": QUEUE,
