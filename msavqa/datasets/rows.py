@@ -39,6 +39,7 @@ class Row:
     given_split: str = ""
     weight: float = 1.0
     quality_true: float = math.nan
+    ratings: tuple[float, ...] = ()  # one per rater that counts, in one order for all rows; NaN: did not rate
 
     @property
     def path(self) -> str:

@@ -1,5 +1,6 @@
 """The csv reader: anybody's columns, spreadsheets' quirks, and every mistake with its line."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -335,3 +336,40 @@ def test_names_that_do_not_fit_and_what_is_given_twice_are_said(tmp_path: Path) 
     assert refusal(tmp_path, content, names="{a}{b}").endswith(
         "d.names: got '{a}{b}', {a} and {b} stand side by side: put text between them"
     )
+
+
+def test_numbers_that_mean_missing_are_no_ratings(tmp_path: Path) -> None:
+    content = "video,a,b,c\nx.mp4,4,0,2\ny.mp4,-1,0.0,5\nz.mp4,0,,-1\n"
+    raters: dict[str, object] = {"video": "video", "raters": ["a", "b", "c"]}
+    rows = read(tmp_path, content, raters, missing=[0, -1])
+    assert [row.mos for row in rows] == pytest.approx([3, 5, np.nan], nan_ok=True)
+    assert [row.mos_se for row in rows] == pytest.approx([1, np.nan, np.nan], nan_ok=True)
+    assert rows[0].ratings == pytest.approx((4, np.nan, 2), nan_ok=True)
+    assert "line 2: b 0 lies outside mos_range [1, 5]" in refusal(tmp_path, content, raters, missing=[-1])
+    several: dict[str, object] = {"video": "video", "mos": ["a", "b", "c"]}
+    whole = "video,a,b,c\nx.mp4,4,0,2\ny.mp4,0,0,0\n"
+    assert [row.mos for row in read(tmp_path, whole, several, missing=[0])] == pytest.approx(
+        [3, np.nan], nan_ok=True
+    )
+    alone: dict[str, object] = {"video": "video", "mos": "a"}
+    assert [row.mos for row in read(tmp_path, whole, alone, missing=[0])] == pytest.approx(
+        [4, np.nan], nan_ok=True
+    )
+    decimal = "video;a;b;c\nx.mp4;4,5;0,0;2\n"
+    assert read(tmp_path, decimal, raters, missing=[0])[0].mos == 3.25
+
+
+def test_video_benchs_zeros_are_people_who_did_not_rate(shared_data: Path, tmp_path: Path) -> None:
+    listed = json.loads((shared_data / "videobench/motion_effects.json").read_text(encoding="utf-8"))
+    lines = ["video,a,b,c,d"] + [
+        f'"{name}",{",".join(map(str, one["human_anno"][generator]))}'
+        for one in listed
+        for generator, name in one["videos"].items()
+    ]
+    raters: dict[str, object] = {"video": "video", "raters": ["a", "b", "c", "d"]}
+    rows = read(tmp_path, "\n".join(lines), raters, missing=[0], names="{dimension}/{model}/{prompt}_{i}.mp4")
+    given = [one["human_anno"][generator] for one in listed for generator in one["videos"]]
+    assert sum(np.isnan(row.ratings).sum() for row in rows) == sum(each.count(0) for each in given) == 35
+    means = [np.mean([one for one in each if one]) for each in given]
+    assert [row.mos for row in rows] == pytest.approx(means)
+    assert {row.generator for row in rows} == set(listed[0]["videos"])
