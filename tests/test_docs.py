@@ -33,6 +33,7 @@ FOLDER = (
     "test_a_colleague_pulls_and_no_stage_runs_then_a_new_head_retrains_from_the_features"
 )
 STORE = "pipeline.test_sharing::test_another_project_takes_one_store"
+FOLDER_SCORED = "app.test_score_folder::test_a_folder_is_scored_and_ranked_by_what_its_names_say"
 FILE = "pipeline.test_sharing::test_a_store_travels_as_one_file"
 
 RUN_BY = {
@@ -51,6 +52,8 @@ RUN_BY = {
     "msavqa init --list": "app.test_init::test_the_list_names_every_preset_with_one_line",
     "msavqa data check": OWN,
     "msavqa rank scores.csv": "app.test_rank::test_rank_says_who_is_better_and_who_cannot_be_told_apart",
+    "msavqa score videos --names '{generator}/{prompt}-{index}.mp4' --out scores.csv": FOLDER_SCORED,
+    "msavqa score FOLDER --names '{generator}/{prompt}-{index}.mp4' --out scores.csv": FOLDER_SCORED,
     "msavqa evaluate": "app.test_evaluate::test_scores_against_ratings",
     "msavqa evaluate runs/sample/bundle --labels ratings.csv --out scores.csv": (
         "app.test_evaluate::test_a_bundle_scores_the_rated_videos_first"
@@ -65,6 +68,10 @@ RUN_BY = {
     "dvc repro": OWN,
     'dvc add videos && git add --all && git commit -m "feat: our videos and settings"': OWN,
     "msavqa compare runs/mine/ensemble runs/mine/branches/frame": OWN,
+    "msavqa compare runs/mine/ensemble dover.csv": "app.test_compare::"
+    "test_other_models_scores_are_compared_on_the_same_videos",
+    "msavqa compare dover.csv videoscore.csv:alignment": "app.test_compare::"
+    "test_videos_that_a_csv_lacks_are_counted_and_named",
     "dvc exp run -S train.epochs=24": PIPELINE,
     "dvc exp show": PIPELINE,
     "dvc exp run --queue -S 'train.epochs=8,16,24' && dvc queue start -j 1": QUEUE,

@@ -28,10 +28,12 @@ def check(
     ] = None,
     files: Annotated[bool, typer.Option(help="Look for every video.")] = True,
 ) -> None:
-    """Raises what is wrong with params.yaml, then what the reader refuses; else prints one line of counts."""
+    """Raises what is wrong with params.yaml, then what the reader refuses; else prints what to look at and
+    a line of counts."""
     import math
 
     from msavqa.check import params as whole_params
+    from msavqa.datasets import looks
     from msavqa.datasets import read as datasets
     from msavqa.ground import params
     from msavqa.ground.errors import ProblemsError
@@ -46,6 +48,8 @@ def check(
     generators = {row.generator for row in rows if row.generator}
     low, high = labels.mos_range
     scale = f", MOS {min(known):g} to {max(known):g} on {low:g}-{high:g}" if known else ", no MOS"
+    for note in looks.of(rows, scale=labels.mos_range):
+        print(f"{name}: {note}")
     print(
         f"{name}: {len(rows)} videos, {len(prompts)} prompts, {len(generators)} generators, "
         f"{len(known)} with a MOS{scale}: no mistakes"

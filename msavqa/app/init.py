@@ -13,6 +13,7 @@ Examples:
   msavqa init --list                      (the presets, and what each is for)
   msavqa init --csv videos.csv --videos videos/   (your own: says what it guessed and what it left open)
   msavqa init --csv videos.csv --videos videos/ --preset t2vqa_db   (the same on pre-trained networks)
+  msavqa init --csv videos.csv --videos videos/ --names '{generator}/{prompt}-{index}.mp4'
   msavqa init --preset csv                (writes params.yaml, where there is none)
   msavqa init --convert params.yaml --out new.yaml"""
 OWN_PRESET = "csv"
@@ -27,6 +28,7 @@ def command(
         Path | None, typer.Option(help="Your table, one row per video; needs --videos.", show_default=False)
     ] = None,
     videos: Annotated[Path | None, typer.Option(help="The folder of its videos.", show_default=False)] = None,
+    names: Annotated[str | None, typer.Option(help="What their names look like.", show_default=False)] = None,
     convert: Annotated[
         Path | None, typer.Option(help="A params.yaml of an earlier version.", show_default=False)
     ] = None,
@@ -39,21 +41,27 @@ def command(
     from msavqa.check import convert as earlier
     from msavqa.check import presets
 
-    _check_words(preset, csv, videos, convert, listed)
+    _check_words(preset, csv, videos, convert, listed, names=names)
     if listed:
         for name in presets.names():
             print(f"{name:14s} {presets.about(name)}")
         return
     _check_free(out)
     if csv is not None and videos is not None:
-        _own(csv, videos=videos, preset=preset or OWN_PRESET, out=out)
+        _own(csv, videos=videos, preset=preset or OWN_PRESET, out=out, names=names)
         return
     _write(out, earlier.convert(convert) if convert is not None else presets.compose(str(preset)))
     print(f"{out}: written")
 
 
 def _check_words(
-    preset: str | None, csv: Path | None, videos: Path | None, convert: Path | None, listed: bool
+    preset: str | None,
+    csv: Path | None,
+    videos: Path | None,
+    convert: Path | None,
+    listed: bool,
+    *,
+    names: str | None,
 ) -> None:
     """Raises `MsavqaError` for options that do not go together."""
     from msavqa.ground.errors import MsavqaError
@@ -66,6 +74,8 @@ def _check_words(
         "--list": listed,
     }
     given = [word for word, there in words.items() if there]
+    if names is not None and "--csv" not in given:
+        given.append("--names")
     if given in (
         ["--preset"],
         ["--convert"],
@@ -86,13 +96,13 @@ def _check_words(
     )
 
 
-def _own(csv: Path, *, videos: Path, preset: str, out: Path) -> None:
+def _own(csv: Path, *, videos: Path, preset: str, out: Path, names: str | None) -> None:
     """Writes settings for somebody's videos, and says how they came about."""
     from msavqa.app.own import settings
     from msavqa.app.own.guess import guess
 
     home = out.parent
-    found = guess(csv, videos=videos, home=home)
+    found = guess(csv, videos=videos, home=home, pattern=names)
     text = settings.compose(preset, found, home=home)
     said, left = settings.look(text)
     _write(out, text)

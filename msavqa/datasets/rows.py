@@ -14,6 +14,8 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
+from msavqa.datasets import names
+from msavqa.datasets.names import GENERATOR, PROMPT, NamesSetting
 from msavqa.datasets.paths import Places
 from msavqa.ground.errors import ProblemsError
 from msavqa.ground.params import Settings
@@ -37,6 +39,7 @@ class Row:
     given_split: str = ""
     weight: float = 1.0
     quality_true: float = math.nan
+    ratings: tuple[float, ...] = ()  # one per rater that counts, in one order for all rows; NaN: did not rate
 
     @property
     def path(self) -> str:
@@ -76,6 +79,12 @@ class LabelSettings(Settings):
 
     root: PathSetting  # the folder that video paths start from
     mos_range: MosRange  # lowest and highest MOS the scale allows
+    # `{generator}/{prompt}-{index}.mp4`: what paths below root say that the label file does not.
+    names: NamesSetting | None = None
+
+    def in_names(self, field: str) -> bool:
+        """Whether the names of videos say this of them."""
+        return self.names is not None and field in names.compiled(self.names).fields
 
 
 def read_files(
@@ -120,6 +129,9 @@ def checked(
     look = check_files and settings.root.is_dir()
     placed, bad_paths, missing = _placed(rows, Places(settings.root), look=look)
     found = [*problems, *_repeated(placed), *_out_of_range(rows, settings.mos_range), *bad_paths]
+    if settings.names is not None:
+        placed, unlike = _told(placed, settings.names, None if look else Places(settings.root))
+        found += unlike
     found += [
         f"{row.where}: split {row.given_split!r}, expected train, val, test or test_<name>"
         for row in rows
@@ -156,6 +168,28 @@ def _placed(rows: Sequence[Row], places: Places, *, look: bool) -> tuple[list[Ro
     if absent == len(rows) > 1:
         missing.insert(0, f"none of the {absent} videos lies in root {str(places.root)!r}")
     return placed, bad_paths, missing
+
+
+def _told(rows: Sequence[Row], pattern: str, places: Places | None) -> tuple[list[Row], list[str]]:
+    """The rows with what their names say where the label file says nothing; which names do not fit.
+
+    `places` is given where nobody looked for the videos: of the paths that a row can mean the first that fits
+    is taken.
+    """
+    form, told, unlike = names.compiled(pattern), [], []
+    for row in rows:
+        can_mean = places.below(row.video_id, row.labels)[0] if places is not None else []
+        said, wrong = names.first(form, can_mean or [row.path])
+        if wrong:
+            unlike.append(f"{row.where}: {row.path!r} {wrong}")
+        told.append(
+            replace(
+                row,
+                generator=row.generator or said.get(GENERATOR, ""),
+                prompt=row.prompt or said.get(PROMPT, ""),
+            )
+        )
+    return told, unlike
 
 
 def _repeated(rows: Sequence[Row]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Tables of scores and of ratings by generator and prompt, ours or anybody's, read strictly."""
 
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,11 +125,18 @@ def read_columns(
 
 
 def spelled_twice(prompts: Iterable[str]) -> list[tuple[str, ...]]:
-    """Prompts that differ in case, spaces and punctuation at the end only: each such set, sorted."""
+    """Prompts that differ in case, spaces and punctuation only: each such set, sorted."""
     alike: dict[str, set[str]] = {}
     for prompt in prompts:
-        alike.setdefault(" ".join(prompt.casefold().split()).rstrip(".!,; "), set()).add(prompt)
+        alike.setdefault(_plain(prompt), set()).add(prompt)
     return sorted(tuple(sorted(one)) for one in alike.values() if len(one) > 1)
+
+
+def _plain(prompt: str) -> str:
+    """A prompt without what people spell in two ways; of one that is nothing else, the prompt itself."""
+    letters = unicodedata.normalize("NFC", prompt.casefold())
+    words = "".join(" " if unicodedata.category(one).startswith("P") else one for one in letters).split()
+    return " ".join(words) or prompt
 
 
 def _twice(rows: pd.DataFrame, keys: Sequence[str]) -> list[str]:

@@ -14,11 +14,13 @@ from msavqa.ground.errors import ProblemsError
 from msavqa.ground.params import nearest
 
 
-def read_text(path: Path, *, next_step: str = "mend `labels` of this dataset") -> tuple[str, list[str]]:
+def read_text(
+    path: Path, *, next_step: str = "mend `labels` of this dataset", json_too: bool = False
+) -> tuple[str, list[str]]:
     """The whole of a table's file as text, UTF-8 with or without a byte order mark, and what of it is not.
 
     One problem per line; bad bytes are replaced, so that all else that is wrong can be found as well.
-    Raises `ProblemsError` where there is no such file, or it is empty, UTF-16 or JSON.
+    Raises `ProblemsError` where there is no such file, or it is empty, UTF-16 or (not with `json_too`) JSON.
     """
     if not path.is_file():
         problem = "a folder, not a file" if path.is_dir() else "no such file"
@@ -37,7 +39,7 @@ def read_text(path: Path, *, next_step: str = "mend `labels` of this dataset") -
     text = data.decode("utf-8-sig", errors="replace")
     if not text.strip():
         raise ProblemsError(where=path, problems=["the file is empty"], next_step=next_step)
-    if form := looks_like_json(text):
+    if not json_too and (form := looks_like_json(text)):
         problem = f"the file looks like {form}, expected a table; save it as a csv"
         raise ProblemsError(where=path, problems=[problem], next_step=next_step)
     return text, problems

@@ -40,6 +40,8 @@ _PLAYLISTS = {
 }
 """How files that name other files begin."""
 _PICTURES = ("gif", "apng")
+_STILLS = (b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*")
+"""How JPEG, BMP and TIFF begin."""
 _PICTURE_BRANDS = ("avif", "heic", "heix", "mif1")
 
 
@@ -146,6 +148,21 @@ def upright(pixels: np.ndarray, *, turn: int, mirrored: bool) -> np.ndarray:
     """A stored picture (height, width, channel) turned as a viewer sees it."""
     flipped = pixels[:, ::-1] if mirrored else pixels
     return np.ascontiguousarray(np.rot90(flipped, k=-turn // 90))
+
+
+def no_video(path: str | Path) -> str:
+    """What a file is that its first bytes show to be no video, as half a sentence; "" for all others.
+
+    A damaged or empty video is one. Raises `OSError` where the file cannot be read.
+    """
+    with Path(path).open("rb") as stream:
+        head = stream.read(_HEAD_BYTES)
+    if head.startswith(_LFS_HEAD):
+        return "a git-LFS pointer"
+    if kind := _playlist(head):
+        return f"a playlist ({kind})"
+    still = head.startswith(_STILLS) or (head.startswith(b"\x89PNG") and b"acTL" not in head)
+    return "a picture" if still or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") else ""
 
 
 def _refuse_what_is_no_media(path: str | Path) -> None:

@@ -1,6 +1,7 @@
 """Two runs on the same test videos: the difference of each metric with its paired bootstrap interval."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from msavqa.datasets.splits import groups_of
 from msavqa.evaluation import metrics
 from msavqa.evaluation.metrics import Difference
 from msavqa.ground.errors import MsavqaError
+from msavqa.report import outside_run
+from msavqa.report.outside_run import Tested
 
 STATISTICS = {
     "SRCC": metrics.srcc,
@@ -30,6 +33,10 @@ class Comparison:
     repeats: int
     rows: tuple[int, int, int]
     """Test rows of both runs that are compared, and those that a and b have."""
+    outside: tuple[bool, bool]
+    """Whether a and b are another model's scores, which know of no test."""
+    notes: tuple[str, ...]
+    """On videos that other models' scores lack, a sentence each."""
     values: dict[str, tuple[float, float]]
     differences: dict[str, Difference]
 
@@ -49,28 +56,34 @@ class Comparison:
         repeats = f", {self.repeats} repeats" if self.repeats > 1 else ""
         common, of_a, of_b = self.rows
         apart = f"; {common} of a's {of_a} and b's {of_b} rows are in common: their splits or features differ"
-        apart = "" if common == of_a == of_b else apart
-        lines = [f"a = {self.run_a}", f"b = {self.run_b}", f"{self.videos} test videos{repeats}{apart}"]
+        apart = "" if common == of_a == of_b or any(self.outside) else apart
+        kind = "rated" if all(self.outside) else "test"
+        lines = [f"a = {self.run_a}", f"b = {self.run_b}", f"{self.videos} {kind} videos{repeats}{apart}"]
         for name, one in self.differences.items():
             a, b = self.values[name]
             lines.append(
                 f"{name}  a {a:.4f}  b {b:.4f}  a-b {one.value:+.4f}  95% [{one.low:+.4f}, {one.high:+.4f}]"
                 f"  p {one.p_value:.3g}  {_verdict(one)}"
             )
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
 def compare(root: Path, run_a: str, run_b: str, *, dataset: str, resamples: int, seed: int) -> Comparison:
     """Compares the test predictions that both runs have, drawing as one what must not be parted.
 
-    A run is a folder with predictions.parquet, such a file, `runs/<dataset>/controls:<control>`, or a git
-    revision or DVC experiment, whose ensemble is meant. Raises `MsavqaError` where a run is not found or
-    the two share too few test videos.
+    A run is a folder with predictions.parquet, such a file, `runs/<dataset>/controls:<control>`, a git
+    revision or DVC experiment, whose ensemble is meant, or a csv of anybody's scores (`dover.csv`, or
+    `dover.csv:<column>`), which is asked for the videos that the other run tests. Raises `MsavqaError` where
+    a run is not found or the two share too few test videos.
     """
     manifest = tables.read_manifest(root / "data" / dataset / "manifest.parquet")
     labelled = manifest.loc[manifest["mos"].notna(), ["video_id", "mos"]]
-    tested = [_tested(root, run, dataset).merge(labelled, on="video_id") for run in (run_a, run_b)]
-    both = tested[0].merge(tested[1], on=["repeat", "video_id", "mos"], suffixes=("_a", "_b"))
+    runs = [_tested(root, run, dataset, manifest) for run in (run_a, run_b)]
+    tested = [run.rows.merge(labelled, on="video_id") for run in runs]
+    keys = [key for key in ("repeat", "video_id", "mos") if all(key in rows for rows in tested)]
+    both = tested[0].merge(tested[1], on=keys, suffixes=("_a", "_b"))
+    if "repeat" not in both:
+        both["repeat"] = 0
     both["group"] = both["video_id"].map(pd.Series(groups_of(manifest), index=manifest["video_id"]))
     if len(both) < 3:
         raise MsavqaError(
@@ -90,6 +103,8 @@ def compare(root: Path, run_a: str, run_b: str, *, dataset: str, resamples: int,
         videos=int(both["video_id"].nunique()),
         repeats=int(both["repeat"].nunique()),
         rows=(len(both), len(tested[0]), len(tested[1])),
+        outside=(runs[0].outside, runs[1].outside),
+        notes=_notes(runs, tested, names=(run_a, run_b)),
         values=values,
         differences=differences,
     )
@@ -116,9 +131,26 @@ def _mean(rows: pd.DataFrame, column: str, statistic: metrics.Statistic) -> floa
     return float(sum(found) / len(found))
 
 
-def _tested(root: Path, run: str, dataset: str) -> pd.DataFrame:
+def _tested(root: Path, run: str, dataset: str, manifest: pd.DataFrame) -> Tested:
+    name, _, column = run.partition(":")
+    if Path(name).suffix.lower() in outside_run.SUFFIXES:
+        return outside_run.read(root / name, column=column or "score", manifest=manifest, dataset=dataset)
     table = _read(root, run, dataset)
-    return table.loc[table["role"] == "test", ["repeat", "video_id", "score"]]
+    return Tested(table.loc[table["role"] == "test", ["repeat", "video_id", "score"]], outside=False)
+
+
+def _notes(
+    runs: Sequence[Tested], tested: Sequence[pd.DataFrame], *, names: Sequence[str]
+) -> tuple[str, ...]:
+    """On the videos that one has and the other lacks; a run of ours is asked for none but its test videos."""
+    notes = [note for run in runs for note in run.notes]
+    for one, other in ((0, 1), (1, 0)):
+        if runs[one].outside:
+            of = "rated ones of the other" if runs[other].outside else "test videos"
+            notes += outside_run.lacking(
+                tested[other]["video_id"], tested[one]["video_id"], name=names[one], of=of
+            )
+    return tuple(notes)
 
 
 def _read(root: Path, run: str, dataset: str) -> pd.DataFrame:
@@ -195,7 +227,8 @@ def _read_revision(root: Path, revision: str, path: str) -> pd.DataFrame:
             what="Run",
             where=revision,
             got=f"no such file, and as a revision: {' '.join(str(error).split())}",
-            expected="a folder with predictions.parquet, such a file, a git revision or a DVC experiment",
+            expected="a folder with predictions.parquet, such a file, a csv of scores, a git revision or a "
+            "DVC experiment",
             next_step="see `dvc exp list` for names, and `dvc pull` what the cache lacks",
         ) from error
     with tempfile.NamedTemporaryFile(suffix=".parquet") as file:

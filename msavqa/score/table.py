@@ -10,21 +10,14 @@ import io
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from msavqa.datasets.text import (
-    Record,
-    header_problems,
-    looks_like_json,
-    looks_like_utf_16,
-    records,
-    separator_of,
-)
 from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.ground.progress import Progress
 from msavqa.machine.device import Device
+from msavqa.score import listed
 from msavqa.score import scorer as score
+from msavqa.score.listed import Line
 from msavqa.score.result import Score
 from msavqa.score.scorer import Asked
 
@@ -36,20 +29,6 @@ LAST = (
     "warnings", *ALWAYS,
 )  # fmt: skip
 Row = dict[str, str]
-
-
-@dataclass(frozen=True)
-class Line:
-    """One row as written, and why it cannot be scored."""
-
-    video: str
-    prompt: str
-    error: MsavqaError | None = None
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What a score depends on."""
-        return self.video, self.prompt
 
 
 def run(
@@ -64,31 +43,45 @@ def run(
     decode_seconds: float,
     device: Device = "auto",
 ) -> tuple[int, int]:
-    """Scores all rows of a csv into `out` (UTF-8, one row each, in the csv's order; `columns_of`).
+    """Scores all rows of a csv into `out`, as `run_all`; raises `ProblemsError` for a csv without the columns
+    or the rows, too."""
+    asked = listed.of_csv(path, root=root, video_column=video_column, prompt_column=prompt_column)
+    return run_all(asked, out=out, model=model, workers=workers, decode_seconds=decode_seconds, device=device)
+
+
+def run_all(
+    asked: listed.Listed,
+    *,
+    out: Path,
+    model: Path,
+    workers: int,
+    decode_seconds: float,
+    device: Device = "auto",
+) -> tuple[int, int]:
+    """Scores all rows into `out` (UTF-8, one row each, in their order; `columns_of`).
 
     Gives how many rows were scored and how many failed. Rows that `out` or an interrupted run holds a score
     of, by the same model and of a file with the same content, are not computed again. Raises `ProblemsError`
-    for a csv without the columns or the rows, and for an `out` that is something else or holds the scores of
-    other rows, before anything starts.
+    for an `out` that is something else or holds the scores of other rows, before anything starts.
     """
-    lines = read(path, video_column=video_column, prompt_column=prompt_column)
-    _check_out(out, path)
+    lines, folder, names = asked.lines, asked.folder, asked.fields
+    check_out(out, asked.table)
     out = out.resolve() if out.is_symlink() else out
-    folder = path.parent if root is None else root
-    partial = out.with_name(f"{out.name}.partial")
+    partial = partial_of(out)
     known = _known(out, partial)
-    _check_kept(known, lines, out)
+    _check_kept(known, lines, out, source="folder" if asked.table is None else "csv")
     with score.load(model, workers=workers, decode_seconds=decode_seconds, device=device) as scorer:
-        columns, digest = columns_of(scorer.bundle.ensemble.branches), scorer.bundle.digest[:12]
+        columns = columns_of(scorer.bundle.ensemble.branches, names)
+        digest = scorer.bundle.digest[:12]
         found = {
             key: row
             for key, row in known.items()
-            if {*LAST} <= row.keys()  # else of before: it lacks what rows say now
+            if {*columns} - {*names} <= row.keys()  # else of before: it lacks what rows say now
             and row["model"] == digest
             and row["sha256"] == _sha256(folder / row["video"])
         }
-        asked = dict.fromkeys(line.key for line in lines if line.error is None)
-        todo = [key for key in asked if key not in found]
+        wanted = dict.fromkeys(line.key for line in lines if line.error is None)
+        todo = [key for key in wanted if key not in found]
         _write(partial, [*found.values()], columns, out=out)
         failed = 0
         with (
@@ -97,13 +90,14 @@ def run(
         ):
             verdicts = scorer.scores(Asked(folder / video, prompt) for video, prompt in todo)
             for key, verdict in zip(todo, verdicts, strict=True):
-                found[key] = _row(key, verdict, model=digest, sha256=_sha256(folder / key[0]))
+                found[key] = _row(key, verdict, names=names, model=digest, sha256=_sha256(folder / key[0]))
                 failed += isinstance(verdict, MsavqaError)
                 file.write(_line(found[key], columns))
                 file.flush()
                 bar.advance(1, failed=failed)
     rows = [
-        found[line.key] if line.error is None else _row(line.key, line.error, model=digest, sha256="")
+        (found[line.key] if line.error is None else _row(line.key, line.error, model=digest, sha256=""))
+        | dict(line.fields)
         for line in lines
     ]
     _write(partial, rows, columns, out=out)
@@ -112,83 +106,27 @@ def run(
     return len(rows) - bad, bad
 
 
-def columns_of(branches: Sequence[str]) -> list[str]:
-    """Columns of a model's table of scores; each branch has one of its name."""
-    return [*FIRST, *(_column(name) for name in branches), *LAST]
+def partial_of(out: Path) -> Path:
+    """Where finished rows stand while the others are under way."""
+    return out.with_name(f"{out.name}.partial")
 
 
-def _column(branch: str) -> str:
-    return f"{branch}_branch" if branch in (*FIRST, *LAST) else branch
+def columns_of(branches: Sequence[str], fields: Sequence[str] = ()) -> list[str]:
+    """Columns of a model's table of scores: `fields` are what names of videos said; each branch has one of
+    its name."""
+    return [*FIRST, *fields, *(_column(name, fields) for name in branches), *LAST]
 
 
-def read(path: Path, *, video_column: str, prompt_column: str) -> list[Line]:
-    """Every row, as written; a BOM, CRLF and columns in any order are fine, a bad row costs itself alone."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise _refused(path, "no such file") from None
-    except OSError as error:
-        raise _refused(path, f"{error.strerror}") from error
-    if looks_like_utf_16(data):
-        raise _refused(path, "the file looks like UTF-16: save it as UTF-8")
-    # Bytes that are not UTF-8 are kept apart, so that they cost their own rows.
-    text = data.decode("utf-8-sig", errors="surrogateescape")
-    if form := looks_like_json(text):
-        raise _refused(path, f"the file looks like {form}, expected a table: save it as a csv")
-    listed = records(text, separator=separator_of(text, [video_column, prompt_column]))
-    header = next(listed, Record(1, []))
-    if not header.cells:
-        raise _refused(path, f"line 1: {header.problem or 'no names of columns'}")
-    wanted = [("--video-column", video_column), ("--prompt-column", prompt_column)]
-    if problems := header_problems([_whole(name) for name in header.cells], wanted):
-        raise _refused(path, *problems)
-    places = header.cells.index(video_column), header.cells.index(prompt_column)
-    rows = [
-        _asked(record, where=path, places=places, columns=len(header.cells))
-        for record in listed
-        if record.cells or record.problem
-    ]
-    if not rows:
-        raise _refused(path, "no rows")
-    return rows
+def _column(branch: str, fields: Sequence[str]) -> str:
+    return f"{branch}_branch" if branch in (*FIRST, *fields, *LAST) else branch
 
 
-def _asked(record: Record, *, where: Path, places: tuple[int, int], columns: int) -> Line:
-    cells = [*record.cells, *[""] * (columns - len(record.cells))]
-    video, prompt = (_whole(cells[place]) for place in places)
-    count = len(record.cells)
-    fields = f"{count} field{'' if count == 1 else 's'}"
-    refusal = None
-    if record.problem:
-        refusal = record.problem, "quotes as a spreadsheet writes them", "mend that line"
-    elif count > columns:
-        refusal = fields, f"{columns} as in the header", "put a prompt with a comma in quotes"
-    elif count <= max(places):
-        refusal = fields, f"{columns} as in the header", "add what is missing"
-    elif not video.strip():
-        refusal = "no video", "a file's name", "name it or leave the row out"
-    elif (video, prompt) != tuple(cells[place] for place in places):
-        refusal = "bytes that are not UTF-8", "UTF-8", "save the csv as UTF-8"
-    if refusal is None:
-        return Line(video, prompt)
-    got, expected, next_step = refusal
-    place = f"line {record.line} of {where}"
-    return Line(
-        video, prompt, MsavqaError(what="Row", where=place, got=got, expected=expected, next_step=next_step)
-    )
-
-
-def _whole(text: str) -> str:
-    """The text with a replacement character for each byte that is not UTF-8."""
-    return text.encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace")
-
-
-def _check_out(out: Path, path: Path) -> None:
+def check_out(out: Path, path: Path | None) -> None:
     """Raises `ProblemsError` where `out` is the csv itself or anything else than a table of scores."""
     problem = ""
     if not out.parent.is_dir():
         problem = f"there is no folder {str(out.parent)!r}"
-    elif out.exists() and out.samefile(path):
+    elif path is not None and out.exists() and out.samefile(path):
         problem = "it is the csv that is to be scored"
     elif out.is_dir():
         problem = "it is a folder"
@@ -205,12 +143,12 @@ def _check_out(out: Path, path: Path) -> None:
         raise ProblemsError(where=out, problems=[problem], next_step="choose another --out")
 
 
-def _check_kept(known: Iterable[tuple[str, str]], lines: Sequence[Line], out: Path) -> None:
-    """Raises `ProblemsError` where `out` holds scores of rows that the csv lacks and that would be lost."""
+def _check_kept(known: Iterable[tuple[str, str]], lines: Sequence[Line], out: Path, *, source: str) -> None:
+    """Raises `ProblemsError` where `out` holds scores of rows that its source lacks and that would go."""
     lost = set(known) - {line.key for line in lines}
     if lost:
         rows = "1 row" if len(lost) == 1 else f"{len(lost)} rows"
-        problem = f"it holds scores of {rows} that the csv does not have, of {min(lost)[0]!r} for one"
+        problem = f"it holds scores of {rows} that the {source} does not have, of {min(lost)[0]!r} for one"
         raise ProblemsError(
             where=out, problems=[problem], next_step="choose another --out, or remove this file"
         )
@@ -232,7 +170,14 @@ def _is_of_scores(header: Sequence[str]) -> bool:
     return tuple(header[: len(FIRST)]) == FIRST and tuple(header[-len(ALWAYS) :]) == ALWAYS
 
 
-def _row(key: tuple[str, str], verdict: Score | MsavqaError, *, model: str, sha256: str) -> Row:
+def _row(
+    key: tuple[str, str],
+    verdict: Score | MsavqaError,
+    *,
+    model: str,
+    sha256: str,
+    names: Sequence[str] = (),
+) -> Row:
     video, prompt = key
     facts = {"video": video, "prompt": prompt, "model": model, "sha256": sha256}
     row = dict.fromkeys((*FIRST, *LAST), "") | facts
@@ -248,7 +193,7 @@ def _row(key: tuple[str, str], verdict: Score | MsavqaError, *, model: str, sha2
         "mutation_seconds": verdict.mutation_seconds,
         "prompt_pieces": verdict.prompt_pieces,
         "change_threshold": verdict.change_threshold,
-    } | {_column(name): one.value for name, one in verdict.branches.items()}
+    } | {_column(name, names): one.value for name, one in verdict.branches.items()}
     row |= {name: repr(value) for name, value in numbers.items() if value is not None}
     return row | {
         "warnings": json.dumps(list(verdict.warnings), ensure_ascii=False) if verdict.warnings else ""
@@ -288,9 +233,3 @@ def _line(row: Row, columns: Sequence[str]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow([row.get(name, "") for name in columns])
     return buffer.getvalue()
-
-
-def _refused(path: Path, *problems: str) -> ProblemsError:
-    return ProblemsError(
-        where=path, problems=problems, next_step="mend them or name the columns, and run again"
-    )

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from msavqa.datasets import tables
@@ -107,4 +108,73 @@ def test_compare_says_of_another_file_that_it_is_no_run(made: Path, tmp_path: Pa
     assert msavqa("compare", "runs/made/branches/frame", "runs/made/controls", cwd=made, code=2).stderr == (
         "error: Run in runs/made/controls/predictions.parquet: got 2 controls, expected one run; write "
         "runs/made/controls:<control> for one of no_pixel, trees.\n"
+    )
+
+
+def outside(made: Path, path: Path, run: str = "ensemble") -> pd.DataFrame:
+    """Writes another model's csv: a run's test scores on another scale."""
+    found = tables.read_predictions(made / "runs/made" / run / "predictions.parquet")
+    tested = found.loc[found["role"] == "test", ["video_id", "score"]]
+    rows = pd.DataFrame(
+        {"video": tested["video_id"].tolist(), "score": 7 - 3 * (1 - tested["score"].to_numpy())}
+    )
+    rows.to_csv(path, index=False)
+    return rows
+
+
+def test_other_models_scores_are_compared_on_the_same_videos(made: Path, tmp_path: Path) -> None:
+    outside(made, tmp_path / "dover.csv", "branches/video")
+    words = ["compare", "--resamples", 300, "--json"]
+    ours = json.loads(msavqa(*words, "runs/made/ensemble", "runs/made/branches/video", cwd=made).stdout)
+    found = json.loads(msavqa(*words, "runs/made/ensemble", tmp_path / "dover.csv", cwd=made).stdout)
+    for name in ("SRCC", "PLCC", "KRCC"):  # the same scores, so the same intervals, to rounding
+        assert found["differences"][name] == pytest.approx(ours["differences"][name], abs=1e-9)
+    assert found["rows"] == ours["rows"]
+    assert (found["outside"], found["notes"]) == ([False, True], [])
+
+
+def test_videos_that_a_csv_lacks_are_counted_and_named(made: Path, tmp_path: Path) -> None:
+    rows = outside(made, tmp_path / "whole.csv")
+    first, second = rows["video"].head(2)
+    rows = rows.rename(columns={"score": "quality"})
+    rows.loc[1, "quality"] = float("nan")
+    rows["video"] = "/elsewhere/" + rows["video"].str.removesuffix(".mp4")
+    more = pd.DataFrame({"video": ["other.mp4"], "quality": [1.0]})
+    pd.concat([rows.iloc[1:], more]).to_csv(tmp_path / "few.csv", index=False)
+    count = len(rows)
+    said = msavqa(
+        "compare", "--resamples", 300, tmp_path / "few.csv:quality", "runs/made/ensemble", cwd=made
+    ).stdout.splitlines()
+    assert said[2] == f"{count - 2} test videos"
+    assert said[-2:] == [
+        "note: few.csv has 1 video ('other.mp4'), which made does not have",
+        f"note: {tmp_path}/few.csv:quality lacks 2 videos ({first!r}, {second!r}), of {count} test videos",
+    ]
+    said = msavqa(
+        "compare", "--resamples", 300, tmp_path / "few.csv:quality", tmp_path / "whole.csv", cwd=made
+    ).stdout.splitlines()
+    assert said[2] == f"{count - 2} rated videos"
+    assert said[-1].endswith(f"lacks 2 videos ({first!r}, {second!r}), of {count} rated ones of the other")
+    assert "no difference shown" in said[3]
+
+
+def test_a_csv_that_cannot_be_compared_is_refused(made: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text("video,dover\nv0001.mp4,1\n", encoding="utf-8")
+    assert msavqa("compare", "runs/made/ensemble", other, cwd=made, code=2).stderr == (
+        f"error: 1 problem in {other}; mend them and run again:\n"
+        "  - no column 'score' (other.csv:COLUMN names another); the columns are 'video', 'dover'\n"
+    )
+    assert msavqa("compare", "runs/made/ensemble", f"{other}:dover", cwd=made, code=2).stderr == (
+        f"error: Test videos in common in runs/made/ensemble and {other}:dover: got 0, expected at least 3 "
+        "with a MOS; compare runs of the same dataset and split.\n"
+    )
+    other.write_text("video,score\nv0001.mp4,1\nx/v0001.mp4,1\nv0001,1\n", encoding="utf-8")
+    assert msavqa("compare", "runs/made/ensemble", other, cwd=made, code=2).stderr == (
+        f"error: 2 problems in {other}; mend them and run again:\n"
+        "  - line 3: video 'x/v0001.mp4' is 'v0001.mp4', which stands above already\n"
+        "  - line 4: video 'v0001' is 'v0001.mp4', which stands above already\n"
+    )
+    assert msavqa("compare", "runs/made/ensemble", "no.csv", cwd=made, code=2).stderr == (
+        "error: 1 problem in no.csv; mend them and run again:\n  - no such file\n"
     )

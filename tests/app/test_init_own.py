@@ -647,3 +647,31 @@ def test_video_benchs_four_raters_with_missing_ratings_are_read(here: Path, shar
 
 def test_the_readme_names_this_command() -> None:
     assert "msavqa init --csv videos.csv --videos videos" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_names_give_generators_and_prompts_that_no_column_has(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"video": f"{name}/a dog no {number}-0.mp4", "mos": f"{1 + (3 * number + place) % 4}"}
+        for place, name in enumerate(("A", "B"))
+        for number in range(12)
+    ]
+    made(rows)
+    videos(Path("videos"), [row["video"] for row in rows])
+    pattern = "{generator}/{prompt}-{index}.mp4"
+    data = init("--names", pattern)
+    assert data["datasets"]["mine"]["names"] == pattern
+    assert data["datasets"]["mine"]["columns"] == {"video": "video", "mos": "mos"}
+    assert problems(data) == []
+    found = datasets.read(data, "mine", check_files=True)[1]
+    assert ({row.generator for row in found}, len({row.prompt for row in found})) == ({"A", "B"}, 12)
+    said = capsys.readouterr().out
+    assert (
+        "  - prompts: from the names, 12 different ones\n  - generators: from the names, 2 different" in said
+    )
+    Path("params.yaml").unlink()
+    assert refusal(capsys, "--names", "{a}{b}") == (
+        "error: Pattern in --names: got {a} and {b} stand side by side: put text between them, expected a "
+        "path with fields in braces; write it as {generator}/{prompt}-{index}.mp4.\n"
+    )

@@ -1,5 +1,6 @@
 """The csv reader: anybody's columns, spreadsheets' quirks, and every mistake with its line."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from msavqa.ground.params import block
 COLUMNS: dict[str, object] = {"video": "video", "prompt": "prompt", "mos": "mos"}
 
 
-def read(folder: Path, content: str | bytes, columns: dict[str, object] | None = None) -> list[Row]:
+def read(
+    folder: Path, content: str | bytes, columns: dict[str, object] | None = None, **more: object
+) -> list[Row]:
     """Reads a csv of this content, mos 1 to 5, without looking for the videos."""
     (folder / "my.csv").write_bytes(content.encode() if isinstance(content, str) else content)
     data = {
@@ -22,13 +25,16 @@ def read(folder: Path, content: str | bytes, columns: dict[str, object] | None =
         "labels": str(folder / "my.csv"),
         "mos_range": [1, 5],
         "columns": columns or COLUMNS,
+        **more,
     }
     return csv.read(block({"d": data}, "d", csv.ReaderSettings), check_files=False)
 
 
-def refusal(folder: Path, content: str | bytes, columns: dict[str, object] | None = None) -> str:
+def refusal(
+    folder: Path, content: str | bytes, columns: dict[str, object] | None = None, **more: object
+) -> str:
     with pytest.raises(ProblemsError) as refused:
-        read(folder, content, columns)
+        read(folder, content, columns, **more)
     return str(refused.value).replace(str(folder), "HERE")
 
 
@@ -306,3 +312,64 @@ def test_the_real_csv_of_fetv_is_read_with_its_videos(shared_data: Path) -> None
     assert len(rows) == 100
     assert len({row.prompt for row in rows}) == 20
     assert len({row.generator for row in rows}) == 5
+
+
+def test_names_say_what_no_column_does(tmp_path: Path) -> None:
+    content = f"video,mos\npika/a dog-0.mp4,1\n{tmp_path.name}/gen3/a cat.-1.mp4,2\n"
+    plain: dict[str, object] = {"video": "video", "mos": "mos"}
+    rows = read(tmp_path, content, plain, names="{model}/{prompt}-{i}.mp4")
+    assert [(row.generator, row.prompt) for row in rows] == [("pika", "a dog"), ("gen3", "a cat.")]
+    with_prompts = "video,prompt,mos\npika/0-0.mp4,a dog,1\n"
+    (row,) = read(tmp_path, with_prompts, COLUMNS, names="{generator}/{key}-{index}.mp4")
+    assert (row.generator, row.prompt) == ("pika", "a dog")
+
+
+def test_names_that_do_not_fit_and_what_is_given_twice_are_said(tmp_path: Path) -> None:
+    content = "video,prompt,mos,who\npika/0-0.mp4,a dog,1,A\n0.mp4,a dog,1,A\n"
+    columns = {**COLUMNS, "generator": "who"}
+    assert refusal(tmp_path, content, columns, names="{generator}/{prompt}-{index}.mp4") == (
+        "3 problems in HERE/my.csv; mend them and run again, nothing was started:\n"
+        "  - names: {generator} and columns.generator both give it, keep one\n"
+        "  - names: {prompt} and columns.prompt both give it, keep one\n"
+        "  - line 3: '0.mp4' is not of the form '{generator}/{prompt}-{index}.mp4'"
+    )
+    assert refusal(tmp_path, content, names="{a}{b}").endswith(
+        "d.names: got '{a}{b}', {a} and {b} stand side by side: put text between them"
+    )
+
+
+def test_numbers_that_mean_missing_are_no_ratings(tmp_path: Path) -> None:
+    content = "video,a,b,c\nx.mp4,4,0,2\ny.mp4,-1,0.0,5\nz.mp4,0,,-1\n"
+    raters: dict[str, object] = {"video": "video", "raters": ["a", "b", "c"]}
+    rows = read(tmp_path, content, raters, missing=[0, -1])
+    assert [row.mos for row in rows] == pytest.approx([3, 5, np.nan], nan_ok=True)
+    assert [row.mos_se for row in rows] == pytest.approx([1, np.nan, np.nan], nan_ok=True)
+    assert rows[0].ratings == pytest.approx((4, np.nan, 2), nan_ok=True)
+    assert "line 2: b 0 lies outside mos_range [1, 5]" in refusal(tmp_path, content, raters, missing=[-1])
+    several: dict[str, object] = {"video": "video", "mos": ["a", "b", "c"]}
+    whole = "video,a,b,c\nx.mp4,4,0,2\ny.mp4,0,0,0\n"
+    assert [row.mos for row in read(tmp_path, whole, several, missing=[0])] == pytest.approx(
+        [3, np.nan], nan_ok=True
+    )
+    alone: dict[str, object] = {"video": "video", "mos": "a"}
+    assert [row.mos for row in read(tmp_path, whole, alone, missing=[0])] == pytest.approx(
+        [4, np.nan], nan_ok=True
+    )
+    decimal = "video;a;b;c\nx.mp4;4,5;0,0;2\n"
+    assert read(tmp_path, decimal, raters, missing=[0])[0].mos == 3.25
+
+
+def test_video_benchs_zeros_are_people_who_did_not_rate(shared_data: Path, tmp_path: Path) -> None:
+    listed = json.loads((shared_data / "videobench/motion_effects.json").read_text(encoding="utf-8"))
+    lines = ["video,a,b,c,d"] + [
+        f'"{name}",{",".join(map(str, one["human_anno"][generator]))}'
+        for one in listed
+        for generator, name in one["videos"].items()
+    ]
+    raters: dict[str, object] = {"video": "video", "raters": ["a", "b", "c", "d"]}
+    rows = read(tmp_path, "\n".join(lines), raters, missing=[0], names="{dimension}/{model}/{prompt}_{i}.mp4")
+    given = [one["human_anno"][generator] for one in listed for generator in one["videos"]]
+    assert sum(np.isnan(row.ratings).sum() for row in rows) == sum(each.count(0) for each in given) == 35
+    means = [np.mean([one for one in each if one]) for each in given]
+    assert [row.mos for row in rows] == pytest.approx(means)
+    assert {row.generator for row in rows} == set(listed[0]["videos"])

@@ -11,8 +11,8 @@ from msavqa.ground.errors import ProblemsError
 from msavqa.ground.params import block
 
 
-def read(info: Path, root: Path, *, check_files: bool = False) -> list[Row]:
-    data = {"reader": "t2vqa_db", "root": str(root), "labels": str(info), "mos_range": [0, 100]}
+def read(info: Path, root: Path, *, check_files: bool = False, **more: object) -> list[Row]:
+    data = {"reader": "t2vqa_db", "root": str(root), "labels": str(info), "mos_range": [0, 100], **more}
     return t2vqa_db.read(block({"d": data}, "d", t2vqa_db.ReaderSettings), check_files=check_files)
 
 
@@ -95,3 +95,12 @@ def test_missing_videos_are_named_before_anything_starts(tmp_path: Path) -> None
         f"1 problem in {info}; mend them and run again, nothing was started:\n"
         f"  - line 2: no video '{tmp_path}/b.mp4'"
     )
+
+
+def test_other_names_give_no_generator_unless_a_pattern_says_where_it_stands(tmp_path: Path) -> None:
+    info = tmp_path / "info.txt"
+    info.write_text("Show-1+0_12.mp4|x|50\nkling_0034.mp4|y|40\nx/00012_07.mp4|z|30\n")
+    assert [row.generator for row in read(info, tmp_path)] == ["", "", "07"]
+    info.write_text("Show-1+0_12.mp4|x|50\nkling+0_34.mp4|y|40\n00012+00012_07.mp4|z|40\n")
+    rows = read(info, tmp_path, names="{generator}+{key}.mp4")
+    assert [(row.generator, row.prompt) for row in rows] == [("Show-1", "x"), ("kling", "y"), ("00012", "z")]

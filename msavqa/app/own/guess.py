@@ -8,6 +8,9 @@ from typing import Any
 
 from msavqa.app.own import files, ratings, table
 from msavqa.app.own.table import Column, Table, listed, named
+from msavqa.datasets import names
+from msavqa.datasets.names import GENERATOR, PROMPT
+from msavqa.datasets.paths import Places
 from msavqa.datasets.rows import role_of
 from msavqa.ground.errors import MsavqaError
 
@@ -35,10 +38,11 @@ class Guess:
     open: tuple[str, ...]
 
 
-def guess(csv: Path, *, videos: Path, home: Path) -> Guess:
+def guess(csv: Path, *, videos: Path, home: Path, pattern: str | None = None) -> Guess:
     """What a csv's names and values say of its columns; `home` is the project's folder, where paths start.
 
-    Raises `MsavqaError`, one sentence, where no column names videos that are there, or none holds ratings.
+    `pattern` says what names of videos hold. Raises `MsavqaError`, one sentence, where it is none, where no
+    column names videos that are there, or none holds ratings.
     """
     if Path(os.path.abspath(home)).is_relative_to(os.path.abspath(videos)):
         raise MsavqaError(
@@ -61,7 +65,9 @@ def guess(csv: Path, *, videos: Path, home: Path) -> Guess:
     ]
     left = list(rated.open)
     columns: dict[str, Any] = {"video": video.name}
-    if prompt := _prompt(found, taken, said, left):
+    told = _told(pattern, video, Places(videos), csv, said)
+    prompt = None if PROMPT in told else _prompt(found, taken, said, left)
+    if prompt is not None:
         columns["prompt"] = prompt.name
     if len(rated.mos) == 1:
         columns["mos"] = rated.mos[0].name
@@ -71,7 +77,9 @@ def guess(csv: Path, *, videos: Path, home: Path) -> Guess:
         columns["raters"] = [one.name for one in rated.raters]
     if rated.error:
         columns["mos_se"] = rated.error.name
-    if generator := _generator(found, [*taken, *([prompt] if prompt else [])], said, left):
+    if GENERATOR not in told and (
+        generator := _generator(found, [*taken, *([prompt] if prompt else [])], said, left)
+    ):
         columns["generator"] = generator.name
     _others(found, columns, said, left)
     left += _rows(found, named_videos, videos)
@@ -81,8 +89,32 @@ def guess(csv: Path, *, videos: Path, home: Path) -> Guess:
         "labels": _shown(csv, home),
         "mos_range": [_plain(end) for end in rated.scale],
         "columns": columns,
-    }
+    } | ({"names": pattern} if pattern is not None else {})
     return Guess(block, tuple(said), tuple(left))
+
+
+def _told(pattern: str | None, video: Column, places: Places, csv: Path, said: list[str]) -> tuple[str, ...]:
+    """The fields of the pattern of names; `MsavqaError` where it is none."""
+    if pattern is None:
+        return ()
+    try:
+        form = names.compiled(pattern)
+    except ValueError as error:
+        raise MsavqaError(
+            what="Pattern", where="--names", got=str(error), expected="a path with fields in braces",
+            next_step="write it as {generator}/{prompt}-{index}.mp4",
+        ) from None  # fmt: skip
+    held: dict[str, set[str]] = {field: set() for field in form.fields}
+    for cell in video.filled:
+        can_mean = places.below(cell, csv)[0]
+        for field, value in (names.first(form, can_mean)[0] if can_mean else {}).items():
+            held[field].add(value)
+    said += [
+        f"{field}s: from the names, {len(held[field])} different ones"
+        for field in (PROMPT, GENERATOR)
+        if field in held
+    ]
+    return form.fields
 
 
 def _prompt(found: Table, taken: Sequence[Column], said: list[str], left: list[str]) -> Column | None:

@@ -46,6 +46,9 @@ class ReaderSettings(LabelSettings):
     reader: Literal["csv"]
     labels: PathSetting
     columns: ColumnSettings
+    missing: list[float] = Field(
+        default=[]
+    )  # numbers that mean "did not rate", as 0 or -1, in mos and raters
 
 
 def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) -> list[Row]:
@@ -59,6 +62,11 @@ def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) ->
         problems.append(f"{problem}, expected the names of the columns")
         raise ProblemsError(where=settings.labels, problems=problems, next_step="mend them or `columns`")
     problems += header_problems(header.cells, _names(settings.columns))
+    problems += [
+        f"names: {{{one}}} and columns.{one} both give it, keep one"
+        for one in ("generator", "prompt")
+        if getattr(settings.columns, one) is not None and settings.in_names(one)
+    ]
     if header.cells.count(settings.columns.video) != 1:
         raise ProblemsError(where=settings.labels, problems=problems, next_step="mend them or `columns`")
     columns = _readable(settings.columns, header.cells)
@@ -131,7 +139,12 @@ def _row(
 
     def ratings(names: Sequence[str], *, empty: float | None) -> list[float]:
         """Each column's number, within the range where it is one of several: their mean would not tell."""
-        found = {name: value(name, empty=empty) for name in names}
+        found = {
+            name: math.nan
+            if _is_one_of(settings.missing, cells[name], separator)
+            else value(name, empty=empty)
+            for name in names
+        }
         outside = [name for name, one in found.items() if one < lowest or one > highest]
         if len(found) > 1:
             problems.extend(
@@ -142,8 +155,8 @@ def _row(
 
     several = isinstance(columns.mos, list) and len(columns.mos) > 1
     named = [columns.mos] if isinstance(columns.mos, str) else columns.mos or []
-    mean = _mean(ratings(named, empty=None if several else math.nan))
-    raters = [one for one in ratings(columns.raters or [], empty=math.nan) if not math.isnan(one)]
+    mean = _mean(_known(ratings(named, empty=None if several else math.nan)))
+    raters = ratings(columns.raters or [], empty=math.nan)
     weight = value(columns.weight) if columns.weight else 1.0
     if weight <= 0:
         problems.append(f"{columns.weight} is {weight:g}, expected more than 0")
@@ -152,15 +165,29 @@ def _row(
         labels=settings.labels,
         video_id=cells[columns.video],
         prompt=text(columns.prompt),
-        mos=mean if columns.mos else _mean(raters),
-        mos_se=value(columns.mos_se, low=0.0, empty=math.nan) if columns.mos_se else _error_of_mean(raters),
+        mos=mean if columns.mos else _mean(_known(raters)),
+        mos_se=value(columns.mos_se, low=0.0, empty=math.nan)
+        if columns.mos_se
+        else _error_of_mean(_known(raters)),
         generator=text(columns.generator),
         group=text(columns.group),
         given_split=text(columns.split),
         weight=weight,
         quality_true=value(columns.quality_true, empty=math.nan) if columns.quality_true else math.nan,
+        ratings=tuple(raters),
     )
     return row, problems
+
+
+def _is_one_of(numbers: Sequence[float], cell: str, separator: str) -> bool:
+    try:
+        return bool(numbers) and number(cell, name="", separator=separator) in numbers
+    except ValueError:  # said where the cell is read
+        return False
+
+
+def _known(ratings: Sequence[float]) -> list[float]:
+    return [one for one in ratings if not math.isnan(one)]
 
 
 def _mean(ratings: Sequence[float]) -> float:

@@ -1,14 +1,15 @@
 """T2VQA-DB: `info.txt`, one line per video, `file|prompt|mos` (an older copy has a field before the mos).
 
 The file is no csv: quotes and double spaces belong to the prompts (260 of 10,000 lines have double spaces)
-and are kept. The generator is the number after the underscore of the file's name. From arXiv 2403.11956;
-MOS on 0-100.
+and are kept. The generator is the second number of a name such as `00012_07.mp4`; files with other names need
+the pattern `names`. From arXiv 2403.11956; MOS on 0-100.
 """
 
 import math
 import re
 from typing import Literal
 
+from msavqa.datasets.names import GENERATOR
 from msavqa.datasets.rows import LabelSettings, PathSetting, Row, checked
 from msavqa.datasets.text import number, read_lines
 
@@ -47,7 +48,7 @@ def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) ->
                 video_id=video_id,
                 prompt=prompt,
                 mos=mos,
-                generator=_generator(video_id),
+                generator="" if settings.in_names(GENERATOR) else _generator(video_id),
             )
         )
     return checked(
@@ -61,6 +62,6 @@ def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) ->
 
 
 def _generator(video_id: str) -> str:
-    """`00` to `09` of `00012_07.mp4`; empty where the name has another form."""
-    match = re.search(r"_(\d+)\.\w+$", video_id)
+    """`00` to `09` of `00012_07.mp4`; empty where the name has another form, of which no number is sure."""
+    match = re.search(r"(?:^|/)\d+_(\d+)\.\w+$", video_id)
     return match.group(1) if match else ""
