@@ -105,7 +105,10 @@ def half_frozen(frames: Pixels, random: np.random.Generator) -> Pixels:
 def mirrored(frames: Pixels, random: np.random.Generator) -> Pixels:
     """There and back again."""
     place = np.arange(len(frames))
-    return frames[np.minimum(place, len(frames) - 1 - place) * 2 * (len(frames) - 1) // max(1, len(frames))]
+    return np.asarray(
+        frames[np.minimum(place, len(frames) - 1 - place) * 2 * (len(frames) - 1) // max(1, len(frames))],
+        dtype=np.uint8,
+    )
 
 
 def looped(frames: Pixels, random: np.random.Generator) -> Pixels:
@@ -205,14 +208,14 @@ def noise_of_pictures(frames: Pixels, random: np.random.Generator) -> Pixels:
     return np.stack([random.permutation(flat).reshape(frames.shape[1:]) for _ in frames])
 
 
-OF_VIDEO: Mapping[str, Make] = {
+OF_VIDEO: dict[str, Make] = {
     "same": lambda frames, random: frames,
     "worse": noisy, "salted_still": salted, "grained_still": grained, "zoomed_still": zoomed,
     "panned_still": panned, "shaken_still": shaken, "pulsing_still": pulsing, "flashed_still": flashed,
     "dissolving": dissolving, "two_pictures": two_pictures, "half_frozen": half_frozen, "mirrored": mirrored,
     "looped": looped, "mixed_pixels": noise_of_pictures,
 }  # fmt: skip
-OF_NOTHING: Mapping[str, Make] = {
+OF_NOTHING: dict[str, Make] = {
     "gradient": gradient, "moving_gradient": moving_gradient, "one_flash": one_flash, "checkered": checkered,
     "bars": bars, "card": card, "dot": dot, "faint_noise": faint_noise, "clouds": clouds,
 }  # fmt: skip
