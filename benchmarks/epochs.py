@@ -187,7 +187,7 @@ def work_of(data: dict[str, Any], branch: str, *, videos: int, features: Path, e
     return folds.Work(
         branch=name,
         settings=settings,
-        train=train.model_copy(update={"epochs": epochs}),
+        train=train.model_copy(update={"epochs": epochs, "least_steps": 0}),
         manifest=pd.DataFrame({"video_id": ids, "prompt": said, "mos": mos, "weight": 1.0}),
         splits=pd.DataFrame({"repeat": 0, "video_id": ids, "role": roles, "fold": folded}),
         features=features,

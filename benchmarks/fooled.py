@@ -8,7 +8,8 @@ Random test videos of the first split, of any data set that has a run. Each is w
 file is asked with another test video's prompt, and with words of praise behind its own. All go through the
 bundle's scorer. It prints for every kind: the share that scores above the original, the mean change and its
 mean size on the scale of MOS, mean and highest percentile among the training videos' scores out of fold, and
-how many; and `half_width`, of the interval.
+how many, and of words of praise the share `within_a_third` of the half width of the video's own interval; and
+`half_width`, of the interval on average.
 """
 
 import argparse
@@ -81,7 +82,8 @@ def spoilt(frames: Pixels, other: Pixels, *, random: np.random.Generator) -> Ite
 def scores(
     scorer: Scorer, rows: pd.DataFrame, files: dict[str, Path], *, words: Sequence[str], seed: int
 ) -> pd.DataFrame:
-    """A row per video and kind: `kind`; `own` and `own_raw`, of the original; `score` and `raw`."""
+    """A row per video and kind: `kind`; `own`, `own_raw` and `half`, half the interval's width, of the
+    original; `score` and `raw`."""
     found: list[dict[str, Any]] = []
     videos = rows.to_dict("records")
     with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +102,7 @@ def scores(
                 except MsavqaError as error:
                     raise SystemExit(f"{kind}: {error}") from None
                 both = {"score": told.score, "raw": told.raw, "own": own.score, "own_raw": own.raw}
-                found.append({"kind": kind, **both})
+                found.append({"kind": kind, **both, "half": (own.high - own.low) / 2})
 
             for kind, pixels in spoilt(frames, even(mp4.decode(files[other["video_id"]])), random=random):
                 lossless(Path(folder) / "copy.mkv", pixels)
@@ -128,6 +130,9 @@ def shares(found: pd.DataFrame, known: np.ndarray) -> dict[str, dict[str, float]
             "highest_percentile": round(float(place.max()), 2),
             "videos": len(rows),
         }
+        if kind == PRAISE:
+            within = (change.abs() < rows["half"] / 3).mean()
+            told[str(kind)]["within_a_third"] = round(float(within), 3)
     return told
 
 

@@ -48,6 +48,7 @@ SMALLER: dict[str, Any] = {
     "extract.threads": 1,
     "pretrain.epochs": 1,
     "train.epochs": 1,
+    "train.least_steps": 0,
     "report.bootstrap.resamples": 100,
 }
 MADE = ("dvc.lock", "data/sample/dvc.lock", "reports/")

@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         train=work.train.model_copy(
             update={
                 "epochs": pretrain.epochs,
+                "least_steps": 0,
                 "copies": work.train.copies.model_copy(update={"weight": 0.0}),  # none are made of this set
             }
         ),

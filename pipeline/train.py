@@ -12,7 +12,7 @@ import pandas as pd
 from msavqa.datasets import tables
 from msavqa.ground import params, stage
 from msavqa.ground.progress import Progress
-from msavqa.learning import finished, fit, folds, saved, side_by_side
+from msavqa.learning import finished, fit, folds, saved, side_by_side, training
 from msavqa.learning.folds import FINAL, Outcome
 from msavqa.learning.gradients import Ranks
 from msavqa.machine import files
@@ -30,7 +30,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     done = finished.take(opened, jobs, ranks=ranks)
     before = {outcome.job for outcome in done}
     todo = [job for job in jobs if job not in before]
-    epochs = Progress(f"train {branch}", total=len(todo) * work.train.epochs, unit="epochs")
+    epochs = Progress(
+        f"train {branch}", total=sum(training.epochs(opened, job) for job in todo), unit="epochs"
+    )
     with epochs if ranks.leads else nullcontext():
         tell = epochs.advance if ranks.leads else lambda: None
         done += side_by_side.run(opened, todo, ranks=ranks, epoch=tell)

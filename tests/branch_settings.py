@@ -56,6 +56,7 @@ def train(**changes: Any) -> TrainSettings:
     """Settings of the training loop."""
     data = {
         "epochs": 3,
+        "least_steps": 0,
         "warmup": 0.1,
         "gradient_clip": 1.0,
         "ema": 0.0,

@@ -30,6 +30,7 @@ TINY_PARAMS: dict[str, object] = {
     "copies.empty": 2,
     "pretrain.epochs": 1,
     "train.epochs": 2,
+    "train.least_steps": 0,
     "train.processes": 1,
     "controls.trees": 20,
     "report.bootstrap.resamples": 100,

@@ -7,7 +7,7 @@ of its width so that a wide one does not drown the others. It is compared with t
 out of fold (whole prompts are left out together): a training video's distance to a fit that has seen it is
 smaller than any new video's. That share is a conformal p-value: of a video like them, it is uniform. Few
 training videos do not show their own tail: one odd one among them would hide all that is unlike. Below `FEW`
-the share is that of a normal distribution with their middle, and CLIP has a covariance of its own.
+the share is that of a normal distribution with their middle and spread, and CLIP has a covariance of its own.
 """
 
 from collections.abc import Mapping
@@ -28,8 +28,9 @@ LEAST = 40
 FEW = 200
 """Training videos below which shares are of a normal distribution (LOG.md has what was measured)."""
 FOLDS, FOLDS_OF_FEW = 10, 20
-SPREAD = 84.13447460685429
-"""Percentile one standard deviation above a normal distribution's middle."""
+SPREADS = {84.13447460685429: 1.0, 95.0: 1.6448536269514722}
+"""Percentiles and how many standard deviations above its middle a normal distribution has them: the wider of
+what they say is believed, for the distances' upper tail is often heavier than a normal one (LOG.md)."""
 ROOTS = {"spatial": 0.5, "temporal": 0.5, "change": 0.25}
 """Groups of handcrafted measures that are read, by their arrays' names, and the power of each that is. They
 span orders of magnitude: under a small power the largest does not hide the others. Those of changed content
@@ -89,8 +90,9 @@ class Familiarity:
         in (0, 1], same shape; NaN where nothing can be told."""
         asked = np.asarray(distance, dtype=np.float64)
         if self.known and self.rows < FEW:
-            middle, above = np.percentile(self.distances, [50, SPREAD])
-            return np.asarray(ndtr((middle - asked) / max(above - middle, TINY)))
+            middle, *above = np.percentile(self.distances, [50, *SPREADS])
+            spread = max((one - middle) / away for one, away in zip(above, SPREADS.values(), strict=True))
+            return np.asarray(ndtr((middle - asked) / max(spread, TINY)))
         beyond = len(self.distances) - np.searchsorted(self.distances, asked, side="left")
         return np.where(np.isnan(asked), np.nan, (beyond + 1) / (len(self.distances) + 1))
 

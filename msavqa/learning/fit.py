@@ -46,6 +46,9 @@ class TrainSettings(Settings):
     """The block `train`."""
 
     epochs: int = Field(ge=0)
+    least_steps: int = Field(ge=0)
+    """Steps below which a model gets more epochs: a hundred videos are one or two batches, and so few steps
+    teach neither MOS nor what the copies show. 0: as many epochs as were asked for."""
     warmup: float = Field(ge=0, lt=1)
     """Share of all steps in which the rate rises to its full value; a cosine brings it down to zero."""
     gradient_clip: float = Field(gt=0)
@@ -128,8 +131,8 @@ def fit(ready: Prepared, *, unfinished: Path | None, follow: Follow, ranks: Rank
     """
     model, inputs, labels, settings = ready.model, ready.inputs, ready.labels, ready.settings
     target, weight = standardised(labels, inputs.device)
-    batches = max(1, round(len(labels.videos) / ready.branch.optimiser.batch))
-    steps = settings.epochs * batches
+    batches, epochs = plan(len(labels.videos), branch=ready.branch, settings=settings)
+    steps = epochs * batches
     learner = optimiser(model, ready.branch.optimiser)
     full_rates = [group["lr"] for group in learner.param_groups]
     average = {name: tensor.clone() for name, tensor in model.state_dict().items()} if settings.ema else {}
@@ -137,7 +140,7 @@ def fit(ready: Prepared, *, unfinished: Path | None, follow: Follow, ranks: Rank
     for record in history:
         follow(record)
     saved = time.monotonic()
-    for epoch in range(start, settings.epochs):
+    for epoch in range(start, epochs):
         random = np.random.default_rng([ready.seed, epoch])
         dropout = int(random.integers(2**62))
         torch.manual_seed(dropout)
@@ -177,7 +180,7 @@ def fit(ready: Prepared, *, unfinished: Path | None, follow: Follow, ranks: Rank
         history.append(record | _validated(ready, average))
         follow(history[-1])
         due = time.monotonic() - saved >= settings.checkpoint_seconds
-        if unfinished is not None and ranks.leads and due and epoch + 1 < settings.epochs:
+        if unfinished is not None and ranks.leads and due and epoch + 1 < epochs:
             checkpoint.save(unfinished, epoch + 1, history, model, learner, average)
             saved = time.monotonic()
     if average:
@@ -188,6 +191,12 @@ def fit(ready: Prepared, *, unfinished: Path | None, follow: Follow, ranks: Rank
     if unfinished is not None and ranks.leads:
         unfinished.unlink(missing_ok=True)
     return history
+
+
+def plan(videos: int, *, branch: BranchSettings, settings: TrainSettings) -> tuple[int, int]:
+    """Batches an epoch, and epochs, of a model that learns from so many videos; none where none is asked."""
+    batches = max(1, round(videos / branch.optimiser.batch))
+    return batches, max(settings.epochs, -(-settings.least_steps // batches)) if settings.epochs else 0
 
 
 def predict(model: nn.Module, *, inputs: Inputs, videos: Rows, settings: TrainSettings) -> Floats:

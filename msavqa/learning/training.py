@@ -12,6 +12,7 @@ from msavqa.learning.branch import Branch
 from msavqa.learning.fit import Prepared
 from msavqa.learning.folds import FINAL, Job, Opened, Outcome
 from msavqa.learning.gradients import Ranks
+from msavqa.learning.labels import Labels
 
 
 def train(opened: Opened, job: Job, *, ranks: Ranks, epoch: Callable[[], None] = lambda: None) -> Outcome:
@@ -34,11 +35,16 @@ def train(opened: Opened, job: Job, *, ranks: Ranks, epoch: Callable[[], None] =
     return outcome
 
 
+def epochs(opened: Opened, job: Job) -> int:
+    """How many epochs the job's model gets."""
+    work, labels = opened.work, _learned(opened, job)
+    return fit.plan(len(labels.videos), branch=work.settings, settings=work.train)[1]
+
+
 def prepare(opened: Opened, job: Job) -> Prepared:
     """An untrained model and the rows it learns from: all training rows but those of its own fold."""
-    work = opened.work
+    work, labels = opened.work, _learned(opened, job)
     known = tables.learning_labels(work.manifest, work.splits, repeat=job.repeat)
-    labels = opened.labels(known[(known["role"] == "train") & (known["fold"] != job.fold)])
     seed = int(np.random.SeedSequence([work.train.seed, job.repeat, job.fold + 1]).generate_state(1)[0])
     torch.manual_seed(seed)
     model = opened.model()
@@ -57,6 +63,12 @@ def prepare(opened: Opened, job: Job) -> Prepared:
         settings=work.train,
         seed=seed,
     )
+
+
+def _learned(opened: Opened, job: Job) -> Labels:
+    work = opened.work
+    known = tables.learning_labels(work.manifest, work.splits, repeat=job.repeat)
+    return opened.labels(known[(known["role"] == "train") & (known["fold"] != job.fold)])
 
 
 def predict(opened: Opened, job: Job, model: Branch) -> pd.DataFrame:

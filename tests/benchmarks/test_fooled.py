@@ -31,13 +31,15 @@ def test_odd_sizes_lose_their_last_row_and_column() -> None:
 
 def test_shares_are_those_of_their_definitions() -> None:
     rows = [("still", 60.0, 0.9, 50.0, 0.8), ("still", 30.0, 0.1, 50.0, 0.8), ("black", 10.0, 0.0, 50.0, 0.8)]
-    found = pd.DataFrame(rows, columns=["kind", "score", "raw", "own", "own_raw"])
+    rows += [(PRAISE, 50.0 + change, 0.8, 50.0, 0.8) for change in (-9.0, 0.0, 9.9, 10.0)]
+    found = pd.DataFrame(rows, columns=["kind", "score", "raw", "own", "own_raw"]).assign(half=30.0)
     told = fooled.shares(found, np.array([0.1, 0.2, 0.5, 0.95]))
     assert told["still"] == {
         "above": 0.5, "change": -5.0, "moved": 15.0, "percentile": 37.5, "highest_percentile": 75.0,
         "videos": 2,
     }  # fmt: skip
     assert (told["black"]["above"], told["black"]["percentile"]) == (0, 0)
+    assert told[PRAISE]["within_a_third"] == 0.75
 
 
 @pytest.mark.sample
@@ -57,3 +59,4 @@ def test_trivial_videos_score_below_their_originals(
     for kind in ("black", "white", "flat", "noise"):
         assert found[kind]["percentile"] < 1, (kind, found[kind])
     assert found[PRAISE]["moved"] < found["half_width"] / 3
+    assert found[PRAISE]["within_a_third"] >= 0.7

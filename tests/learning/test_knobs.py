@@ -186,6 +186,12 @@ def epochs(plain: Seen, seen: Seen) -> None:
     assert (len(seen.history), len(seen.norms)) == (2, 2 * BATCHES)
 
 
+def least_steps(plain: Seen, seen: Seen) -> None:
+    """Whole epochs, and the rate falls over all of them."""
+    assert (len(seen.history), len(seen.norms)) == (EPOCHS + 1, (EPOCHS + 1) * BATCHES)
+    assert seen.rates[-1] < min(plain.rates)
+
+
 def warmup(plain: Seen, seen: Seen) -> None:
     assert plain.rates[: WARMED_UP + 1] == pytest.approx([RATE / 4, RATE / 2, RATE * 3 / 4, RATE])
     assert seen.rates[0] == RATE
@@ -294,6 +300,7 @@ def batch(plain: Seen, seen: Seen) -> None:
 
 TABLE: list[tuple[str, Any, Callable[[Seen, Seen], None]]] = [
     ("train.epochs", 2, epochs),
+    ("train.least_steps", 4 * BATCHES + 1, least_steps),
     ("train.warmup", 0.0, warmup),
     ("train.gradient_clip", 0.01, gradient_clip),
     ("train.ema", 0.9, ema),
