@@ -15,11 +15,13 @@ Examples:
   msavqa rank scores.csv --ratings ratings.csv
   msavqa rank scores.csv --model runs/sample/bundle
   msavqa rank dover.csv --score-column dover --generator-column model
-  msavqa rank scores.csv --html leaderboard.html
+  msavqa rank scores.csv --html leaderboard.html --videos FOLDER
   msavqa rank scores.csv --json
 
 The csv needs columns generator, prompt and score, one row per video; whose scores they are does not matter.
-Tables of `msavqa score --csv` have no generator: --videos names the csv that was scored, which has it.
+Tables of `msavqa score FOLDER --names PATTERN` have them. Those of `msavqa score --csv` have no generator:
+--videos names the csv that was scored, which has it. Where videos lie beside that csv, or in the folder that
+--videos names instead, the page shows examples.
 Every interval is over prompts: it says how far the figure would move with other prompts of the same kind.
 A pair is decided where a paired t-test over the prompts that both have, corrected by Holm over all pairs,
 is below 5%. A row with an empty score failed: it is counted and named, and --failed says what it counts as.
@@ -33,7 +35,10 @@ def command(
     scores: Annotated[Path, typer.Argument(help="A csv with a row per video.", show_default=False)],
     videos: Annotated[
         Path | None,
-        typer.Option(help="The csv that was scored: it names each video's generator.", show_default=False),
+        typer.Option(
+            help="The csv that was scored, which names each video's generator; or the folder of the videos.",
+            show_default=False,
+        ),
     ] = None,
     ratings: Annotated[
         Path | None, typer.Option(help="A csv of people's ratings of some of them.", show_default=False)
@@ -67,6 +72,8 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Ranks; see HELP."""
+    from dataclasses import replace
+
     from msavqa.datasets import score_tables
     from msavqa.datasets.score_tables import Columns
     from msavqa.ground.errors import MsavqaError
@@ -88,7 +95,8 @@ def command(
             next_step="make the folder or choose another --html",
         )
     wanted = Columns(value=score_column, generator=generator_column, prompt=prompt_column)
-    rows = score_tables.read(scores, wanted, videos=videos)
+    folder = videos if videos is not None and videos.is_dir() else None
+    rows = score_tables.read(scores, wanted, videos=videos if folder is None else None)
     rated = None
     if ratings is not None:
         asked = Columns(
@@ -101,7 +109,16 @@ def command(
         source=scores.name,
     )  # fmt: skip
     if html is not None:
-        leaderboard_shown.write_page(found, html)
+        examples = []
+        if videos is not None:
+            from msavqa.app import films
+
+            order = [one.name for one in found.generators]
+            examples = films.of(rows, folder=folder or videos.parent, order=order)
+            if folder is not None and not examples:
+                note = f"no video of this table lies in {folder}, so the page has no examples"
+                found = replace(found, notes=[*found.notes, note])
+        leaderboard_shown.write_page(found, html, examples=examples)
     if as_json:
         print(found.to_json())
     else:

@@ -1,6 +1,8 @@
 """A leaderboard as tables for a terminal, and as a page."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,24 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 TEXTS = ("generator", "group")
 """Columns of words; the others are of figures."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """One video of an example."""
+
+    generator: str
+    score: float
+    image: str | None
+    """Its frames as a data URI; None where there are none to show."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """The videos of one prompt, the best generator's first."""
+
+    prompt: str
+    films: Sequence[Film]
 
 
 def show(found: Leaderboard) -> None:
@@ -80,10 +100,11 @@ def verdict(pair: Pair, found: Leaderboard) -> str:
     return f"undecided, about {count} prompt{'' if count == '1' else 's'} more would tell"
 
 
-def write_page(found: Leaderboard, path: Path) -> None:
-    """The leaderboard as one page; raises `MsavqaError` where it cannot be written."""
+def write_page(found: Leaderboard, path: Path, *, examples: Sequence[Example] = ()) -> None:
+    """The leaderboard as one page, with the examples that there are; raises `MsavqaError` where it cannot be
+    written."""
     try:
-        path.write_text(page(found), encoding="utf-8")
+        path.write_text(page(found, examples=examples), encoding="utf-8")
     except OSError as error:
         raise MsavqaError(
             what="Page",
@@ -94,7 +115,7 @@ def write_page(found: Leaderboard, path: Path) -> None:
         ) from error
 
 
-def page(found: Leaderboard) -> str:
+def page(found: Leaderboard, *, examples: Sequence[Example] = ()) -> str:
     """The page as HTML text, in the report's style; every name from the data escaped."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined,
@@ -105,6 +126,7 @@ def page(found: Leaderboard) -> str:
     low, width = min(ends), (max(ends) - min(ends)) or 1.0
     return environment.get_template("leaderboard.html").render(
         board=found,
+        examples=examples,
         videos=sum(one.videos for one in found.generators),
         alpha=ALPHA,
         digits=digits_of(found),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from msavqa.bundle import contents
+from tests import media
 from tests.app.test_cli import msavqa
 
 
@@ -244,3 +245,41 @@ def test_peoples_ratings_of_seven_generators(shared_data: Path, tmp_path: Path) 
     found = json.loads(msavqa("rank", "people.csv", "--json", cwd=tmp_path).stdout)
     assert [one["name"] for one in found["generators"]][:2] == ["gen3", "kling"]
     assert sum(one["decided"] for one in found["pairs"]) == 21
+
+
+def test_the_page_shows_the_same_prompts_by_every_generator(tmp_path: Path) -> None:
+    rows: list[tuple[object, ...]] = []
+    for generator, level in (("A", 60), ("<i>B</i>", 50)):
+        for number in range(4):
+            name = f"{'AB'[level == 50]}/{number}.mp4"
+            rows.append((name, generator, f"prompt {number}", level + number * (1 if level == 60 else -1)))
+            (tmp_path / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
+            if number != 1:
+                media.write(tmp_path / "videos" / name, media.numbered(4))
+    for place in (2, 6):
+        media.write(tmp_path / f"{place}.mp4", media.numbered(4))
+        rows[place] = (f"../{place}.mp4", *rows[place][1:])  # nothing outside the folder gets into a page
+    (tmp_path / "videos/B/3.mp4").write_text("no video", encoding="utf-8")
+    table(tmp_path / "scores.csv", rows)
+    words = ["rank", "scores.csv", "--html", "board.html"]
+    msavqa(*words, "--videos", "videos", cwd=tmp_path)
+    page = (tmp_path / "board.html").read_text(encoding="utf-8")
+    examples = page.split('<section id="films">')[1]
+    assert [part.split("</h3>")[0] for part in examples.split("<h3>")[1:]] == [
+        "prompt 3", "prompt 0"
+    ]  # fmt: skip
+    assert [part.count("data:image/jpeg") for part in examples.split("<h3>")[1:]] == [1, 2]
+    assert examples.count("no picture: the video does not decode") == 1
+    assert examples.index("A <span") < examples.index("&lt;i&gt;B&lt;/i&gt; <span")
+    assert "<script" not in page
+    table(tmp_path / "videos/videos.csv", [row[:3] for row in rows], "video,generator,prompt")
+    table(tmp_path / "scores.csv", [(row[0], *row[2:]) for row in rows], "video,prompt,score")
+    msavqa(*words, "--videos", "videos/videos.csv", cwd=tmp_path)
+    assert '<section id="films">' in (tmp_path / "board.html").read_text(encoding="utf-8")
+
+
+def test_a_folder_without_the_videos_is_said(world: Path, tmp_path: Path) -> None:
+    words = ["rank", world / "scores.csv", "--html", "board.html", "--videos", tmp_path]
+    said = msavqa(*words, cwd=tmp_path).stdout.splitlines()
+    assert said[-1] == f"note: no video of this table lies in {tmp_path}, so the page has no examples"
+    assert "films" not in (tmp_path / "board.html").read_text(encoding="utf-8").split("<body>")[1]
