@@ -85,6 +85,8 @@ RUN_BY = {
     "python -m benchmarks.true_faults --videos 300": "benchmarks.test_true_faults::"
     "test_what_truly_lowers_quality_lowers_the_score_of_nearly_every_video",
     "python -m benchmarks.fooled": "benchmarks.test_fooled::test_trivial_videos_score_below_their_originals",
+    "python -m benchmarks.odd_videos": "benchmarks.test_odd_videos::"
+    "test_what_nobody_learned_from_loses_or_is_called_unlike",
     "python -m benchmarks.long_prompts": "benchmarks.test_long_prompts::"
     "test_most_of_a_prompt_behind_words_of_style_is_found_again",
     "python -m benchmarks.score": "benchmarks.test_benchmark_score::"
