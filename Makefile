@@ -6,9 +6,11 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Packages are compiled when they are first imported, the stages' once installed: most modules never are. What
 # is compiled must be kept, also where the surroundings (container images, mostly) ask Python to write nothing:
-# the stages and their workers are a hundred processes, and each would compile its thousand modules again.
+# the stages and their workers are a hundred processes, and each would compile its thousand modules again. The loops of
+# the handcrafted measures become machine code when they are imported; numba keeps it beside them.
 unexport PYTHONDONTWRITEBYTECODE
 IMPORTED := data.sample.backbones, data.sample.clip, dvc.cli.parser, dvc.repo.reproduce, msavqa.app.cli, \
+  msavqa.trunks.measures.fine_loops, msavqa.trunks.measures.loops, msavqa.trunks.measures.time_loops, \
   pipeline.controls, pipeline.report, pipeline.train, ruamel.yaml, scmrepo.git
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 # Who asks for tests in a bare checkout gets what they need in one go: pip looks through all packages each time.

@@ -86,6 +86,10 @@ def checkout(target: Path) -> Path:
         if (ROOT / name).is_file() and not (ROOT / name).is_symlink():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
+    kept = Path("msavqa/trunks/measures/__pycache__")  # of the handcrafted measures, where they are compiled
+    (target / kept).mkdir()
+    for code in (ROOT / kept).glob("*.nb[ci]"):
+        shutil.copy2(code, target / kept / code.name)
     shutil.copy2(ROOT / "presets/sample.yaml", target / "params.yaml")  # whatever is being tried out here
     edit(target / "data/sample/params.yaml", TINY_WORLD)
     edit(target / "params.yaml", TINY_PARAMS)

@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Any
 
 IMPORTED = (
-    "av", "matplotlib.figure", "pandera.pandas", "pyarrow.parquet", "pydantic", "rich.progress", "rich.table",
+    "av", "matplotlib.figure", "numba", "pandera.pandas", "pyarrow.parquet", "pydantic", "rich.progress", "rich.table",
     "safetensors.torch", "scipy.stats", "sklearn.ensemble", "timm", "torch._dynamo", "torchvision", "typer",
     "zarr", "dvc.cli.parser", "dvc.repo.experiments", "dvc.repo.reproduce", "scmrepo.git",
 )  # fmt: skip

@@ -16,6 +16,7 @@ from msavqa.bundle import contents as bundle_contents
 from msavqa.evaluation.verdict import Verdict
 from msavqa.ground.errors import MsavqaError
 from msavqa.score.scorer import load
+from msavqa.trunks.measures import statistics
 from tests import media, tiny
 from tests import random_bundle as random_model
 from tests.app.test_cli import fresh
@@ -56,14 +57,20 @@ def test_nothing_in_a_bundle_names_where_it_was_made(random_bundle: Path) -> Non
     assert str(random_bundle.anchor) + "tmp" not in text
 
 
-def test_a_bundle_of_the_form_of_before_scores_the_same(random_bundle: Path, tmp_path: Path) -> None:
+def test_a_bundle_of_the_form_of_before_scores_the_same(
+    random_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     former = random_model.make(tmp_path, former=True)
     assert (
         json.loads((former.path / "bundle.json").read_text(encoding="utf-8"))["format"] == "msavqa-bundle/1"
     )
     video = media.write(tmp_path / "a.mp4", media.numbered(12))
-    with load(former.path) as one, load(random_bundle) as other:
-        scores = [scorer.score(video, "a red ball").to_dict() for scorer in (one, other)]
+    scores = []
+    # As if the measures were still those of then. They have another version, and bundles of then are refused.
+    for path, version in ((former.path, 1), (random_bundle, statistics.VERSION)):
+        monkeypatch.setattr(statistics, "VERSION", version)
+        with load(path) as scorer:
+            scores.append(scorer.score(video, "a red ball").to_dict())
     assert scores[0].pop("model") != scores[1].pop("model")
     told = ("familiarity", "familiarity_bound", "change_threshold", "warnings")
     assert [scores[0].pop(name) for name in told] == [None, None, None, (CANNOT_TELL,)]
@@ -78,7 +85,7 @@ def test_a_bundle_of_the_form_of_before_made_by_unknown_measures_is_refused(tmp_
     with load(former.path) as scorer, pytest.raises(MsavqaError) as refusal:
         scorer.ready()
     assert str(refusal.value) == (
-        "Frozen network in trunk 'statistics': got measures_version 1, expected None, as in training; run "
+        "Frozen network in trunk 'statistics': got measures_version 2, expected None, as in training; run "
         "`dvc repro` to train with this msavqa, or score with that of the training."
     )
 

@@ -92,7 +92,7 @@ def test_of_measures_of_another_version_only_that_is_named(random_bundle: Path) 
     with Scorer(changed) as other, pytest.raises(MsavqaError) as refused:
         other.ready()
     assert str(refused.value) == (
-        "Frozen network in trunk 'statistics': got measures_version 1, expected 0, as in training; run "
+        "Frozen network in trunk 'statistics': got measures_version 2, expected 0, as in training; run "
         "`dvc repro` to train with this msavqa, or score with that of the training."
     )
 

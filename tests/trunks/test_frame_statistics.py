@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from msavqa.trunks.measures import frame_statistics
 from msavqa.trunks.measures.frame_statistics import NAMES, measure
@@ -117,11 +117,39 @@ def test_a_steady_video_changes_in_nothing() -> None:
     assert found["frozen"] == 1
 
 
-def test_frames_measured_together_or_apart_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_that_lie_anywhere_in_memory_measure_the_same() -> None:
     frames = clips.videos(1, frames=6, size=80)[0].frames
-    together = measure(frames)
-    monkeypatch.setattr(frame_statistics, "PIXELS_AT_ONCE", 1)
-    np.testing.assert_allclose(measure(frames), together, rtol=1e-5, atol=1e-6)
+    expected = measure(frames)
+    kept = frames.copy()
+    kept.flags.writeable = False  # as a part of a store is
+    np.testing.assert_array_equal(measure(kept), expected)
+    mirrored = np.ascontiguousarray(frames[:, :, ::-1])
+    np.testing.assert_array_equal(measure(mirrored[:, :, ::-1]), expected)
+
+
+def test_contrast_normalised_luminance_is_that_of_scipy() -> None:
+    frame = noisy(scene(frames=1), 6)
+    luminance = frame[0] @ np.array([0.299, 0.587, 0.114])
+    mean = ndimage.gaussian_filter(luminance, 7 / 6, truncate=3.0)
+    square = ndimage.gaussian_filter(luminance**2, 7 / 6, truncate=3.0)
+    mscn = (luminance - mean) / (np.sqrt(square - mean**2) + 1)
+    assert value(frame, "mscn_variance") == pytest.approx(mscn.var(), rel=1e-4)
+    assert value(frame, "mscn_kurtosis") == pytest.approx(stats.kurtosis(mscn.ravel()), abs=1e-3)
+    assert value(frame, "mscn_neighbours") == pytest.approx((mscn[:, 1:] * mscn[:, :-1]).mean(), rel=1e-3)
+
+
+def test_noise_in_flat_parts_is_that_of_scipys_high_pass() -> None:
+    frame = noisy(scene(frames=1), 6)
+    luminance = frame[0] @ np.array([0.299, 0.587, 0.114])
+    high = np.abs(luminance - ndimage.uniform_filter(luminance, 3))
+    across, down = (
+        ndimage.correlate1d(luminance, [-0.5, 0, 0.5], axis=axis, mode="nearest") for axis in (1, 0)
+    )
+    activity, magnitude = (
+        values.reshape(12, 8, 12, 8).mean(axis=(1, 3)) for values in (np.hypot(across, down), high)
+    )
+    expected = np.median(magnitude[activity <= np.quantile(activity, 0.1)])
+    assert value(frame, "noise_flat") == pytest.approx(expected, rel=1e-4)
 
 
 @given(

@@ -38,6 +38,20 @@ def test_detail_is_the_quantile_of_scipys_laplacian() -> None:
         )
 
 
+def test_bands_are_those_of_scipys_cosine_transform() -> None:
+    frame = picture()
+    blocks = frame.astype(np.float64).reshape(24, 4, 24, 4).transpose(0, 2, 1, 3)
+    found = np.abs(fft.dctn(blocks, axes=(2, 3), norm="ortho"))
+    order = np.add.outer(np.arange(4), np.arange(4))
+    bands = {"band_low": order == 1, "band_middle": (order > 1) & (order < 4), "band_high": order > 3}
+    for name, band in bands.items():
+        assert value(frame, name) == pytest.approx(np.log1p(found[..., band].mean()), rel=1e-5)
+    assert value(frame, "band_zero") == pytest.approx((found[..., order > 1] < 0.5).mean(), abs=1e-3)
+    assert value(frame, "activity_0.5") == pytest.approx(
+        np.log1p(np.quantile(blocks.std(axis=(2, 3)), 0.5, method="nearest")), rel=1e-5
+    )
+
+
 def test_a_blur_takes_all_detail_and_compression_the_weak() -> None:
     frame = picture()
     blurred, compressed = ndimage.gaussian_filter(frame, (0, 2, 2)), wiped(frame, step=16)

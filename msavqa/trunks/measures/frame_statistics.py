@@ -3,25 +3,29 @@
 Every measure is a plain function of pixels, named in `NAMES`, with its unit. Luminance is Rec. 601 in 0..255.
 """
 
-import itertools
+import functools
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft, ndimage
+from scipy import fft
 
 from msavqa.trunks.measures.motion_statistics import MOTION, motion
+from msavqa.trunks.measures.pictures import at_ranks, block_means, grid, steps
 from msavqa.trunks.measures.texture_statistics import TEXTURE, texture
 
 Frames = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 
 EDGE_LEVELS = 20.0
 """Gradient, in levels a pixel, from which a pixel counts as an edge."""
 FROZEN_LEVELS = 0.3
 """Mean absolute change, in levels, below which a frame counts as a repetition of the one before."""
 HISTOGRAM_BINS = 8
-PIXELS_AT_ONCE = 1 << 17
-"""So that what is computed of some frames stays in a core's cache."""
+"""Of each of red, green and blue."""
+MSCN_SIGMA = 7 / 6
+"""Pixels: standard deviation of Mittal's Gaussian window, which is 9 pixels wide."""
 BLOCK = 8
 """Pixels: of the codecs' transform blocks, and of the blocks that local changes are measured in."""
 
@@ -108,177 +112,179 @@ GROUPS = {
 
 def measure(frames: Frames) -> Floats:
     """All measures of a video's frames (frame, height, width, 3), one for each of `NAMES`, float32."""
-    red, green, blue = (frames[..., channel].astype(np.float32) for channel in range(3))
-    luminance = 0.299 * red + 0.587 * green + 0.114 * blue
-    together = max(1, PIXELS_AT_ONCE // luminance[0].size)
-    parts = [slice(start, start + together) for start in range(0, len(frames), together)]
-    by_frame = np.concatenate(
-        [_spatial(luminance[part], red[part], green[part], blue[part]) for part in parts]
-    ).astype(np.float64)
+    from msavqa.trunks.measures import loops  # imports numba, which only who measures needs
+
+    frames = np.ascontiguousarray(frames)
+    luminance = np.empty(frames.shape[:3], np.float32)
+    for frame, out in zip(frames, luminance, strict=True):
+        loops.luminance(frame, out)
+    histograms, colours = _colours(frames)
+    by_frame = _spatial(luminance, colours)
     columns = list(SPATIAL)
     spread = by_frame.std(axis=0)
     values = [*by_frame.mean(axis=0), *(spread[columns.index(name)] for name in OVER_TIME)]
     sharpness = by_frame[:, columns.index("sharpness_log")]
     brightness = by_frame[:, columns.index("brightness")]
-    values += [float(sharpness.min() - sharpness.mean()), *_temporal(frames, luminance, brightness)]
-    fine = np.concatenate([texture(luminance[part]) for part in parts]).mean(axis=0)
-    return np.array([*values, *fine, *motion(luminance)], dtype=np.float32)
-
-
-def _spatial(luminance: Floats, red: Floats, green: Floats, blue: Floats) -> Floats:
-    """The measures of `SPATIAL` of some frames (frame, height, width), shape (frame, measure)."""
-    padded = np.pad(luminance, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    across = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]
-    down = padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
-    gradient = np.hypot(across, down) / np.float32(2)
-    second = padded[..., 2:] + padded[..., :-2] - 2 * padded[..., 1:-1]  # across, for all padded rows
-    laplacian = second[:, 1:-1] + padded[:, 2:, 1:-1] + padded[:, :-2, 1:-1] - 2 * luminance
-    mscn = _mscn(luminance)
-    variance = mscn.var(axis=(1, 2))
-    centred = (mscn - mscn.mean(axis=(1, 2), keepdims=True)) ** 2
-    largest = np.maximum(np.maximum(red, green), blue)
-    smallest = np.minimum(np.minimum(red, green), blue)
-    saturation = (largest - smallest) / np.maximum(largest, 1)
-    wide = mscn.shape[2] > 1
-    neighbours = (mscn[..., 1:] * mscn[..., :-1]).mean(axis=(1, 2)) if wide else np.zeros_like(variance)
-    columns = [
-        np.log1p(laplacian.var(axis=(1, 2))),
-        gradient.mean(axis=(1, 2)),
-        (gradient >= EDGE_LEVELS).mean(axis=(1, 2)),
-        _high_frequency(luminance),
-        _immerkaer(second),
-        _noise_flat(luminance, gradient),
-        _blockiness(luminance),
-        variance,
-        (centred**2).mean(axis=(1, 2)) / np.maximum(variance, 1e-6) ** 2 - 3,
-        neighbours,
-        luminance.std(axis=(1, 2)),
-        luminance.mean(axis=(1, 2)),
-        ((luminance <= 5) | (luminance >= 250)).mean(axis=(1, 2)),
-        np.array([_entropy(one) for one in luminance]),
-        _colourfulness(red, green, blue),
-        saturation.mean(axis=(1, 2)),
-        saturation.std(axis=(1, 2)),
+    values += [
+        float(sharpness.min() - sharpness.mean()),
+        *_temporal(luminance, brightness, histograms=histograms, chroma=colours[:, [3, 5]]),
     ]
-    return np.stack(columns, axis=1).astype(np.float32)
+    return np.array([*values, *texture(luminance).mean(axis=0), *motion(luminance)], dtype=np.float32)
 
 
-def _temporal(frames: Frames, luminance: Floats, brightness: npt.NDArray[np.float64]) -> list[float]:
+def _colours(frames: Frames) -> tuple[Doubles, Doubles]:
+    """Shares of 8 x 8 x 8 colours (frame, colour); means over pixels (frame, 9), see `loops.colours`."""
+    from msavqa.trunks.measures import loops
+
+    level = np.arange(256) // (256 // HISTOGRAM_BINS)
+    places = np.outer([HISTOGRAM_BINS**2, HISTOGRAM_BINS, 1], level).astype(np.int32)
+    counts, sums = np.zeros((len(frames), HISTOGRAM_BINS**3), np.int32), np.zeros((len(frames), 9))
+    for frame, of_colour, of_all in zip(frames, counts, sums, strict=True):
+        loops.colours(frame, places, of_colour, of_all)
+    pixels = frames[0, ..., 0].size
+    return counts / pixels, sums / pixels
+
+
+def _spatial(luminance: Floats, colours: Doubles) -> Doubles:
+    """The measures of `SPATIAL` (frame, measure) of frames (frame, height, width) and their `_colours`."""
+    from msavqa.trunks.measures import loops
+
+    count, (height, width) = len(luminance), luminance.shape[1:]
+    levels, sums, mscn = np.zeros((count, 256), np.int32), np.zeros((count, 8)), np.zeros((count, 5))
+    padded = np.empty((height + 8, width + 8), np.float32)
+    gradient, high = np.empty((2, height, width), np.float32)
+    activity, magnitude = [], []
+    window = np.exp(-0.5 * (np.arange(5) / MSCN_SIGMA) ** 2)
+    window = (window / (2 * window.sum() - window[0])).astype(np.float32)
+    for place, frame in enumerate(luminance):
+        loops.pad(frame, padded, 4)
+        loops.spatial(padded, 4, EDGE_LEVELS, gradient, high, levels[place], sums[place])
+        loops.normalised(padded, window, mscn[place])
+        activity.append(block_means(gradient, BLOCK))
+        magnitude.append(block_means(high, BLOCK))
+    sums, pixels = sums / (height * width), height * width
+    mean, two, three, four = (mscn[:, power] / pixels for power in range(4))
+    variance = np.maximum(two - mean**2, 0)
+    fourth = four - 4 * mean * three + 6 * mean**2 * two - 3 * mean**4
+    saturation = colours[:, 7]
+    found = [
+        np.log1p(_variance(sums[:, 2], sums[:, 3])),
+        sums[:, 4],
+        sums[:, 5],
+        [_high_frequency(frame, mean) for frame, mean in zip(luminance, sums[:, 0], strict=True)],
+        sums[:, 6] * np.sqrt(np.pi / 2) / 6,
+        _noise_flat(np.stack(activity), np.stack(magnitude)),
+        1 + grid(steps(luminance), BLOCK),
+        variance,
+        fourth / np.maximum(variance, 1e-6) ** 2 - 3,
+        mscn[:, 4] / (height * max(width - 1, 1)),
+        np.sqrt(_variance(sums[:, 0], sums[:, 1])),
+        sums[:, 0],
+        sums[:, 7],
+        _entropy(levels),
+        _colourfulness(colours),
+        saturation,
+        np.sqrt(_variance(saturation, colours[:, 8])),
+    ]
+    return np.stack(found, axis=1)
+
+
+def _temporal(luminance: Floats, brightness: Doubles, *, histograms: Doubles, chroma: Doubles) -> list[float]:
     """The measures of `TEMPORAL` behind the first."""
-    if len(frames) < 2:
+    from msavqa.trunks.measures import time_loops
+
+    count, (height, width) = len(luminance), luminance.shape[1:]
+    if count < 2:
         return [0.0] * (len(TEMPORAL) - 2) + [1.0]
-    change = np.diff(luminance, axis=0)
-    difference = np.abs(change).mean(axis=(1, 2))
-    second = np.abs(np.diff(change, axis=0)) if len(change) > 1 else np.zeros_like(change)
+    picture, changes, sums = np.empty((height, width), np.float32), [], np.zeros((count - 1, 4))
+    levels = brightness.astype(np.float32)
+    for place in range(count - 1):
+        before, after = luminance[place : place + 2]
+        time_loops.change(before, after, levels[place], levels[place + 1], picture, sums[place])
+        changes.append(block_means(picture, BLOCK))
+    difference = sums[:, 0] / (height * width)
+    size = np.sqrt(sums[:, 1] * sums[:, 2])
+    correlation = np.where(size > 1e-6, sums[:, 3] / np.maximum(size, 1e-6), 1.0)
+    second, noise = _second(luminance)
     mean = max(float(difference.mean()), 1e-3)
-    histograms = np.stack([_colour_histogram(frame) for frame in frames])
-    steps = np.abs(np.diff(histograms, axis=0)).sum(axis=1) / 2
-    chroma = np.stack([_mean_chroma(frame) for frame in frames])
+    jumps = np.abs(np.diff(histograms, axis=0)).sum(axis=1) / 2
     return [
-        float(np.abs(np.diff(brightness, n=2)).mean()) if len(brightness) > 2 else 0.0,
+        float(np.abs(np.diff(brightness, n=2)).mean()) if count > 2 else 0.0,
         float(np.abs(np.diff(brightness)).mean()),
         float(difference.mean()),
         float(difference.std()),
         float(np.log1p(difference.max() / max(float(np.median(difference)), 1e-2))),
-        float(np.percentile(_blocks(np.abs(change)), 99)),
-        float(second.mean()) / mean,
-        float(np.median(second)),
+        float(np.percentile(changes, 99)),
+        second / mean,
+        noise,
         float((difference < FROZEN_LEVELS).mean()),
-        float(np.abs(np.diff(difference)).mean()) / mean if len(difference) > 1 else 0.0,
-        float(steps.max()),
-        float(steps.mean()),
+        float(np.abs(np.diff(difference)).mean()) / mean if count > 2 else 0.0,
+        float(jumps.max()),
+        float(jumps.mean()),
         float(np.abs(histograms[-1] - histograms[0]).sum() / 2),
         float(np.abs(np.diff(chroma, axis=0)).sum(axis=1).max()),
-        min(_correlation(a, b) for a, b in itertools.pairwise(luminance)),
+        float(correlation.min()),
     ]
 
 
-def _mscn(luminance: Floats) -> Floats:
-    """Mittal's mean-subtracted contrast-normalised coefficients: natural pictures have them near Gaussian."""
-    mean = ndimage.gaussian_filter(luminance, 7 / 6, truncate=3.0, axes=(1, 2))
-    square = ndimage.gaussian_filter(luminance**2, 7 / 6, truncate=3.0, axes=(1, 2))
-    found: Floats = (luminance - mean) / (np.sqrt(np.maximum(square - mean**2, 0)) + 1)
+def _second(luminance: Floats) -> tuple[float, float]:
+    """Mean and median of all pixels' absolute second differences over time."""
+    from msavqa.trunks.measures import time_loops
+
+    count = len(luminance) - 2
+    if count < 1:
+        return 0.0, 0.0
+    flat = luminance.reshape(len(luminance), -1)
+    sums: list[float] = []
+
+    def parts(out: Floats) -> Iterator[None]:
+        for place in range(count):
+            sums.append(time_loops.bend(flat[place], flat[place + 1], flat[place + 2], out))
+            yield
+
+    size = count * flat.shape[1]
+    middle = at_ranks(parts, size=flat.shape[1], ranks=[(size - 1) // 2, size // 2])
+    return sum(sums[:count]) / size, float(middle.mean())
+
+
+def _variance(mean: Doubles, square: Doubles) -> Doubles:
+    found: Doubles = np.maximum(square - mean**2, 0)
     return found
 
 
-def _immerkaer(second: Floats) -> Floats:
-    """Immerkaer 1996: the mean response to second differences down of those across, scaled to a sigma.
-
-    That operator answers to noise and ignores planes and straight edges.
-    """
-    response = second[:, 2:] + second[:, :-2] - 2 * second[:, 1:-1]
-    found: Floats = np.abs(response).mean(axis=(1, 2)) * np.float32(np.sqrt(np.pi / 2) / 6)
-    return found
-
-
-def _noise_flat(luminance: Floats, gradient: Floats) -> Floats:
+def _noise_flat(activity: Floats, magnitude: Floats) -> Doubles:
     """High-pass magnitude where the picture has the least gradient: texture is not taken for noise."""
-    high = np.abs(luminance - ndimage.uniform_filter(luminance, 3, axes=(1, 2)))
-    activity, magnitude = _blocks(gradient), _blocks(high)
     flattest = activity <= np.quantile(activity, 0.1, axis=1, keepdims=True)
-    return np.array([np.median(one[flat]) for one, flat in zip(magnitude, flattest, strict=True)])
+    return np.array([np.median(one[flat]) for one, flat in zip(magnitude, flattest, strict=True)], np.float64)
 
 
-def _blockiness(luminance: Floats) -> Floats:
-    ratios = []
-    for axis in (1, 2):
-        steps = np.abs(np.diff(luminance, axis=axis)).mean(axis=3 - axis)
-        border = (np.arange(steps.shape[1]) + 1) % BLOCK == 0
-        if border.any():
-            ratios.append((steps[:, border].mean(axis=1) + 0.1) / (steps[:, ~border].mean(axis=1) + 0.1))
-    return np.mean(ratios, axis=0) if ratios else np.ones(len(luminance), dtype=np.float32)
+def _high_frequency(frame: Floats, mean: float) -> float:
+    from msavqa.trunks.measures import loops
+
+    spectrum = fft.rfft2(frame - np.float32(mean))
+    sums = np.zeros(2)
+    loops.energy(spectrum.view(np.float32).reshape(*spectrum.shape, 2), *_weights(*frame.shape), sums)
+    return float(sums[1] / max(sums[0], 1e-6))
 
 
-def _high_frequency(luminance: Floats) -> Floats:
-    energy = np.abs(fft.rfft2(luminance - luminance.mean(axis=(1, 2), keepdims=True))) ** 2
-    width = luminance.shape[2]
-    energy[..., 1 : (width + 1) // 2] *= 2  # the half of the spectrum that rfft2 leaves out
-    radius = np.hypot(np.fft.fftfreq(luminance.shape[1])[:, None], np.fft.rfftfreq(width)[None, :])
-    found: Floats = energy[:, radius > 0.25].sum(axis=1) / np.maximum(energy.sum(axis=(1, 2)), 1e-6)
+@functools.lru_cache(maxsize=4)
+def _weights(height: int, width: int) -> tuple[Floats, Floats]:
+    """How often each place of `rfft2` counts: in all, and above half the Nyquist frequency."""
+    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
+    every = np.ones(radius.shape, np.float32)
+    every[:, 1 : (width + 1) // 2] = 2  # the half of the spectrum that rfft2 leaves out
+    return every, every * (radius > 0.25).astype(np.float32)
+
+
+def _entropy(counts: npt.NDArray[np.int32]) -> Doubles:
+    share = counts / counts.sum(axis=1, keepdims=True)
+    found: Doubles = -(share * np.log2(np.where(counts > 0, share, 1))).sum(axis=1)
     return found
 
 
-def _entropy(luminance: Floats) -> float:
-    counts = np.bincount(luminance.astype(np.uint8).ravel(), minlength=256)
-    share = counts[counts > 0] / counts.sum()
-    return float(-(share * np.log2(share)).sum())
-
-
-def _colourfulness(red: Floats, green: Floats, blue: Floats) -> Floats:
+def _colourfulness(colours: Doubles) -> Doubles:
     """Hasler and Suesstrunk 2003: spread of the opponent colours plus 0.3 of their distance from grey."""
-    one, other = red - green, (red + green) / 2 - blue
-    spread = np.hypot(one.std(axis=(1, 2)), other.std(axis=(1, 2)))
-    found: Floats = spread + 0.3 * np.hypot(one.mean(axis=(1, 2)), other.mean(axis=(1, 2)))
+    one, one_square, other, other_square = colours[:, 3:7].T
+    spread = np.hypot(np.sqrt(_variance(one, one_square)), np.sqrt(_variance(other, other_square)))
+    found: Doubles = spread + 0.3 * np.hypot(one, other)
     return found
-
-
-def _colour_histogram(frame: Frames) -> npt.NDArray[np.float64]:
-    """Shares of 8 x 8 x 8 colours."""
-    level = (frame // (256 // HISTOGRAM_BINS)).reshape(-1, 3).astype(np.int64)
-    place = (level[:, 0] * HISTOGRAM_BINS + level[:, 1]) * HISTOGRAM_BINS + level[:, 2]
-    counts = np.bincount(place, minlength=HISTOGRAM_BINS**3)
-    share: npt.NDArray[np.float64] = counts / counts.sum()
-    return share
-
-
-def _mean_chroma(frame: Frames) -> npt.NDArray[np.float64]:
-    """Mean of red - green and of (red + green) / 2 - blue, levels."""
-    red, green, blue = (float(frame[..., channel].mean()) for channel in range(3))
-    return np.array([red - green, (red + green) / 2 - blue])
-
-
-def _blocks(pictures: Floats) -> Floats:
-    """Means of the whole 8 x 8 blocks of (picture, height, width), flattened to (picture, block)."""
-    count, height, width = pictures.shape
-    rows, columns = max(height // BLOCK, 1), max(width // BLOCK, 1)
-    tall, wide = min(BLOCK, height), min(BLOCK, width)
-    whole = pictures[:, : rows * tall, : columns * wide].reshape(count, rows, tall, columns, wide)
-    found: Floats = whole.mean(axis=(2, 4)).reshape(count, -1)
-    return found
-
-
-def _correlation(a: Floats, b: Floats) -> float:
-    """Pearson correlation of two pictures; one where either is flat."""
-    a, b = a - a.mean(), b - b.mean()
-    size = float(np.sqrt((a**2).sum() * (b**2).sum()))
-    return float((a * b).sum() / size) if size > 1e-6 else 1.0

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
+from msavqa.trunks.measures.pictures import block_means
+
 Floats = npt.NDArray[np.float32]
 
 REACH = 12
@@ -40,6 +42,7 @@ def motion(luminance: Floats) -> list[float]:
     """The measures of `MOTION` of luminance (frame, height, width) in 0..255."""
     if len(luminance) < 2:
         return [0.0] * len(MOTION)
+    luminance = np.ascontiguousarray(luminance)
     shifts, heights = _shifts(luminance)
     pairs = zip(luminance[:-1], luminance[1:], shifts, strict=True)
     cells = [_residual(before, after, shift) for before, after, shift in pairs]
@@ -70,32 +73,40 @@ def motion(luminance: Floats) -> list[float]:
 
 def _shifts(luminance: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
     """Motion (step, 2) down and across between neighbours, and the height (step,) of each one's peak."""
+    from msavqa.trunks.measures import time_loops
+
     height, width = luminance.shape[1:]
     window = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1]).astype(np.float32)
-    centred = luminance - luminance.mean(axis=(1, 2), keepdims=True)
-    spectrum = fft.rfft2(centred * window)
-    cross = spectrum[1:] * spectrum[:-1].conj()
-    surface = fft.irfft2(cross / np.maximum(np.abs(cross), 1e-3), s=(height, width))
     down, across = min(REACH, (height - 1) // 2), min(REACH, (width - 1) // 2)
     rows, columns = np.arange(-down, down + 1), np.arange(-across, across + 1)
-    near = surface[:, rows][:, :, columns].reshape(len(surface), -1)
-    best = near.argmax(axis=1)
-    found = np.stack([rows[best // len(columns)], columns[best % len(columns)]], axis=1)
-    return found, near.max(axis=1).astype(np.float32)
+    found, heights, before = [], [], None
+    for frame in luminance:
+        after = fft.rfft2((frame - frame.mean()) * window)
+        if before is not None:
+            cross = np.empty_like(after)
+            time_loops.phases(_parts(after), _parts(before), 1e-3, _parts(cross))
+            # The same as irfft2, without the rows that nobody looks at.
+            near = fft.irfft(fft.ifft(cross, axis=0)[rows], n=width, axis=1)[:, columns]
+            best = int(near.argmax())
+            found.append((rows[best // len(columns)], columns[best % len(columns)]))
+            heights.append(near.flat[best])
+        before = after
+    return np.array(found), np.array(heights, dtype=np.float32)
+
+
+def _parts(spectrum: npt.NDArray[np.complex64]) -> Floats:
+    """The same numbers with an axis of real and imaginary part behind the others."""
+    return spectrum.view(np.float32).reshape(*spectrum.shape, 2)
 
 
 def _residual(before: Floats, after: Floats, shift: npt.NDArray[np.int64]) -> Floats:
     """Mean absolute change (cell,) of the part both frames show, motion and brightness undone, levels."""
-    (down, across), (height, width) = shift, before.shape
-    one = before[max(0, -down) : height - max(0, down), max(0, -across) : width - max(0, across)]
-    other = after[max(0, down) : height - max(0, -down), max(0, across) : width - max(0, -across)]
-    gain = (float(one.mean()) + 1) / (float(other.mean()) + 1)
-    change = np.abs(other * np.float32(gain) - one)
-    rows, columns = max(change.shape[0] // CELL, 1), max(change.shape[1] // CELL, 1)
-    tall, wide = min(CELL, change.shape[0]), min(CELL, change.shape[1])
-    whole = change[: rows * tall, : columns * wide].reshape(rows, tall, columns, wide)
-    found: Floats = whole.mean(axis=(1, 3)).ravel()
-    return found
+    from msavqa.trunks.measures import time_loops
+
+    (down, across), (height, width) = (int(step) for step in shift), before.shape
+    change = np.empty((height - abs(down), width - abs(across)), np.float32)
+    time_loops.residual(before, after, down, across, change)
+    return block_means(change, CELL)
 
 
 def _log_ratio(largest: float, usual: float) -> float:

@@ -11,10 +11,10 @@ from msavqa.trunks.run.network import Arrays, Network, Trunk, Video, versions
 
 NAME = "statistics"
 """Of the store, `features/<data set>/statistics.zarr`, and of its kind in fingerprints."""
-VERSION = 1
+VERSION = 2
 """Of the measures' values: raised by whoever changes one, so that what older code measured is not mixed with
 what newer code measures. A comment changes none. tests/trunks/golden_measures.json holds the values."""
-LIBRARIES = ("numpy", "scikit-image", "scipy")
+LIBRARIES = ("numba", "numpy", "scipy")
 """Packages that compute the values."""
 AXIS = "video"
 NO_REFERENCE = "no_reference"
@@ -81,7 +81,7 @@ def load(*, device: str = "cpu", batch: int = 1) -> Network[Video]:
         found = np.stack(rows)
         return {group: found[:, places] for group, places in columns.items()}
 
-    return Network(measures, forward, prepares_apart=True)
+    return Network(measures, forward)
 
 
 def measures(video: Video) -> frame_statistics.Floats:

@@ -4,19 +4,25 @@ A blur lowers strong and weak detail alike; a codec keeps edges and wipes out we
 So the distribution of local detail tells them apart, where a mean does not.
 """
 
-from typing import Any
+import functools
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
+
+from msavqa.trunks.measures.pictures import at_ranks, grid, steps
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 BLOCK = 4
 """Pixels: the smallest transform block of H.264."""
 FLAT_LEVELS = 0.75
 """Standard deviation in levels below which a block counts as wiped out."""
+NOTHING_LEVELS = 0.49995
+"""Magnitude below which a coefficient counts as none. Of whole levels, many are half a level but for rounding:
+these do not count."""
 
 TEXTURE = {
     **{
@@ -40,63 +46,54 @@ TEXTURE = {
 
 def texture(luminance: Floats) -> Floats:
     """The measures of `TEXTURE` of luminance (frame, height, width) in 0..255, shape (frame, measure)."""
-    padded = np.pad(luminance, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    laplacian = np.abs(
-        padded[:, 1:-1, 2:]
-        + padded[:, 1:-1, :-2]
-        + padded[:, 2:, 1:-1]
-        + padded[:, :-2, 1:-1]
-        - 4 * luminance
-    ).reshape(len(luminance), -1)
-    blocks = _blocks(luminance)
-    deviation = blocks.std(axis=(2, 3))
-    bands = np.abs(fft.dctn(blocks, axes=(2, 3), norm="ortho"))
-    order = np.add.outer(np.arange(bands.shape[2]), np.arange(bands.shape[3]))
-    low, middle, high = (order > 0) & (order < 2), (order >= 2) & (order < 4), order >= 4
-    detail, activity = _quantiles(laplacian), _quantiles(deviation)
-    columns = [
-        *detail,
-        *activity,
-        (deviation < FLAT_LEVELS).mean(axis=1),
-        *(np.log1p(_mean_of(bands, band)) for band in (low, middle, high)),
-        _mean_of(bands < 0.5, middle | high),
-        _grid(luminance, 4),
-        _grid(luminance, 16),
-    ]
-    return np.stack(columns, axis=1).astype(np.float32)
+    from msavqa.trunks.measures import fine_loops, loops
 
-
-def _quantiles(values: Floats) -> Floats:
-    """Nearest-rank quantiles (quantile, frame) of each row, natural log of 1 + levels."""
-    ranks = [round(q * (values.shape[1] - 1)) for q in QUANTILES]
-    found: Floats = np.log1p(np.partition(values, ranks, axis=1)[:, ranks].T)
-    return found
-
-
-def _blocks(luminance: Floats) -> Floats:
-    """The whole 4 x 4 blocks, (frame, block, 4, 4); smaller pictures are one block."""
+    luminance = np.ascontiguousarray(luminance)
     count, height, width = luminance.shape
     tall, wide = min(BLOCK, height), min(BLOCK, width)
-    rows, columns = height // tall, width // wide
-    whole = luminance[:, : rows * tall, : columns * wide].reshape(count, rows, tall, columns, wide)
-    found: Floats = whole.transpose(0, 1, 3, 2, 4).reshape(count, rows * columns, tall, wide)
-    return found
+    rows, columns, least = _cosines(tall), _cosines(wide), NOTHING_LEVELS
+    deviation, sums = np.empty((count, height // tall, width // wide), np.float32), np.zeros((count, 4))
+    padded = np.empty((height + 2, width + 2), np.float32)
+    detail = np.empty((count, len(QUANTILES)), np.float32)
+    for place, frame in enumerate(luminance):
+        fine_loops.transform(frame, rows, columns, least, deviation[place], sums[place])
+        loops.pad(frame, padded, 1)
+        fill = functools.partial(_laplacian, padded)
+        detail[place] = at_ranks(fill, size=frame.size, ranks=_ranks(frame.size))
+    deviation = deviation.reshape(count, -1)
+    ranks = _ranks(deviation.shape[1])
+    bands = np.minimum(np.add.outer(np.arange(tall), np.arange(wide)) // 2, 2)
+    places = [deviation.shape[1] * int((bands == band).sum()) for band in range(3)]
+    places[0] -= deviation.shape[1]  # the mean is in no band
+    between = steps(luminance)
+    found = [
+        *np.log1p(detail).T,
+        *np.log1p(np.partition(deviation, ranks, axis=1)[:, ranks]).T,
+        (deviation < FLAT_LEVELS).mean(axis=1),
+        *np.log1p(sums[:, :3] / np.maximum(places, 1)).T,
+        sums[:, 3] / max(places[1] + places[2], 1),
+        grid(between, 4),
+        grid(between, 16),
+    ]
+    return np.stack(found, axis=1).astype(np.float32)
 
 
-def _mean_of(bands: npt.NDArray[Any], chosen: npt.NDArray[np.bool_]) -> Floats:
-    """Mean (frame,) over blocks and the chosen coefficients; zero where a picture has none of them."""
-    if not chosen.any():
-        return np.zeros(len(bands), dtype=np.float32)
-    found: Floats = bands[:, :, chosen].mean(axis=(1, 2), dtype=np.float32)
-    return found
+def _laplacian(padded: Floats, out: Floats) -> Iterator[None]:
+    from msavqa.trunks.measures import fine_loops
+
+    fine_loops.detail(padded, 1, out)
+    yield
 
 
-def _grid(luminance: Floats, side: int) -> Floats:
-    ratios = []
-    for axis in (1, 2):
-        steps = np.abs(np.diff(luminance, axis=axis)).mean(axis=3 - axis)
-        border = (np.arange(steps.shape[1]) + 1) % side == 0
-        if border.any() and not border.all():
-            ratios.append((steps[:, border].mean(axis=1) + 0.1) / (steps[:, ~border].mean(axis=1) + 0.1) - 1)
-    found: Floats = np.mean(ratios, axis=0) if ratios else np.zeros(len(luminance), dtype=np.float32)
-    return found
+def _ranks(count: int) -> list[int]:
+    """Of the nearest-rank quantiles."""
+    return [round(q * (count - 1)) for q in QUANTILES]
+
+
+def _cosines(size: int) -> Floats:
+    """The matrix (frequency, place) of the orthonormal cosine transform."""
+    frequency, place = np.ogrid[:size, :size]
+    found = np.cos(np.pi * frequency * (2 * place + 1) / (2 * size)) * np.sqrt(2 / size)
+    found[0] = np.sqrt(1 / size)
+    single: Floats = found.astype(np.float32)
+    return single
