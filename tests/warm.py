@@ -36,9 +36,10 @@ from pathlib import Path
 from typing import Any
 
 IMPORTED = (
-    "av", "matplotlib.figure", "numba", "pandera.pandas", "pyarrow.parquet", "pydantic", "rich.progress", "rich.table",
-    "safetensors.torch", "scipy.stats", "sklearn.ensemble", "timm", "torch._dynamo", "torchvision", "typer",
-    "zarr", "dvc.cli.parser", "dvc.repo.experiments", "dvc.repo.reproduce", "scmrepo.git",
+    "av", "matplotlib.figure", "numba", "pandera.pandas", "pyarrow.parquet", "pydantic", "rich.progress",
+    "rich.table", "safetensors.torch", "scipy.stats", "sklearn.ensemble", "timm", "torch._dynamo",
+    "torchvision", "typer", "zarr", "dvc.cli.parser", "dvc.repo.experiments", "dvc.repo.reproduce",
+    "scmrepo.git",
 )  # fmt: skip
 """Packages of others."""
 HARMLESS = ("PATH", "PWD", "OLDPWD", "SHLVL", "_", "COLUMNS", "LINES", "DVC_ROOT", "DVC_STAGE")

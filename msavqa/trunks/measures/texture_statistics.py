@@ -21,8 +21,8 @@ BLOCK = 4
 FLAT_LEVELS = 0.75
 """Standard deviation in levels below which a block counts as wiped out."""
 NOTHING_LEVELS = 0.49995
-"""Magnitude below which a coefficient counts as none. Of whole levels, many are half a level but for rounding:
-these do not count."""
+"""Magnitude below which a coefficient counts as none. Of whole levels, many are half a level but for
+rounding: these do not count."""
 
 TEXTURE = {
     **{

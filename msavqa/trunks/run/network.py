@@ -43,8 +43,6 @@ class Network(Generic[I_]):
 
     prepare: Callable[[I_], Any]
     forward: Callable[[Sequence[Any]], Arrays]
-    prepares_apart: bool = False
-    """`prepare` holds Python's lock and is a function of a module: several at once need processes."""
 
     def __call__(self, inputs: Sequence[I_]) -> Arrays:
         """Arrays of all inputs, one row each."""

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from msavqa.frames.read import DecodeSettings, Pixels, ReadFrames, source
 from msavqa.ground.progress import Progress
 from msavqa.machine.launch import Launcher, in_turn
-from msavqa.machine.processes import LostError, Pool
+from msavqa.machine.processes import LostError
 from msavqa.store import format, shards, staging
 from msavqa.store.read import Rows as RowNumbers
 from msavqa.store.read import Store
@@ -23,8 +23,6 @@ from msavqa.trunks.run.feature_rows import ExtractSettings, Rows, put, staged
 from msavqa.trunks.run.network import Trunk, Video
 
 T = TypeVar("T")
-APART_SECONDS = 600
-"""Wall clock that one video's preparation in a process of its own may take."""
 
 
 def run(
@@ -91,7 +89,7 @@ class VideoRows(Rows):
                 else:
                     yield place, Video(frames.ids[row], pixels)
 
-        prepared = (_apart if net.prepares_apart else _ahead)(net.prepare, inputs(), self.extract)
+        prepared = _ahead(net.prepare, inputs(), self.extract)
         for batch in _batches(prepared, max(1, self.extract.batch_frames // count)):
             places = [place for place, _ in batch]
             found = net.forward([prepared for _, prepared in batch])
@@ -139,22 +137,6 @@ def _ahead(
                 yield first, future.result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _apart(
-    function: Callable[[Video], Any], items: Iterable[tuple[int, Video]], extract: ExtractSettings
-) -> Iterator[tuple[int, Any]]:
-    """The same in processes of their own."""
-    places = deque[int]()
-
-    def videos() -> Iterator[Video]:
-        for place, video in items:
-            places.append(place)
-            yield video
-
-    with Pool(function, workers=extract.threads, timeout_seconds=APART_SECONDS, what="Video") as pool:
-        for outcome in pool.map(videos()):
-            yield places.popleft(), outcome.result()
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
