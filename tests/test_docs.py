@@ -135,7 +135,6 @@ NOT_RUN = {
     "python -m benchmarks.decode": TIMED,
     "python -m benchmarks.statistics": "benchmarks.test_benchmark_keys::",
     "python -m benchmarks.statistics --start": TIMED,
-    "python -m benchmarks.statistics --start --against cf58e08": TIMED,
     "python -m benchmarks.epochs --videos 64 --accumulate 8 --cut last_stage --rounds 1": TIMED,
     "python -m benchmarks.trunks": TIMED,
     "python -m benchmarks.train_epoch": TIMED,
