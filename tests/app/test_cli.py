@@ -177,8 +177,8 @@ def test_a_bad_video_is_one_sentence_and_exit_code_2(random_bundle: Path, tmp_pa
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "give either a video or --csv"),
-        (["a.mp4", "--csv", "b.csv"], "give either a video or --csv"),
+        ([], "give either a video, a folder or --csv"),
+        (["a.mp4", "--csv", "b.csv"], "give either a video, a folder or --csv"),
         (["--csv", "b.csv"], "--csv needs --out, and takes neither --prompt nor --json"),
         (["a.mp4"], 'give --prompt (--prompt "" where there is none)'),
     ],
