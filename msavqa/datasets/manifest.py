@@ -95,6 +95,7 @@ def _labels(row: Row) -> dict[str, object]:
         "given_split": row.given_split,
         "weight": row.weight,
         "quality_true": row.quality_true,
+        **({"ratings": list(row.ratings)} if row.ratings else {}),
     }
 
 

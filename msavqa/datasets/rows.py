@@ -37,11 +37,18 @@ class Row:
     given_split: str = ""
     weight: float = 1.0
     quality_true: float = math.nan
+    ratings: tuple[float, ...] = ()  # one per rater that counts, in one order for all rows; NaN: did not rate
 
     @property
     def path(self) -> str:
         """The video's path below the root, one spelling for one file (`./a//b.mp4` is `a/b.mp4`)."""
         return self.below_root or posixpath.normpath(self.video_id)
+
+
+class Rows(list[Row]):
+    """Rows in file order, and what people should be told of how they were read: one sentence each."""
+
+    notes: tuple[str, ...] = ()
 
 
 def _rising(limits: tuple[float, float]) -> tuple[float, float]:
@@ -110,12 +117,13 @@ def checked(
     settings: LabelSettings,
     check_files: bool,
     given: bool,
-) -> list[Row]:
+    notes: Sequence[str] = (),
+) -> Rows:
     """The rows, each with its video's path below root, once nothing is wrong with any of them.
 
     `problems` are those the reader met already; `check_files` false leaves out the look for the videos, so
     that labels alone can be read where the videos are not; `given` says that the rows' own splits decide, and
-    so must mean something. Raises `ProblemsError` with every problem.
+    so must mean something; `notes` go with the rows. Raises `ProblemsError` with every problem.
     """
     look = check_files and settings.root.is_dir()
     placed, bad_paths, missing = _placed(rows, Places(settings.root), look=look)
@@ -132,7 +140,9 @@ def checked(
     found += missing
     if found:
         raise ProblemsError(where=where, problems=found, next_step=NEXT_STEP)
-    return placed
+    right = Rows(placed)
+    right.notes = tuple(notes)
+    return right
 
 
 def _placed(rows: Sequence[Row], places: Places, *, look: bool) -> tuple[list[Row], list[str], list[str]]:

@@ -32,6 +32,7 @@ _SHARES = pandera.Check(
     name="shares",
     error="shares",
 )
+_SEVERAL = pandera.Check(lambda cell: len(cell) > 1, element_wise=True, name="several", error="several")
 _FINITE = pandera.Check(lambda column: column.abs() < np.inf, name="is_finite", error="is_finite")
 
 
@@ -65,6 +66,8 @@ MANIFEST = pandera.DataFrameSchema(
         "quality_true": _number(
             _FINITE, unknown=True
         ),  # quality without raters' noise: simulated datasets only
+        # One per rater that counts, NaN where one did not rate; not there where a set has no single raters.
+        "ratings": pandera.Column(object, _SEVERAL, required=False),
         "sha256": _text(pandera.Check.str_matches(r"^[0-9a-f]{64}$")),  # of the file's bytes
         "size_bytes": _count(_NOT_NEGATIVE),
         "container": _text(),  # the facts from here to rotation_degrees are empty where unreadable

@@ -9,13 +9,13 @@ folder of the csv where that leads below `root` too.
 """
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from msavqa.datasets.rows import LabelSettings, PathSetting, Row, checked
+from msavqa.datasets.raters import Screening, mean_of, settled
+from msavqa.datasets.rows import LabelSettings, PathSetting, Row, Rows, checked
 from msavqa.datasets.text import header_problems, number, read_text, records, separator_of
 from msavqa.ground.errors import ProblemsError
 from msavqa.ground.params import Settings
@@ -29,8 +29,8 @@ class ColumnSettings(Settings):
     video: Name  # path that starts from root, or from the folder of the csv
     prompt: Name | None = None  # without it no branch can use its prompt
     mos: Name | Annotated[list[Name], Field(min_length=1)] | None = None  # several: their mean, row by row
-    # One column per rater; an empty cell: did not rate. Their mean where `mos` names no column, and the
-    # standard error of that mean where `mos_se` names none.
+    # One column per rater; an empty cell: did not rate. Their mean where `mos` names no column (which then
+    # counts by their number where `weight` names none), and its standard error where `mos_se` names none.
     raters: Annotated[list[Name], Field(min_length=2)] | None = None
     mos_se: Name | None = None  # standard error of the mos; a cell may be empty
     generator: Name | None = None
@@ -46,10 +46,18 @@ class ReaderSettings(LabelSettings):
     reader: Literal["csv"]
     labels: PathSetting
     columns: ColumnSettings
+    # bt500: raters who stand out on both sides are left out before anything is averaged, see `raters.screen`
+    screening: Screening | None = None
+
+    @model_validator(mode="after")
+    def _has_raters(self) -> "ReaderSettings":
+        if self.screening and (self.columns.raters is None or self.columns.mos is not None):
+            raise ValueError("`screening` needs `columns.raters` and no `columns.mos`: their mean is the MOS")
+        return self
 
 
-def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) -> list[Row]:
-    """Every row of the csv in file order; raises `ProblemsError` with all that is wrong."""
+def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) -> Rows:
+    """Every row of the csv in file order, and who was left out; raises `ProblemsError` with all mistakes."""
     text, problems = read_text(settings.labels)
     separator = separator_of(text, [name for _, name in _names(settings.columns)])
     listed = records(text, separator=separator)
@@ -74,13 +82,27 @@ def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) ->
             row, wrong = _row(where, cells, columns=columns, settings=settings, separator=separator)
             problems += [f"{where}: {sentence}" for sentence in wrong]
             rows.append(row)
+    counted = Rows(rows)
+    if columns.raters and not problems:
+        try:
+            counted = settled(
+                rows,
+                names=columns.raters,
+                screening=settings.screening,
+                mean=not columns.mos,
+                error=not columns.mos_se,
+                weigh=not columns.mos and not columns.weight,
+            )
+        except ValueError as error:
+            problems.append(str(error))
     return checked(
-        rows,
+        counted,
         problems=problems,
         where=settings.labels,
         settings=settings,
         check_files=check_files,
         given=given,
+        notes=counted.notes,
     )
 
 
@@ -142,8 +164,8 @@ def _row(
 
     several = isinstance(columns.mos, list) and len(columns.mos) > 1
     named = [columns.mos] if isinstance(columns.mos, str) else columns.mos or []
-    mean = _mean(ratings(named, empty=None if several else math.nan))
-    raters = [one for one in ratings(columns.raters or [], empty=math.nan) if not math.isnan(one)]
+    mean = mean_of(ratings(named, empty=None if several else math.nan))
+    raters = ratings(columns.raters or [], empty=math.nan)
     weight = value(columns.weight) if columns.weight else 1.0
     if weight <= 0:
         problems.append(f"{columns.weight} is {weight:g}, expected more than 0")
@@ -152,21 +174,13 @@ def _row(
         labels=settings.labels,
         video_id=cells[columns.video],
         prompt=text(columns.prompt),
-        mos=mean if columns.mos else _mean(raters),
-        mos_se=value(columns.mos_se, low=0.0, empty=math.nan) if columns.mos_se else _error_of_mean(raters),
+        mos=mean,
+        mos_se=value(columns.mos_se, low=0.0, empty=math.nan) if columns.mos_se else math.nan,
         generator=text(columns.generator),
         group=text(columns.group),
         given_split=text(columns.split),
         weight=weight,
         quality_true=value(columns.quality_true, empty=math.nan) if columns.quality_true else math.nan,
+        ratings=tuple(raters),
     )
     return row, problems
-
-
-def _mean(ratings: Sequence[float]) -> float:
-    return math.fsum(ratings) / len(ratings) if ratings else math.nan
-
-
-def _error_of_mean(ratings: Sequence[float]) -> float:
-    """Standard error of the mean of several raters, from their spread; NaN of fewer than two."""
-    return statistics.stdev(ratings) / math.sqrt(len(ratings)) if len(ratings) > 1 else math.nan
