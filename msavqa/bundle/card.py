@@ -17,6 +17,7 @@ FIGURES = {
     "krcc": "KRCC",
     "rmse": "RMSE, MOS units",
     "noise_ceiling_srcc": "SRCC that the raters' noise allows",
+    "mos_reliability": "reliability of the MOS: 1 where raters agree, 0 where they do not",
     "within_generator_srcc": "SRCC among one generator's videos, mean over generators",
     "interval_coverage": "share of test videos inside their interval",
     "control_no_pixel_srcc": "SRCC of a predictor that reads no pixel",
