@@ -120,6 +120,7 @@ NOT_RUN = {
     "make picture": "it writes into the checkout; test_picture shoots the same page into another folder",
     "dvc push --run-cache": "the page advises against it",
     "python -m benchmarks.verdicts": TIMED,
+    "python -m benchmarks.ceilings": TIMED,
     "python -m benchmarks.decode": TIMED,
     "python -m benchmarks.epochs --videos 64 --accumulate 8 --cut last_stage --rounds 1": TIMED,
     "python -m benchmarks.trunks": TIMED,
