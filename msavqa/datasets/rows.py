@@ -37,6 +37,7 @@ class Row:
     given_split: str = ""
     weight: float = 1.0
     quality_true: float = math.nan
+    dimensions: Mapping[str, float] = field(default_factory=dict)  # mos of further ones, by name
     ratings: tuple[float, ...] = ()  # one per rater that counts, in one order for all rows; NaN: did not rate
 
     @property
@@ -182,3 +183,6 @@ def _out_of_range(rows: Sequence[Row], limits: tuple[float, float]) -> Iterator[
     for row in rows:
         if row.mos < low or row.mos > high:  # NaN, an MOS that is not published, is neither
             yield f"{row.where}: mos {row.mos:g} lies outside mos_range [{low:g}, {high:g}]"
+        for name, value in row.dimensions.items():
+            if value < low or value > high:
+                yield f"{row.where}: mos of {name} {value:g} lies outside mos_range [{low:g}, {high:g}]"

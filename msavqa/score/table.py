@@ -79,7 +79,8 @@ def run(
     known = _known(out, partial)
     _check_kept(known, lines, out)
     with score.load(model, workers=workers, decode_seconds=decode_seconds, device=device) as scorer:
-        columns, digest = columns_of(scorer.bundle.ensemble.branches), scorer.bundle.digest[:12]
+        columns = columns_of(scorer.bundle.ensemble.branches, list(scorer.bundle.dimensions))
+        digest = scorer.bundle.digest[:12]
         found = {
             key: row
             for key, row in known.items()
@@ -112,9 +113,10 @@ def run(
     return len(rows) - bad, bad
 
 
-def columns_of(branches: Sequence[str]) -> list[str]:
-    """Columns of a model's table of scores; each branch has one of its name."""
-    return [*FIRST, *(_column(name) for name in branches), *LAST]
+def columns_of(branches: Sequence[str], dimensions: Sequence[str] = ()) -> list[str]:
+    """Columns of a model's table of scores; each branch has one of its name, each further dimension three."""
+    further = [f"{value}_{name}" for name in dimensions for value in ("score", "low", "high")]
+    return [*FIRST, *further, *(_column(name) for name in branches), *LAST]
 
 
 def _column(branch: str) -> str:
@@ -249,6 +251,8 @@ def _row(key: tuple[str, str], verdict: Score | MsavqaError, *, model: str, sha2
         "prompt_pieces": verdict.prompt_pieces,
         "change_threshold": verdict.change_threshold,
     } | {_column(name): one.value for name, one in verdict.branches.items()}
+    for name, one in list(verdict.dimensions.items())[1:]:
+        numbers |= {f"score_{name}": one.score, f"low_{name}": one.low, f"high_{name}": one.high}
     row |= {name: repr(value) for name, value in numbers.items() if value is not None}
     return row | {
         "warnings": json.dumps(list(verdict.warnings), ensure_ascii=False) if verdict.warnings else ""

@@ -75,6 +75,37 @@ def test_several_mos_columns_give_their_mean_row_by_row(tmp_path: Path) -> None:
     assert [row.mos for row in read(tmp_path, content, columns)] == [2.5, 5.0]
 
 
+def test_named_dimensions_are_read_apart_and_the_first_one_is_the_mos(tmp_path: Path) -> None:
+    content = "video,q,a1,a2,t\na.mp4,1,2,4,5\nb.mp4,5,5,5,\n"
+    columns: dict[str, object] = {
+        "video": "video",
+        "mos": {"overall": "q", "fit": ["a1", "a2"], "steady": "t"},
+    }
+    first, second = read(tmp_path, content, columns)
+    assert (first.mos, first.dimensions) == (1.0, {"fit": 3.0, "steady": 5.0})
+    assert np.isnan(second.dimensions["steady"])
+    (alone, _) = read(tmp_path, content, {"video": "video", "mos": {"overall": "q"}})
+    assert (alone.mos, alone.dimensions) == (1.0, {})
+    assert refusal(tmp_path, content.replace(",4,", ",9,"), columns) == (
+        "1 problem in HERE/my.csv; mend them and run again, nothing was started:\n"
+        "  - line 2: a2 9 lies outside mos_range [1, 5]"
+    )
+    assert refusal(tmp_path, content.replace("5\n", "7\n"), columns).endswith(
+        "\n  - line 2: mos of steady 7 lies outside mos_range [1, 5]"
+    )
+    named = {"overall": "q", "fit": ["a1", "a3"]}
+    assert refusal(tmp_path, content, {"video": "video", "mos": named}).startswith(
+        "1 problem in HERE/my.csv; mend them and run again, nothing was started:\n"
+        "  - no column 'a3' (columns.mos.fit)"
+    )
+
+
+def test_a_dimensions_name_must_be_one_of_a_column(tmp_path: Path) -> None:
+    for name in ("se", "two words", ""):
+        with pytest.raises(ProblemsError):
+            read(tmp_path, "video,q\n", {"video": "video", "mos": {"overall": "q", name: "q"}})
+
+
 def test_each_of_several_mos_columns_must_lie_within_the_range(tmp_path: Path) -> None:
     content = "video,static,temporal\na.mp4,1,5\nb.mp4,0,5.5\nc.mp4,9,1\n"
     assert refusal(tmp_path, content, {"video": "video", "mos": ["static", "temporal"]}) == (

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from msavqa.datasets.dimensions import Dimension
 from msavqa.datasets.raters import Screening, mean_of, settled
 from msavqa.datasets.rows import LabelSettings, PathSetting, Row, Rows, checked
 from msavqa.datasets.text import header_problems, number, read_text, records, separator_of
@@ -21,6 +22,7 @@ from msavqa.ground.errors import ProblemsError
 from msavqa.ground.params import Settings
 
 Name = Annotated[str, Field(min_length=1)]
+Mos = Name | Annotated[list[Name], Field(min_length=1)]
 
 
 class ColumnSettings(Settings):
@@ -28,7 +30,8 @@ class ColumnSettings(Settings):
 
     video: Name  # path that starts from root, or from the folder of the csv
     prompt: Name | None = None  # without it no branch can use its prompt
-    mos: Name | Annotated[list[Name], Field(min_length=1)] | None = None  # several: their mean, row by row
+    # Several: their mean, row by row. By name: dimensions of quality, all learned, the first one leads.
+    mos: Mos | Annotated[dict[Dimension, Mos], Field(min_length=1)] | None = None
     # One column per rater; an empty cell: did not rate. Their mean where `mos` names no column (which then
     # counts by their number where `weight` names none), and its standard error where `mos_se` names none.
     raters: Annotated[list[Name], Field(min_length=2)] | None = None
@@ -110,18 +113,32 @@ def _names(columns: ColumnSettings) -> list[tuple[str, str]]:
     """All (key below the dataset's block, column name) that the settings ask for."""
     pairs = []
     for key, value in columns.model_dump(exclude_none=True).items():
-        pairs += [(f"columns.{key}", name) for name in (value if isinstance(value, list) else [value])]
+        parts = (
+            {f"{key}.{name}": one for name, one in value.items()} if isinstance(value, dict) else {key: value}
+        )
+        for part, one in parts.items():
+            pairs += [(f"columns.{part}", name) for name in (one if isinstance(one, list) else [one])]
     return pairs
 
 
 def _readable(columns: ColumnSettings, header: list[str]) -> ColumnSettings:
     """The columns that stand in the header once: a column that is missing hides no mistake in another."""
-    kept = {}
+    kept: dict[str, object] = {}
     for key, value in columns.model_dump(exclude_none=True).items():
-        names = [name for name in (value if isinstance(value, list) else [value]) if header.count(name) == 1]
+        if isinstance(value, dict):
+            there = {one: _there(names, header) for one, names in value.items()}
+            kept |= (
+                {key: {one: names for one, names in there.items() if names}} if any(there.values()) else {}
+            )
+            continue
+        names = _there(value, header)
         if len(names) > (key == "raters"):  # of one rater there is no spread
             kept[key] = names if isinstance(value, list) else names[0]
     return ColumnSettings.model_validate(kept)
+
+
+def _there(names: str | list[str], header: list[str]) -> list[str]:
+    return [name for name in (names if isinstance(names, list) else [names]) if header.count(name) == 1]
 
 
 def _row(
@@ -162,9 +179,14 @@ def _row(
             return [math.nan] if outside else list(found.values())
         return list(found.values())
 
-    several = isinstance(columns.mos, list) and len(columns.mos) > 1
-    named = [columns.mos] if isinstance(columns.mos, str) else columns.mos or []
-    mean = mean_of(ratings(named, empty=None if several else math.nan))
+    def mos(names: str | list[str]) -> float:
+        named = [names] if isinstance(names, str) else names
+        return mean_of(ratings(named, empty=None if len(named) > 1 else math.nan))
+
+    if isinstance(columns.mos, dict):
+        (_, mean), *further = [(name, mos(names)) for name, names in columns.mos.items()]
+    else:
+        mean, further = mos(columns.mos or []), []
     raters = ratings(columns.raters or [], empty=math.nan)
     weight = value(columns.weight) if columns.weight else 1.0
     if weight <= 0:
@@ -181,6 +203,7 @@ def _row(
         given_split=text(columns.split),
         weight=weight,
         quality_true=value(columns.quality_true, empty=math.nan) if columns.quality_true else math.nan,
+        dimensions=dict(further),
         ratings=tuple(raters),
     )
     return row, problems
