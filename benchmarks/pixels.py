@@ -42,9 +42,9 @@ from msavqa.frames.read import DecodeSettings
 from msavqa.ground import params
 from msavqa.learning import branch as model
 from msavqa.learning import folds, gradients, optimise
-from msavqa.learning.branch import Output
 from msavqa.learning.gradients import Ranks
 from msavqa.learning.inputs import Inputs
+from msavqa.learning.output import Output
 from msavqa.learning.pixels import Rows
 from msavqa.machine import device as devices
 from msavqa.store import shards

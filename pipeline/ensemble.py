@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from msavqa.datasets import copies, tables
+from msavqa.datasets import copies, dimensions, tables
 from msavqa.datasets.splits import groups_of
 from msavqa.evaluation import change, ensemble, familiarity
 from msavqa.evaluation.change import ChangeSettings
@@ -54,12 +54,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     steps = params.block(data, "calibration.change", ChangeSettings)
     joined, controls, trivial, fitted, distances, changes = [], [], [], {}, [], {}
-    out = runs / "ensemble"
+    out, further, of_dimensions = runs / "ensemble", dimensions.further(manifest), dict[str, dict[str, Any]]()
     repeats = sorted(int(one) for one in splits["repeat"].unique())
     for repeat in track(repeats, description="ensemble", total=len(repeats), unit="repeats"):
         known = tables.learning_labels(manifest, splits, repeat=repeat)
         found, scores = ensemble.join(predictions, known, settings=settings, repeat=repeat)
         fitted[f"repeat{repeat}"] = found.to_dict()
+        for name in further:
+            of_it = {branch: dimensions.of(table, name) for branch, table in predictions.items()}
+            joint, more = ensemble.join(of_it, dimensions.of(known, name), settings=settings, repeat=repeat)
+            of_dimensions.setdefault(f"repeat{repeat}", {})[name] = joint.to_dict()
+            scores = scores.merge(more.rename(columns={"score": f"score_{name}"}), validate="one_to_one")
         joined.append(scores)
         controls.append(ensemble.with_other_prompts(found, predictions, shuffled, repeat=repeat))
         like, own, above = trusted(manifest, splits, known_by, repeat=repeat, settings=steps)
@@ -74,6 +79,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     files.fresh(out / "change.json").write_text(json.dumps(changes, indent=2) + "\n", encoding="utf-8")
     tables.write_controls(pd.concat(controls, ignore_index=True), out / "controls.parquet")
     copies.write_scores(pd.concat(trivial, ignore_index=True), out / "copies.parquet")
+    if further:
+        text = json.dumps(of_dimensions, indent=2) + "\n"
+        files.fresh(out / "dimensions.json").write_text(text, encoding="utf-8")
     files.fresh(out / "ensemble.json").write_text(json.dumps(fitted, indent=2) + "\n", encoding="utf-8")
 
 

@@ -14,6 +14,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     data = params.read()
     settings = params.block(data, "index", manifest.IndexSettings)
     labels, rows = datasets.read(data, dataset, check_files=True)
+    for note in rows.notes:
+        print(f"{dataset}: {note}")
     table = manifest.build(rows, root=labels.root, settings=settings, description=f"index {dataset}")
     tables.write_manifest(table, Path("data") / dataset / "manifest.parquet")
     for row in table[table["status"] == "unreadable"].itertuples():

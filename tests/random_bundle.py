@@ -1,7 +1,7 @@
 """A bundle of tiny networks with random weights: everything that scoring needs, made in a second."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -110,10 +110,12 @@ def make(
     branches: Mapping[str, Mapping[str, Any]] = BRANCHES,
     verdict: Verdict | None = None,
     former: bool = False,
+    dimensions: Sequence[str] = (),
 ) -> Bundle:
     """Writes random weights and a bundle of them under `folder`; `former`: in the form of before `reads`.
 
-    `branches` maps their names to their blocks without what all have in common.
+    `branches` maps their names to their blocks without what all have in common; `dimensions` names those of
+    quality, where there are several.
     """
     torch.manual_seed(seed)
     networks = {**TEXTS, **TRUNKS}
@@ -136,6 +138,7 @@ def make(
             parsed, shapes=shapes,
             text_tail=tail.clip_text_tail(files["clip_text"], architectures["clip_text"]),
             image_tail=tail.clip_image_tail(files["clip_image"], architectures["clip_image"]),
+            more=max(0, len(dimensions) - 1),
         )  # fmt: skip
         with torch.no_grad():
             for parameter in net.parameters():  # adapters start at zero: the prompt must matter here
@@ -145,6 +148,8 @@ def make(
         facts[name] = {"settings": settings, "shapes": asdict(shapes), "architectures": architectures}
     names = list(branches)
     shares = [0.2, 0.3, 0.5] if len(names) == 3 else [1 / len(names)] * len(names)
+    joined = Ensemble(names, [0.0] * len(names), [1.0] * len(names), shares, shares)
+    fitted = Calibration((100.0, 0.0, 0.5, 0.1), 12.5, 0.9, (0.0, 100.0), (0.0, 1.0), 100, 50)
     made = bundle.write(
         folder / "bundle",
         dataset="random",
@@ -161,14 +166,16 @@ def make(
             "statistics": statistics.fingerprint(),
             **{name: _fingerprint(name, settings, files[name]) for name, settings in networks.items()},
         },
-        ensemble=Ensemble(names, [0.0] * len(names), [1.0] * len(names), shares, shares),
-        calibration=Calibration((100.0, 0.0, 0.5, 0.1), 12.5, 0.9, (0.0, 100.0), (0.0, 1.0), 100, 50),
+        ensemble=joined,
+        calibration=fitted,
         reference=reference(names),
         verdict=verdict,
         familiarity=(familiar(), 0.01),
         generator_error=None,
         change_threshold=CHANGE,
         card="# a random model\n",
+        dimension=next(iter(dimensions), None),
+        dimensions=[(name, joined, fitted) for name in dimensions[1:]],
     )
     if former:
         as_formerly(made.path)

@@ -132,6 +132,7 @@ NOT_RUN = {
     "make picture": "it writes into the checkout; test_picture shoots the same page into another folder",
     "dvc push --run-cache": "the page advises against it",
     "python -m benchmarks.verdicts": TIMED,
+    "python -m benchmarks.ceilings": TIMED,
     "python -m benchmarks.decode": TIMED,
     "python -m benchmarks.statistics": "benchmarks.test_benchmark_keys::",
     "python -m benchmarks.statistics --start": TIMED,
@@ -344,6 +345,7 @@ def test_the_branch_of_the_page_scores_and_learns(shown_files: dict[str, Path]) 
     import torch
 
     from msavqa.learning import branch
+    from msavqa.learning.output import Output
 
     kind = branch.branch("worst")
     (block,) = [
@@ -357,7 +359,7 @@ def test_the_branch_of_the_page_scores_and_learns(shown_files: dict[str, Path]) 
     scores = torch.tensor([[8.0, 1, 2, 3, 4, 5, 6, 7]], requires_grad=True)
     video = kind.of_video(scores)
     assert video.tolist() == [1.5]
-    output = branch.Output(score=video, frame_scores=scores, attention=None)
+    output = Output(score=video, frame_scores=scores, attention=None)
     lost = kind.loss(settings.loss, output=output, mos=torch.tensor([0.0]), weight=torch.tensor([2.0]))
     lost.backward()
     assert lost.item() == pytest.approx(1.0)  # 1.5 - 0.5: the straight part of smooth-L1

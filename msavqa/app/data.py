@@ -43,6 +43,8 @@ def check(
         raise ProblemsError(where=params.PARAMS_FILE, problems=found, next_step="mend them and run again")
     name = dataset or str(data["train_on"][0])  # there, or it had been a problem
     labels, rows = datasets.read(data, name, check_files=files)
+    for note in rows.notes:
+        print(f"{name}: {note}")
     known = [row.mos for row in rows if math.isfinite(row.mos)]
     prompts = {row.prompt for row in rows if row.prompt}
     generators = {row.generator for row in rows if row.generator}

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from msavqa.ground.params import Settings
 from msavqa.learning import branch, losses
-from msavqa.learning.branch import Output
 from msavqa.learning.layers import at_times, before
+from msavqa.learning.output import Output
 
 
 class TechnicalSettings(Settings):

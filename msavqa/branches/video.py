@@ -9,7 +9,7 @@ from torch import Tensor
 
 from msavqa.ground.params import Settings
 from msavqa.learning import branch, losses
-from msavqa.learning.branch import Output
+from msavqa.learning.output import Output
 
 
 class TechnicalSettings(Settings):

@@ -13,9 +13,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -80,6 +80,10 @@ class Bundle:
     that cannot be told."""
     change_threshold: float | None = None
     """Step between frames above which a change of meaning is named; None in bundles of before."""
+    dimension: str | None = None
+    """Name of the first dimension of quality; None where there is one."""
+    dimensions: Mapping[str, bundle_contents.Dimension] = field(default_factory=dict)
+    """The further ones, in the order of the branches' outputs."""
 
     def of_network(self, name: str) -> Path:
         """The weights file of a text or a trunk."""
@@ -112,12 +116,15 @@ def write(
     change_threshold: float | None,
     generator_error: GeneratorError | None,
     card: str,
+    dimensions: Sequence[tuple[str, Ensemble, Calibration]] = (),
+    dimension: str | None = None,
 ) -> Bundle:
     """Makes the folder, whole or not at all; what stood at `path` is replaced. Same input, same bytes.
 
     `weights` are the files of all texts and trunks by name; a `model` that is a JSON file is copied from
     where it says. `clip` names the text and the trunk that alignment, consistency and change are measured by.
-    `familiarity` is what the training videos are like and the bound that was asked for.
+    `familiarity` is what the training videos are like and the bound that was asked for. `dimensions` are the
+    further ones of quality in the order of the branches' outputs, `dimension` is the first one's name.
     """
     partial = path.with_name(f"{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -144,6 +151,12 @@ def write(
         told["change_threshold"] = change_threshold
     if generator_error is not None:
         told["generator_error"] = asdict(generator_error)
+    if dimensions:
+        told["dimension"] = dimension
+        told["dimensions"] = {
+            name: {"ensemble": joined.to_dict(), "calibration": fitted.as_dict()}
+            for name, joined, fitted in dimensions
+        }
     (partial / CARD).write_text(card, encoding="utf-8")
     contents = {
         "format": FORMAT,
@@ -212,6 +225,8 @@ def load(path: Path | str) -> Bundle:
         familiarity=described,
         familiarity_bound=bound,
         change_threshold=contents.change_threshold,
+        dimension=contents.dimension,
+        dimensions=contents.dimensions,
     )
 
 

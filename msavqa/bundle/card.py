@@ -17,6 +17,7 @@ FIGURES = {
     "krcc": "KRCC",
     "rmse": "RMSE, MOS units",
     "noise_ceiling_srcc": "SRCC that the raters' noise allows",
+    "mos_reliability": "reliability of the MOS: 1 where raters agree, 0 where they do not",
     "within_generator_srcc": "SRCC among one generator's videos, mean over generators",
     "pair_accuracy": "share of pairs of one prompt that are ordered rightly",
     "generator_error_unseen": "error per generator that training had left out, MOS units",

@@ -48,6 +48,13 @@ class _Familiarity(_Part):
     bound: float = Field(gt=0, lt=1)
 
 
+class Dimension(_Part):
+    """What makes scores of a further dimension of quality out of the branches' outputs."""
+
+    ensemble: Ensemble
+    calibration: Calibration
+
+
 class Contents(_Part):
     """bundle.json, its digest checked and left out; blocks that params.yaml has too are as there."""
 
@@ -68,6 +75,10 @@ class Contents(_Part):
     ensemble: Ensemble
     calibration: Calibration
     reference: Reference
+    dimension: str | None = None
+    """Name of the first dimension of quality, `ensemble`'s and `calibration`'s; None where there is one."""
+    dimensions: dict[str, Dimension] = Field(default_factory=dict)
+    """The further ones, in the order of the branches' outputs."""
     verdict: str | None = None
     """One sentence on what the model may be used for; None in a bundle of before, as `verdict_level`."""
     verdict_level: Level | None = None
@@ -158,7 +169,11 @@ def _apart(contents: Contents) -> Iterator[str]:
         yield f"a familiarity of file {like.file!r}, which `files` does not list"
     if like is not None and MEASURES not in contents.fingerprints:
         yield "a familiarity without a fingerprint of the handcrafted measures"
-    joined = contents.ensemble
+    for joined in (contents.ensemble, *(one.ensemble for one in contents.dimensions.values())):
+        yield from _ensemble_apart(contents, joined)
+
+
+def _ensemble_apart(contents: Contents, joined: Ensemble) -> Iterator[str]:
     for name in joined.branches:
         if name not in contents.branches or f"branches/{name}.safetensors" not in contents.files:
             yield f"an ensemble of branch {name!r} without its settings or weights"

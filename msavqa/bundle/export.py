@@ -17,7 +17,7 @@ from msavqa.bundle import bundle, card
 from msavqa.bundle.bundle import Bundle
 from msavqa.bundle.contents import MEASURES
 from msavqa.bundle.reference import Reference, of_branch
-from msavqa.datasets import tables
+from msavqa.datasets import dimensions, tables
 from msavqa.datasets.splits import groups_of
 from msavqa.evaluation import calibration, familiarity, generator_error, prompt_pieces, verdict
 from msavqa.evaluation.calibration import CalibrationSettings
@@ -66,6 +66,23 @@ def export(root: Path, dataset: str, data: Mapping[str, Any], *, repeat: int, ou
         distances=dict(zip(own["video_id"], own["score"], strict=True)),
         groups=groups_of(manifest),
     )
+    further = dimensions.further(manifest)
+    joined = _json(runs / "ensemble" / "dimensions.json")[f"repeat{repeat}"] if further else {}
+    of_dimensions = [
+        (
+            name,
+            Ensemble(**joined[name]),
+            calibration.fit_predictions(
+                dimensions.of(predictions[predictions["repeat"] == repeat], name),
+                dimensions.of(manifest, name),
+                settings=asked,
+                mos_range=(low, high),
+                distances=dict(zip(own["video_id"], own["score"], strict=True)),
+                groups=groups_of(manifest),
+            ),
+        )
+        for name in further
+    ]
     splits = tables.read_splits(tabled / "splits.parquet")
     controls = params.block(data, "controls", ControlSettings)
     clip = controls.text, controls.image
@@ -112,6 +129,8 @@ def export(root: Path, dataset: str, data: Mapping[str, Any], *, repeat: int, ou
         ),
         generator_error=generator_error.known(figures),
         change_threshold=_json(runs / "ensemble" / "change.json")[f"repeat{repeat}"],
+        dimensions=of_dimensions,
+        dimension=next(iter(dimensions.named(data, dataset)), None),
         card=card.render(
             verdict=said, dataset=dataset, data=data, repeat=repeat, manifest=manifest, splits=splits,
             ensemble=ensemble, calibration=fitted_calibration, figures=figures,

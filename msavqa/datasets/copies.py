@@ -92,7 +92,7 @@ PLAN = pandera.DataFrameSchema(
 )
 """features/<data set>/copies/plan.parquet."""
 SCORES = pandera.DataFrameSchema(
-    {**tables.PREDICTIONS.columns, "kind": _KIND, "learned": _LEARNED},
+    {**tables.SCORED, "kind": _KIND, "learned": _LEARNED},
     unique=["repeat", "video_id", "kind"],
     strict=True,
 )

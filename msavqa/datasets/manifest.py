@@ -90,11 +90,13 @@ def _labels(row: Row) -> dict[str, object]:
         "prompt": row.prompt,
         "mos": row.mos,
         "mos_se": row.mos_se,
+        **{f"mos_{name}": value for name, value in row.dimensions.items()},
         "generator": row.generator,
         "group": row.group,
         "given_split": row.given_split,
         "weight": row.weight,
         "quality_true": row.quality_true,
+        **({"ratings": list(row.ratings)} if row.ratings else {}),
     }
 
 

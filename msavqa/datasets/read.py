@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 import msavqa.datasets.readers
-from msavqa.datasets.rows import LabelSettings, Row
+from msavqa.datasets.rows import LabelSettings, Rows
 from msavqa.ground import params
 from msavqa.ground.errors import ProblemsError
 
@@ -22,14 +22,14 @@ class Reader(Protocol):
 
     ReaderSettings: type[LabelSettings]
 
-    def read(self, settings: LabelSettings, *, check_files: bool, given: bool) -> list[Row]:
+    def read(self, settings: LabelSettings, *, check_files: bool, given: bool) -> Rows:
         """The rows of the label files in their order, or `ProblemsError` with all that is wrong with them.
 
         `check_files` and `given` are those of `rows.checked`.
         """
 
 
-def read(data: Mapping[str, Any], dataset: str, *, check_files: bool) -> tuple[LabelSettings, list[Row]]:
+def read(data: Mapping[str, Any], dataset: str, *, check_files: bool) -> tuple[LabelSettings, Rows]:
     """The settings and rows of one dataset of a params file.
 
     `check_files` false reads the labels without looking for the videos. With the protocol `given` the rows'

@@ -39,12 +39,19 @@ class Row:
     given_split: str = ""
     weight: float = 1.0
     quality_true: float = math.nan
+    dimensions: Mapping[str, float] = field(default_factory=dict)  # mos of further ones, by name
     ratings: tuple[float, ...] = ()  # one per rater that counts, in one order for all rows; NaN: did not rate
 
     @property
     def path(self) -> str:
         """The video's path below the root, one spelling for one file (`./a//b.mp4` is `a/b.mp4`)."""
         return self.below_root or posixpath.normpath(self.video_id)
+
+
+class Rows(list[Row]):
+    """Rows in file order, and what people should be told of how they were read: one sentence each."""
+
+    notes: tuple[str, ...] = ()
 
 
 def _rising(limits: tuple[float, float]) -> tuple[float, float]:
@@ -119,12 +126,13 @@ def checked(
     settings: LabelSettings,
     check_files: bool,
     given: bool,
-) -> list[Row]:
+    notes: Sequence[str] = (),
+) -> Rows:
     """The rows, each with its video's path below root, once nothing is wrong with any of them.
 
     `problems` are those the reader met already; `check_files` false leaves out the look for the videos, so
     that labels alone can be read where the videos are not; `given` says that the rows' own splits decide, and
-    so must mean something. Raises `ProblemsError` with every problem.
+    so must mean something; `notes` go with the rows. Raises `ProblemsError` with every problem.
     """
     look = check_files and settings.root.is_dir()
     placed, bad_paths, missing = _placed(rows, Places(settings.root), look=look)
@@ -144,7 +152,9 @@ def checked(
     found += missing
     if found:
         raise ProblemsError(where=where, problems=found, next_step=NEXT_STEP)
-    return placed
+    right = Rows(placed)
+    right.notes = tuple(notes)
+    return right
 
 
 def _placed(rows: Sequence[Row], places: Places, *, look: bool) -> tuple[list[Row], list[str], list[str]]:
@@ -206,3 +216,6 @@ def _out_of_range(rows: Sequence[Row], limits: tuple[float, float]) -> Iterator[
     for row in rows:
         if row.mos < low or row.mos > high:  # NaN, an MOS that is not published, is neither
             yield f"{row.where}: mos {row.mos:g} lies outside mos_range [{low:g}, {high:g}]"
+        for name, value in row.dimensions.items():
+            if value < low or value > high:
+                yield f"{row.where}: mos of {name} {value:g} lies outside mos_range [{low:g}, {high:g}]"

@@ -5,6 +5,7 @@ says which tables there are.
 """
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,8 +47,7 @@ def write_parquet(table: pd.DataFrame, path: Path, schema: pandera.DataFrameSche
     right = checked(table, schema, where=path, next_step="mend what makes this table")
     fields = [
         pa.field(name, _ARROW.get(str(column.dtype), pa.string()), nullable=column.nullable)
-        for name, column in schema.columns.items()
-        if name in right
+        for name, column in _of(schema, right)
     ]
     arrays = [pa.array(right[field.name], field.type, from_pandas=True) for field in fields]
     whole = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
@@ -97,7 +97,7 @@ def checked(
     """The table with the schema's columns and types; raises `ProblemsError` with all that is wrong."""
     try:
         right = schema.validate(_widened(table.reset_index(drop=True), schema), lazy=True)
-        return right[[name for name in schema.columns if name in right]]
+        return right[[name for name, _ in _of(schema, right)]]
     except SchemaErrors as error:
         cases = error.failure_cases.astype({"column": object, "check": str})
         # Cases of the table as a whole have no column, those of unique rows one a column: say each once.
@@ -110,17 +110,25 @@ def checked(
         raise ProblemsError(where=where, problems=problems, next_step=next_step) from error
 
 
+def _of(schema: pandera.DataFrameSchema, table: pd.DataFrame) -> list[tuple[str, pandera.Column]]:
+    """The schema's columns that a table has, in its order; one that stands for several by each one's name."""
+    found: list[tuple[str, pandera.Column]] = []
+    for name, column in schema.columns.items():
+        names = [str(one) for one in table if re.fullmatch(name, str(one))] if column.regex else [name]
+        found += [(one, column) for one in names if one in table]
+    return found
+
+
 def _widened(table: pd.DataFrame, schema: pandera.DataFrameSchema) -> pd.DataFrame:
     """Numbers in the width of their column where no value can change (float32 to float64)."""
     if table.empty:  # pandas cannot know the types of no values
-        return table.astype({name: str(c.dtype) for name, c in schema.columns.items() if name in table})
+        return table.astype({name: str(column.dtype) for name, column in _of(schema, table)})
     changes = {
         name: str(column.dtype)
-        for name, column in schema.columns.items()
-        if name in table
-        and isinstance(table[name].dtype, np.dtype)
+        for name, column in _of(schema, table)
+        if isinstance(held := table[name].dtype, np.dtype)
         and str(column.dtype) in ("int64", "float64")
-        and np.can_cast(table[name].dtype, str(column.dtype), casting="safe")
+        and np.can_cast(held, str(column.dtype), casting="safe")
     }
     return table.astype(changes)
 

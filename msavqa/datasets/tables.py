@@ -17,6 +17,7 @@ import pandas as pd
 import pandera.pandas as pandera
 
 from msavqa.datasets import table_files
+from msavqa.datasets.dimensions import MOS_OF, SCORE_OF, further
 from msavqa.ground.errors import ProblemsError
 
 ROLES = ("train", "val", "test")
@@ -32,6 +33,7 @@ _SHARES = pandera.Check(
     name="shares",
     error="shares",
 )
+_SEVERAL = pandera.Check(lambda cell: len(cell) > 1, element_wise=True, name="several", error="several")
 _FINITE = pandera.Check(lambda column: column.abs() < np.inf, name="is_finite", error="is_finite")
 
 
@@ -58,13 +60,14 @@ MANIFEST = pandera.DataFrameSchema(
         "prompt": _text(),  # exactly as written; "" where the dataset has none
         "mos": _number(_FINITE, unknown=True),  # on the dataset's own scale; NaN where not published
         "mos_se": _number(_NOT_NEGATIVE, unknown=True),  # standard error of mos, same scale
+        MOS_OF: pandera.Column("float64", [_FINITE], nullable=True, required=False, regex=True),
         "generator": _text(),  # the text-to-video model; "" unknown
         "group": _text(),  # videos that must not be parted by a prompt-disjoint split; "" none
         "given_split": _text(),  # the dataset's own split; "" none
         "weight": _number(_POSITIVE, _FINITE),  # a row's weight in training; 1 where not given
-        "quality_true": _number(
-            _FINITE, unknown=True
-        ),  # quality without raters' noise: simulated datasets only
+        "quality_true": _number(_FINITE, unknown=True),  # quality without raters' noise: of simulated sets
+        # One per rater that counts, NaN: did not rate; not there where a set has no single raters.
+        "ratings": pandera.Column(object, _SEVERAL, required=False),
         "sha256": _text(pandera.Check.str_matches(r"^[0-9a-f]{64}$")),  # of the file's bytes
         "size_bytes": _count(_NOT_NEGATIVE),
         "container": _text(),  # the facts from here to rotation_degrees are empty where unreadable
@@ -90,18 +93,19 @@ SPLITS = pandera.DataFrameSchema(
     unique=["repeat", "video_id"],
     strict=True,
 )
+SCORED: Mapping[str, pandera.Column] = {
+    "repeat": _count(_NOT_NEGATIVE),
+    "video_id": _text(_FILLED),
+    "role": _text(pandera.Check.isin(PREDICTED_ROLES)),  # oof: a train row by a model that never saw it
+    "score": _number(_FINITE),  # a branch's raw output, any scale; never a label
+}
 PREDICTIONS = pandera.DataFrameSchema(
-    {
-        "repeat": _count(_NOT_NEGATIVE),
-        "video_id": _text(_FILLED),
-        "role": _text(pandera.Check.isin(PREDICTED_ROLES)),  # oof: a train row by a model that never saw it
-        "score": _number(_FINITE),  # a branch's raw output, any scale; never a label
-    },
+    {**SCORED, SCORE_OF: pandera.Column("float64", [_FINITE], required=False, regex=True)},
     unique=["repeat", "video_id"],
     strict=True,
 )
 CONTROLS = pandera.DataFrameSchema(
-    {**PREDICTIONS.columns, "control": _text(_FILLED)},  # the control's name: one score each a video
+    {**SCORED, "control": _text(_FILLED)},  # the control's name: one score each a video
     unique=["repeat", "video_id", "control"],
     strict=True,
 )
@@ -276,9 +280,9 @@ def write_plots(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
 def learning_labels(manifest: pd.DataFrame, splits: pd.DataFrame, *, repeat: int) -> pd.DataFrame:
     """All that a model may learn from in one repeat: the train and val rows, no test row.
 
-    Columns video_id, mos (the dataset's own scale), weight, role ("train" or "val"), fold; in manifest
-    order. Test rows are left out here so that no caller can fit on them by mistake. Raises `ProblemsError`
-    where the repeat does not exist or splits and manifest are not of one dataset.
+    Columns video_id, mos (the dataset's own scale), weight, `mos_<name>` of further dimensions, role ("train"
+    or "val"), fold; in manifest order. Test rows are left out so that no caller can fit on them by mistake.
+    Raises `ProblemsError` where the repeat does not exist or splits and manifest are not of one dataset.
     """
     rows = splits.loc[splits["repeat"] == repeat, ["video_id", "role", "fold"]]
     problems = [] if len(rows) else [f"repeat {repeat}: the splits hold {sorted(set(splits['repeat']))}"]
@@ -290,5 +294,5 @@ def learning_labels(manifest: pd.DataFrame, splits: pd.DataFrame, *, repeat: int
             where="splits", problems=problems, next_step="run `dvc repro` to split this manifest"
         )
     learning = rows[rows["role"] != "test"]
-    known = manifest[["video_id", "mos", "weight"]]
+    known = manifest[["video_id", "mos", "weight", *(f"mos_{name}" for name in further(manifest))]]
     return known.merge(learning, on="video_id", how="inner", validate="one_to_one")

@@ -175,8 +175,8 @@ def _side_by_side(
     joined: pd.DataFrame | None = None
     for branch in branches:
         rows = predictions[branch]
-        rows = rows[rows["repeat"] == repeat].rename(columns={"score": branch})
         keys = ["repeat", "video_id", "role"]
+        rows = rows.loc[rows["repeat"] == repeat, [*keys, "score"]].rename(columns={"score": branch})
         joined = rows if joined is None else joined.merge(rows, on=keys, how="inner", validate="one_to_one")
     assert joined is not None
     return joined.reset_index(drop=True)

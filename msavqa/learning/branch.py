@@ -19,8 +19,10 @@ from torch import Tensor, nn
 from msavqa.ground import params
 from msavqa.ground.errors import MsavqaError
 from msavqa.ground.params import Settings
-from msavqa.learning.layers import ScoreHead, Standardise, compressed
+from msavqa.learning.head import ScoreHead
+from msavqa.learning.layers import Standardise, compressed
 from msavqa.learning.optimise import OptimiserSettings
+from msavqa.learning.output import Output
 from msavqa.learning.semantic_settings import STATISTICS, Plan, PssSettings, SmaSettings
 from msavqa.learning.semantics import NOTHING, Batch, ClipShapes, Semantics
 
@@ -48,7 +50,7 @@ class Reads(Settings):
 
 
 class HeadSettings(Settings):
-    """`branches.<branch>.head`: the network behind the features, see `layers.ScoreHead`."""
+    """`branches.<branch>.head`: the network behind the features, see `head.ScoreHead`."""
 
     width: int = Field(gt=0)
     dropout: float = Field(ge=0, lt=1)
@@ -96,7 +98,7 @@ class Kind(Protocol):
     def of_video(self, scores: Tensor) -> Float[Tensor, "video"]:
         """The video's score of those of its times, (video, time), or of the video itself."""
 
-    def loss(self, settings: Any, *, output: "Output", mos: Tensor, weight: Tensor) -> Tensor:
+    def loss(self, settings: Any, *, output: Output, mos: Tensor, weight: Tensor) -> Tensor:
         """Loss of one batch, mos standardised; `settings` is the block `loss`."""
 
     def sd_of(self, settings: Any, score: Tensor) -> Tensor:
@@ -125,26 +127,6 @@ class Shapes:
         return cls(**{**data, "clip": None if clip is None else ClipShapes(**clip)})
 
 
-@dataclass(frozen=True)
-class Output:
-    """What a branch says of a batch; parts that a branch does not have are None."""
-
-    score: Float[Tensor, "video"]
-    """In standard deviations of the training labels, unless the loss leaves the scale open."""
-    frame_scores: Float[Tensor, "video time"] | None
-    """Of each frame or segment of the branch's own trunk."""
-    attention: Float[Tensor, "video frame"] | None
-    """Where SMA looked."""
-
-    def parted(self, videos: int, pairs: int) -> "tuple[Output, Output, Output]":
-        """Of the first `videos`, and of the `pairs` originals and as many copies behind them."""
-        sizes = [videos, pairs, pairs]
-        scores = torch.split(self.score, sizes)
-        frames = [None] * 3 if self.frame_scores is None else list(torch.split(self.frame_scores, sizes))
-        own, original, copy = (Output(*both, None) for both in zip(scores, frames, strict=True))
-        return own, original, copy
-
-
 class Branch(nn.Module):
     """Features of a batch, see `msavqa.branches` -> scores: technical half, semantic half, head.
 
@@ -160,6 +142,7 @@ class Branch(nn.Module):
         backbone: nn.Module,
         text_tail: nn.Module | None,
         image_tail: nn.Module | None,
+        more: int = 0,
     ) -> None:
         super().__init__()
         self.settings = settings
@@ -175,7 +158,9 @@ class Branch(nn.Module):
             )  # fmt: skip
         semantic = 0 if self.semantics is None else self.semantics.dim
         head = settings.head
-        self.head = ScoreHead(technical=technical, semantic=semantic, width=head.width, dropout=head.dropout)
+        self.head = ScoreHead(
+            technical=technical, semantic=semantic, width=head.width, dropout=head.dropout, more=more
+        )
 
     def forward(self, batch: Batch) -> Output:
         """Scores of a batch."""
@@ -183,11 +168,13 @@ class Branch(nn.Module):
         meaning = NOTHING if self.semantics is None else self.semantics(batch)
         over_time = technical.ndim == 3
         semantic = meaning.at(technical.shape[1]) if over_time else meaning.of_video()
-        scores = self.head(technical, semantic, meaning.added)
+        of_video = branch(self.settings.kind).of_video
+        first, *more = self.head.each(technical, semantic, meaning.added)
         return Output(
-            score=branch(self.settings.kind).of_video(scores),
-            frame_scores=scores if over_time else None,
+            score=of_video(first),
+            frame_scores=first if over_time else None,
             attention=meaning.attention,
+            more=tuple(Output(of_video(one), one if over_time else None, None) for one in more),
         )
 
     def technical(self, batch: Batch) -> Float[Tensor, "video *time technical"]:
@@ -288,12 +275,17 @@ def assemble(
     backbone: nn.Module | None = None,
     text_tail: nn.Module | None = None,
     image_tail: nn.Module | None = None,
+    more: int = 0,
 ) -> Branch:
-    """The untrained branch; no backbone means that the cached features are pooled already."""
+    """The untrained branch; no backbone means that the cached features are pooled already.
+
+    `more`: dimensions of quality that it scores beside the first.
+    """
     return Branch(
         settings,
         shapes=shapes,
         backbone=nn.Identity() if backbone is None else backbone,
+        more=more,
         text_tail=text_tail,
         image_tail=image_tail,
     )

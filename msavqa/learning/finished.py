@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import safetensors
 import safetensors.numpy
 import torch
@@ -50,7 +51,9 @@ def keep(opened: Opened, outcome: Outcome) -> None:
     if path is None:
         return
     tensors = {f"{WEIGHTS}{name}": values for name, values in outcome.weights.items()}
-    tensors[SCORE] = outcome.scores["score"].to_numpy()
+    # In C's order: a file has no other, and would be read back as another table.
+    of_dimensions = np.ascontiguousarray(outcome.scores.filter(regex="^score").to_numpy())
+    tensors[SCORE] = of_dimensions.ravel() if of_dimensions.shape[1] == 1 else of_dimensions
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     partial.write_bytes(safetensors.numpy.save(tensors, metadata={"history": json.dumps(outcome.history)}))
@@ -111,7 +114,8 @@ def _taken(opened: Opened, job: Job) -> Outcome | None:
     os.utime(path)
     score = tensors.pop(SCORE)
     weights = {name.removeprefix(WEIGHTS): values for name, values in tensors.items()}
-    return Outcome(job, opened.scored(job, score), history, weights)
+    first, *more = score.T if score.ndim == 2 else [score]
+    return Outcome(job, opened.scored(job, first, more), history, weights)
 
 
 def _remove_old(folder: Path) -> None:

@@ -22,15 +22,16 @@ from torch import Tensor, nn
 from msavqa.evaluation import metrics
 from msavqa.ground.errors import MsavqaError
 from msavqa.ground.params import Settings
-from msavqa.learning import branch, checkpoint, copies, gradients, losses
-from msavqa.learning.branch import Branch, BranchSettings, Output
+from msavqa.learning import checkpoint, copies, gradients, objective
+from msavqa.learning.branch import Branch, BranchSettings
 from msavqa.learning.checkpoint import Record
-from msavqa.learning.copies import Drawn, Pairs, RankSettings, Shown
+from msavqa.learning.copies import Pairs, RankSettings, Shown
 from msavqa.learning.gradients import Ranks
 from msavqa.learning.inputs import Inputs, Resident
 from msavqa.learning.labels import Labels, line, standardised
 from msavqa.learning.live import Follow
 from msavqa.learning.optimise import cosine_with_warmup, optimiser
+from msavqa.learning.output import Output
 from msavqa.learning.pixels import Rows
 from msavqa.machine import device as devices
 from msavqa.machine.device import Device
@@ -47,8 +48,7 @@ class TrainSettings(Settings):
 
     epochs: int = Field(ge=0)
     least_steps: int = Field(ge=0)
-    """Steps below which a model gets more epochs: a hundred videos are one or two batches, and so few steps
-    teach neither MOS nor what the copies show. 0: as many epochs as were asked for."""
+    """Below so many steps a model gets more epochs: a few videos are a batch or two, too few to learn by."""
     warmup: float = Field(ge=0, lt=1)
     """Share of all steps in which the rate rises to its full value; a cosine brings it down to zero."""
     gradient_clip: float = Field(gt=0)
@@ -130,7 +130,7 @@ def fit(ready: Prepared, *, unfinished: Path | None, follow: Follow, ranks: Rank
     the loss is not finite.
     """
     model, inputs, labels, settings = ready.model, ready.inputs, ready.labels, ready.settings
-    target, weight = standardised(labels, inputs.device)
+    targets = standardised(labels, inputs.device)
     batches, epochs = plan(len(labels.videos), branch=ready.branch, settings=settings)
     steps = epochs * batches
     learner = optimiser(model, ready.branch.optimiser)
@@ -154,13 +154,14 @@ def fit(ready: Prepared, *, unfinished: Path | None, follow: Follow, ranks: Rank
                 group["lr"] = full * factor
             learner.zero_grad(set_to_none=True)
             seed = (ready.seed, epoch, step)
+            shares = [(mos[part], weight[part]) for mos, weight in targets]
             drawn = copies.draw(ready.pairs, settings.copies, videos=len(part), seed=seed)
             shown = copies.beside(labels.videos[part], drawn)
             value = gradients.add(
                 model,
                 forward=partial(_forward, ready, shown, copies.beside_views(views[part], drawn)),
                 videos=len(shown),
-                loss=partial(_loss, ready, target[part], weight[part], drawn),
+                loss=partial(objective.loss, ready.branch, settings.copies, targets=shares, drawn=drawn),
                 parts=settings.accumulate,
                 seed=(dropout, step),
                 device=inputs.device,
@@ -185,24 +186,36 @@ def fit(ready: Prepared, *, unfinished: Path | None, follow: Follow, ranks: Rank
             saved = time.monotonic()
     if average:
         model.load_state_dict(average)
-    score = predict(model, inputs=inputs, videos=labels.videos, settings=settings)
-    slope, offset = line(score=score, mos=labels.mos, weight=labels.weight)
-    model.head.set_scale(slope=slope, offset=offset)
+    for number, score in enumerate(
+        predict_each(model, inputs=inputs, videos=labels.videos, settings=settings)
+    ):
+        known = labels.dimension(number)
+        score = score[np.isin(labels.videos, known.videos)]
+        slope, offset = line(score=score, mos=known.mos, weight=known.weight)
+        model.head.set_scale(slope=slope, offset=offset, dimension=number)
     if unfinished is not None and ranks.leads:
         unfinished.unlink(missing_ok=True)
     return history
 
 
 def plan(videos: int, *, branch: BranchSettings, settings: TrainSettings) -> tuple[int, int]:
-    """Batches an epoch, and epochs, of a model that learns from so many videos; none where none is asked."""
+    """Batches an epoch, and epochs, of a model that learns from so many videos."""
     batches = max(1, round(videos / branch.optimiser.batch))
     return batches, max(settings.epochs, -(-settings.least_steps // batches)) if settings.epochs else 0
 
 
 def predict(model: nn.Module, *, inputs: Inputs, videos: Rows, settings: TrainSettings) -> Floats:
-    """Scores of these videos, (video,), on the fixed view."""
-    found = [output.score for output in outputs(model, inputs=inputs, videos=videos, settings=settings)]
-    return torch.cat(found).double().cpu().numpy() if found else np.zeros(0)
+    """Scores of these videos, (video,), on the fixed view, of the first dimension of quality."""
+    found = predict_each(model, inputs=inputs, videos=videos, settings=settings)
+    return found[0] if found else np.zeros(0)
+
+
+def predict_each(model: nn.Module, *, inputs: Inputs, videos: Rows, settings: TrainSettings) -> list[Floats]:
+    """Scores of these videos, (video,), of each dimension of quality; none of no videos."""
+    found = [one.dimensions for one in outputs(model, inputs=inputs, videos=videos, settings=settings)]
+    return [
+        torch.cat([one.score for one in parts]).double().cpu().numpy() for parts in zip(*found, strict=True)
+    ]
 
 
 def outputs(model: nn.Module, *, inputs: Inputs, videos: Rows, settings: TrainSettings) -> Sequence[Output]:
@@ -217,20 +230,6 @@ def asking(model: nn.Module, *, inputs: Inputs, settings: TrainSettings) -> Iter
     model.eval()
     with torch.no_grad(), _precision(inputs.device, settings):
         yield
-
-
-def _loss(ready: Prepared, mos: Tensor, weight: Tensor, drawn: Drawn | None, output: Output) -> Tensor:
-    if drawn is None:
-        return branch.loss(ready.branch, output=output, mos=mos, weight=weight)
-    own, original, copy = output.parted(len(mos), len(drawn))
-    ranked = losses.copy_loss(
-        original=original.score,
-        copy=copy.score,
-        margin=drawn.margins.to(mos.device),
-        sd=branch.sd_of(ready.branch, own.score),
-    )
-    found = branch.loss(ready.branch, output=own, mos=mos, weight=weight)
-    return found + ready.settings.copies.weight * ranked
 
 
 def _forward(ready: Prepared, shown: Shown, views: Rows, places: Rows) -> Output:
@@ -283,9 +282,12 @@ def _validated(ready: Prepared, average: dict[str, Tensor]) -> Record:
     model.load_state_dict(average or last)
     score = predict(model, inputs=ready.inputs, videos=rows.videos, settings=ready.settings)
     model.load_state_dict(last)
+    known = ~np.isnan(rows.mos)
+    if known.sum() < 3:
+        return {}
     return {
-        "val_srcc": metrics.srcc(score=score, mos=rows.mos),
-        "val_plcc": metrics.plcc(score=score, mos=rows.mos),
+        "val_srcc": metrics.srcc(score=score[known], mos=rows.mos[known]),
+        "val_plcc": metrics.plcc(score=score[known], mos=rows.mos[known]),
     }
 
 

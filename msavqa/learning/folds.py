@@ -19,7 +19,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from msavqa.datasets import tables
+from msavqa.datasets import dimensions, tables
 from msavqa.datasets.copies import CopySettings
 from msavqa.ground import params, sources
 from msavqa.ground.params import Settings
@@ -29,7 +29,7 @@ from msavqa.learning.checkpoint import Record
 from msavqa.learning.copies import Copies, Pairs
 from msavqa.learning.fit import TrainSettings
 from msavqa.learning.inputs import Inputs
-from msavqa.learning.labels import Labels
+from msavqa.learning.labels import Labels, having_some
 from msavqa.learning.optimise import OptimiserSettings
 from msavqa.machine import device as devices
 from msavqa.store.read import Store
@@ -144,17 +144,14 @@ class Opened:
             backbone=stage_tail.backbone(trunk, self._weights(settings.reads.trunk)),
             text_tail=self.tails.get("text"),
             image_tail=self.tails.get("image"),
+            more=len(dimensions.further(self.work.manifest)),
         )
         return built.to(self.inputs.device)
 
     def labels(self, rows: pd.DataFrame) -> Labels:
-        """Labels of those rows (video_id, mos, weight) that are usable and have a MOS."""
-        usable = rows[rows["video_id"].isin(self.inputs.ids) & rows["mos"].notna()]
-        return Labels(
-            videos=self.inputs.index(list(usable["video_id"])),
-            mos=usable["mos"].to_numpy(dtype=np.float64),
-            weight=usable["weight"].to_numpy(dtype=np.float64),
-        )
+        """Labels of those rows (video_id, mos, weight) that are usable and have a MOS of some dimension."""
+        usable = having_some(rows[rows["video_id"].isin(self.inputs.ids)])
+        return Labels.of(usable, videos=self.inputs.index(list(usable["video_id"])))
 
     def pairs(self, labels: Labels) -> Pairs | None:
         """What a model that learns from these rows compares; None where copies have no weight."""
@@ -179,9 +176,13 @@ class Opened:
             rows = known[(known["role"] == "train") & (known["fold"] == job.fold)].assign(role="oof")
         return rows.loc[rows["video_id"].isin(self.inputs.ids), ["video_id", "role"]].reset_index(drop=True)
 
-    def scored(self, job: Job, score: npt.NDArray[np.float64]) -> pd.DataFrame:
-        """Those rows with their scores, `tables.PREDICTIONS`."""
-        return self.asked(job).assign(repeat=job.repeat, score=score)[["repeat", "video_id", "role", "score"]]
+    def scored(
+        self, job: Job, score: npt.NDArray[np.float64], more: Sequence[npt.NDArray[np.float64]] = ()
+    ) -> pd.DataFrame:
+        """Those rows with their scores, `tables.PREDICTIONS`; `more`: of each further dimension."""
+        names = [f"score_{name}" for name in dimensions.further(self.work.manifest)] if more else []
+        rows = self.asked(job).assign(repeat=job.repeat, score=score, **dict(zip(names, more, strict=True)))
+        return rows[["repeat", "video_id", "role", "score", *names]]
 
     def facts(self) -> dict[str, Any]:
         """What a model needs to be built again, and which videos had no features; plain data."""

@@ -5,7 +5,7 @@ The losses of Eqs. 6-7 compare the videos of a batch, so scores are gathered bef
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from msavqa.learning.branch import Output
+from msavqa.learning.output import Output
 
 T = TypeVar("T")
 
@@ -99,26 +99,36 @@ def add(
         torch.autograd.backward(value)
         return float(value.detach())
 
-    def scores(number: int) -> tuple[Tensor, Tensor]:
+    def scores(number: int) -> list[tuple[Tensor, Tensor]]:
         torch.manual_seed(int(np.random.SeedSequence([*seed, number]).generate_state(1, np.uint64)[0] >> 1))
-        output = forward(places[number])
+        found = forward(places[number]).dimensions
         # The second is empty where a branch does not score frames.
-        return output.score, torch.zeros(0) if output.frame_scores is None else output.frame_scores
+        return [
+            (one.score, torch.zeros(0) if one.frame_scores is None else one.frame_scores) for one in found
+        ]
 
     mine = list(range(count))[ranks.rank :: ranks.count]
-    known: dict[int, tuple[Tensor, Tensor]] = {}
+    known: dict[int, list[tuple[Tensor, Tensor]]] = {}
     with torch.no_grad():
         for number in mine:
-            score, frames = scores(number)
-            known[number] = (score.cpu(), frames.cpu())
+            known[number] = [(score.cpu(), frames.cpu()) for score, frames in scores(number)]
     for others in ranks.gather(known):
         known.update(others)
     value = torch.zeros(())
     for number in mine:
         live = {**known, number: scores(number)}
-        score = torch.cat([live[one][0].to(device) for one in range(count)])
-        frames = torch.cat([live[one][1].to(device) for one in range(count)])
-        value = loss(Output(score=score, frame_scores=frames if len(frames) else None, attention=None))
+        first, *more = (
+            _whole([live[one][dimension] for one in range(count)], device)
+            for dimension in range(len(live[number]))
+        )
+        value = loss(replace(first, more=tuple(more)))
         torch.autograd.backward(value)
     ranks.sum_gradients(model)
     return float(ranks.gather(float(value.detach()))[0])
+
+
+def _whole(parts: Sequence[tuple[Tensor, Tensor]], device: torch.device) -> Output:
+    """One dimension's scores of all parts as the batch's."""
+    score = torch.cat([score.to(device) for score, _ in parts])
+    frames = torch.cat([frames.to(device) for _, frames in parts])
+    return Output(score=score, frame_scores=frames if len(frames) else None, attention=None)

@@ -1,4 +1,4 @@
-"""Trainable blocks that branches share: adapter, mutation-aware attention, prompt fusion, scoring head.
+"""Trainable blocks that branches share: adapter, mutation-aware attention, prompt fusion.
 
 All are plain modules with explicit sizes. Axis words are those of the stores: video, frame, dim.
 """
@@ -88,56 +88,6 @@ class Dropout(nn.Dropout):
             return super().forward(input)
         kept = torch.rand_like(input) >= self.p
         return input * (kept / (1 - self.p))
-
-
-class ScoreHead(nn.Module):
-    """Technical and semantic features to one score: two hidden layers, the first one split in two.
-
-    Linear(concat(a, b)) = A a + B b: the split changes nothing of the sum, but lets a head that was trained
-    on technical features alone (pre-training without prompts) be continued with semantic ones.
-    """
-
-    slope: Tensor
-    offset: Tensor
-
-    def __init__(self, *, technical: int, semantic: int, width: int, dropout: float) -> None:
-        super().__init__()
-        self.technical = nn.Linear(technical, width)
-        self.semantic = nn.Linear(semantic, width, bias=False) if semantic else None
-        self.dropout = Dropout(dropout)
-        self.hidden = nn.Linear(width, width)
-        self.score = nn.Linear(width, 1)
-        self.register_buffer("slope", torch.ones(()))
-        self.register_buffer("offset", torch.zeros(()))
-
-    @torch.no_grad()
-    def set_scale(self, *, slope: float, offset: float) -> None:
-        """From now on scores are slope x score + offset: how a trained branch is put on the scale of MOS."""
-        self.slope.fill_(slope)
-        self.offset.fill_(offset)
-
-    def forward(
-        self,
-        technical: Float[Tensor, "*rows t"],
-        semantic: Float[Tensor, "*rows s"] | None,
-        added: Float[Tensor, "video"] | None = None,
-    ) -> Float[Tensor, "*rows"]:
-        """One score per row; `semantic` is None exactly where the head was built with `semantic=0`.
-
-        `added` is a term of each video's score in the units before `set_scale`; rows are (video, ...).
-        """
-        # Never in bfloat16: its 8 bits would round the scores themselves, to 0.5 MOS above 64.
-        with torch.autocast(technical.device.type, enabled=False):
-            mixed: Tensor = self.technical(technical.float())
-            if self.semantic is not None:
-                assert semantic is not None
-                mixed = mixed + self.semantic(semantic.float())
-            hidden = self.dropout(functional.gelu(mixed))
-            hidden = hidden + self.dropout(functional.gelu(self.hidden(hidden)))
-            score: Tensor = self.score(hidden).squeeze(-1)
-            if added is not None:
-                score = score + added.float().reshape(-1, *[1] * (score.ndim - 1))
-            return score * self.slope + self.offset
 
 
 class Standardise(nn.Module):

@@ -32,7 +32,7 @@ def continue_from(model: nn.Module, path: Path) -> None:
     score's scale belongs to the pre-training labels and is not taken over.
     """
     tensors = _read(path)
-    semantic = ("semantics.", "head.semantic.")
+    semantic = ("semantics.", "head.semantic.", "head.more.")
     expected = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(semantic)}
     scale = {name: tensor for name, tensor in expected.items() if name in ("head.slope", "head.offset")}
     _load(

@@ -74,5 +74,5 @@ def _learned(opened: Opened, job: Job) -> Labels:
 def predict(opened: Opened, job: Job, model: Branch) -> pd.DataFrame:
     """The model's scores of the rows that the job asks for, `tables.PREDICTIONS`."""
     videos = opened.inputs.index(list(opened.asked(job)["video_id"]))
-    score = fit.predict(model, inputs=opened.inputs, videos=videos, settings=opened.work.train)
-    return opened.scored(job, score)
+    each = fit.predict_each(model, inputs=opened.inputs, videos=videos, settings=opened.work.train)
+    return opened.scored(job, each[0], each[1:]) if each else opened.scored(job, np.zeros(0))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 from pydantic import Field
 
 from msavqa.datasets import copies, tables
+from msavqa.datasets import dimensions as datasets
 from msavqa.evaluation import metrics, verdict
 from msavqa.evaluation.calibration import CalibrationSettings
 from msavqa.evaluation.controls import ControlSettings
@@ -19,6 +21,7 @@ from msavqa.ground.params import Settings
 from msavqa.machine import files
 from msavqa.report import (
     ablation,
+    dimensions,
     familiarity,
     figures,
     filmstrips,
@@ -83,6 +86,8 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
         tables.read_predictions(runs / "ensemble" / "predictions.parquet"),
     )
     found |= trivial.flat(copied)
+    of_each = dimensions.lines(_of_dimensions(root, dataset, data, results), settings.bootstrap)
+    found |= dimensions.flat(of_each)
     lines = _lines(results, _weights(runs / "ensemble" / "ensemble.json"), settings.bootstrap)
     attention = _attention([runs / "examined" / name / "attention.parquet" for name in results.branches])
     forest = [(line.name, line.srcc, line.kind) for line in lines]
@@ -124,6 +129,11 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
         date=datetime.now(UTC).date(),
         change_threshold=found.get("change_threshold"),
         sections=[
+            *(
+                [Section("dimensions", "Dimensions of quality", dimensions.section(of_each))]
+                if of_each
+                else []
+            ),
             Section(
                 "trivial",
                 "What a trivial video would score",
@@ -134,25 +144,37 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
     )
 
 
+def _of_dimensions(
+    root: Path, dataset: str, data: Mapping[str, Any], results: Results
+) -> list[tuple[str, Results]]:
+    """Every dimension's name and results, the first one first; none where there is one."""
+    further = datasets.further(tables.read_manifest(root / "data" / dataset / "manifest.parquet"))
+    if not further:
+        return []
+    first, *_ = datasets.named(data, dataset) or ["mos"]
+    return [(first, results), *((name, gather(root, dataset, data, dimension=name)) for name in further)]
+
+
 def _splits(results: Results, data: Mapping[str, Any], settings: BootstrapSettings) -> pd.DataFrame:
     found = parts.per_given_split(results, settings)
     given = (data.get("split") or {}).get("protocol") == "given"
     return found if given and len(found) > 1 else found.head(0)
 
 
-def gather(root: Path, dataset: str, data: Mapping[str, Any]) -> Results:
-    """One dataset's predictions joined with its labels."""
+def gather(root: Path, dataset: str, data: Mapping[str, Any], *, dimension: str | None = None) -> Results:
+    """One dataset's predictions joined with its labels; `dimension`: of a further one, without controls."""
     runs, tabled = root / "runs" / dataset, root / "data" / dataset
     names = list(data["branches"])
     low, high = (float(end) for end in data["datasets"][dataset]["mos_range"])
+    of, controls = partial(datasets.of, name=dimension), read_controls(runs)
     return collect(
         dataset=dataset,
         mos_range=(low, high),
-        manifest=tables.read_manifest(tabled / "manifest.parquet"),
+        manifest=of(tables.read_manifest(tabled / "manifest.parquet")),
         splits=tables.read_splits(tabled / "splits.parquet"),
-        ensemble=tables.read_predictions(runs / "ensemble" / "predictions.parquet"),
-        branches=read_branches(runs, names),
-        controls=read_controls(runs),
+        ensemble=of(tables.read_predictions(runs / "ensemble" / "predictions.parquet")),
+        branches={name: of(table) for name, table in read_branches(runs, names).items()},
+        controls=controls.head(0) if dimension else controls,
         decoded=store.open(root / "features" / dataset / "frames.zarr").rows,
         unread={name: _facts(runs, name)["quarantined"] for name in names},
         distances=tables.read_predictions(runs / "ensemble" / "distances.parquet"),

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
-from msavqa.evaluation import calibration, metrics
+from msavqa.evaluation import calibration, metrics, reliability
 from msavqa.evaluation.metrics import Difference, Interval, Statistic
 from msavqa.ground import progress
 from msavqa.ground.params import Settings
@@ -55,6 +55,8 @@ class Ceiling:
     value: float
     source: str
     """How it was found, as a reader should be told."""
+    reliability: float | None = None
+    """Share of the MOS' variance that is the videos', not the raters'; None where the truth is known."""
 
 
 def flat_metrics(results: Results, settings: BootstrapSettings) -> dict[str, int | float]:
@@ -72,6 +74,8 @@ def flat_metrics(results: Results, settings: BootstrapSettings) -> dict[str, int
     if ceiling is not None:
         found["noise_ceiling_srcc"] = ceiling.value
         found["srcc_of_ceiling"] = found["srcc"] / ceiling.value
+        if ceiling.reliability is not None:
+            found["mos_reliability"] = ceiling.reliability
     found["interval_coverage"] = calibration.coverage_of(
         low=tested["low"].to_numpy(), high=tested["high"].to_numpy(), mos=tested["mos"].to_numpy()
     )
@@ -144,10 +148,10 @@ def within_generator_interval(results: Results, settings: BootstrapSettings) -> 
 
 
 def noise_ceiling(results: Results) -> Ceiling | None:
-    """What limits any predictor: known for simulated sets, estimated from `mos_se`, None without either.
+    """What limits any predictor: known for simulated sets, else estimated; None without what tells it.
 
-    Without the truth: reliability r = 1 - mean(se^2) / var(mos) (classical test theory), the best Pearson
-    correlation is sqrt(r), and Spearman's of a bivariate normal is (6 / pi) asin(that / 2).
+    Without the truth: `reliability.best_srcc` of the single ratings' split-half reliability, or, where there
+    are none, of 1 - mean(se^2) / var(mos) (classical test theory). All of test videos.
     """
     rows = results.tested.drop_duplicates("video_id")
     mos, truth, se = (rows[name].to_numpy(dtype=np.float64) for name in ("mos", "quality_true", "mos_se"))
@@ -156,13 +160,24 @@ def noise_ceiling(results: Results) -> Ceiling | None:
     if np.isfinite(truth).all():
         value = metrics.srcc(score=truth, mos=mos)
         return Ceiling(value=value, source="SRCC of the simulated MOS with the quality it was made from")
+    ratings = _ratings(results.manifest, rows["video_id"])
+    if ratings is not None and (found := reliability.split_half(ratings=ratings)) > 0:
+        source = f"from the reliability of {ratings.shape[1]} raters, {found:.2f} by split halves"
+        return Ceiling(value=reliability.best_srcc(reliability=found), source=source, reliability=found)
     if not np.isfinite(se).all():
         return None
-    reliability = 1 - float(np.mean(se**2)) / float(np.var(mos, ddof=1))
-    if reliability <= 0:
+    found = 1 - float(np.mean(se**2)) / float(np.var(mos, ddof=1))
+    if found <= 0:
         return None
-    value = 6 / math.pi * math.asin(math.sqrt(reliability) / 2)
-    return Ceiling(value=value, source="estimated from the raters' standard errors")
+    source = "estimated from the raters' standard errors"
+    return Ceiling(value=reliability.best_srcc(reliability=found), source=source, reliability=found)
+
+
+def _ratings(manifest: pd.DataFrame, videos: "pd.Series[str]") -> NDArray[np.float64] | None:
+    """Single raters' ratings of these videos, (video, rater); None where the set has none."""
+    if "ratings" not in manifest:
+        return None
+    return np.array(manifest.set_index("video_id")["ratings"].loc[videos].tolist(), dtype=np.float64)
 
 
 def _widths(tested: pd.DataFrame) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 UNLIKE = "unlike anything it has learned from"
 """What is said, before anything else, of a video that a model does not know."""
@@ -32,6 +32,15 @@ class Moment:
     score: float | None
     """What the first branch that scores every sampled frame says of this one, on or near the MOS scale; None
     where none does."""
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One dimension of quality, as people would rate it."""
+
+    score: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,9 @@ class Score:
     """What the model was trained on."""
     model: str
     """The bundle's digest."""
+    dimensions: Mapping[str, Dimension] = field(default_factory=dict)
+    """Every dimension of quality by its name, first the one that `score` is of; none where there is one.
+    Scores and intervals are as `score`, `low` and `high`."""
 
     @property
     def unlike(self) -> bool:
@@ -91,7 +103,10 @@ class Score:
 
     def to_dict(self) -> dict[str, object]:
         """Plain data, as `--json` prints it."""
-        return asdict(self)
+        found = asdict(self)
+        if not self.dimensions:
+            del found["dimensions"]
+        return found
 
     def to_json(self) -> str:
         """One line of JSON in ASCII, for any terminal and pipe; floats to the last digit."""
@@ -103,9 +118,14 @@ class Score:
         digits = 1 if high - low >= 20 else 2
         branches = ", ".join(f"{name} {one.value:.{digits}f}" for name, one in self.branches.items())
         doubt = f"{UNLIKE}, " if self.unlike else ""
+        of_quality = ", ".join(
+            f"{name} {one.score:.{digits}f} ({one.low:.{digits}f}-{one.high:.{digits}f})"
+            for name, one in list(self.dimensions.items())[1:]
+        )
         parts = [
             f"{_in_one_line(self.video)}: {doubt}{self.score:.{digits}f} of {low:g}-{high:g}",
             f"{self.coverage:.0%} interval {self.low:.{digits}f}-{self.high:.{digits}f}",
+            *([of_quality] if of_quality else []),
             branches,
         ]
         if self.alignment is not None:

@@ -30,7 +30,7 @@ from msavqa.evaluation import prompt_pieces
 from msavqa.evaluation.metrics import frame_change
 from msavqa.frames import decode
 from msavqa.ground.errors import MsavqaError
-from msavqa.learning.branch import Output
+from msavqa.learning.output import Output
 from msavqa.machine import device as devices
 from msavqa.machine.device import Device
 from msavqa.machine.processes import Pool
@@ -218,6 +218,7 @@ class Scorer(AbstractContextManager["Scorer"]):
             decoder=decoded.backend,
             dataset=self.bundle.dataset,
             model=self.bundle.digest,
+            dimensions=trained.dimensions(self.bundle, outputs, distance=distance, unlike=unlike),
         )
 
     def _prompt(self, features: Features) -> NDArray[np.float32]:
@@ -285,7 +286,6 @@ def _timeline(
     count = len(decoded.frames)
     looks = [one.attention[0] for one in outputs.values() if one.attention is not None]
     attention = torch.stack(looks).mean(dim=0).tolist() if looks else None
-    # Others score the video alone, or some of its frames.
     each = [one.frame_scores[0].tolist() for one in outputs.values() if one.frame_scores is not None]
     scores = next((of_frames for of_frames in each if len(of_frames) == count), None)
     return tuple(

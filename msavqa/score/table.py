@@ -71,7 +71,9 @@ def run_all(
     known = _known(out, partial)
     _check_kept(known, lines, out, source="folder" if asked.table is None else "csv")
     with score.load(model, workers=workers, decode_seconds=decode_seconds, device=device) as scorer:
-        columns = columns_of(scorer.bundle.ensemble.branches, names)
+        columns = columns_of(
+            scorer.bundle.ensemble.branches, names, dimensions=list(scorer.bundle.dimensions)
+        )
         digest = scorer.bundle.digest[:12]
         found = {
             key: row
@@ -111,10 +113,13 @@ def partial_of(out: Path) -> Path:
     return out.with_name(f"{out.name}.partial")
 
 
-def columns_of(branches: Sequence[str], fields: Sequence[str] = ()) -> list[str]:
+def columns_of(
+    branches: Sequence[str], fields: Sequence[str] = (), *, dimensions: Sequence[str] = ()
+) -> list[str]:
     """Columns of a model's table of scores: `fields` are what names of videos said; each branch has one of
-    its name."""
-    return [*FIRST, *fields, *(_column(name, fields) for name in branches), *LAST]
+    its name, each further dimension three."""
+    further = [f"{value}_{name}" for name in dimensions for value in ("score", "low", "high")]
+    return [*FIRST, *fields, *further, *(_column(name, fields) for name in branches), *LAST]
 
 
 def _column(branch: str, fields: Sequence[str]) -> str:
@@ -194,6 +199,8 @@ def _row(
         "prompt_pieces": verdict.prompt_pieces,
         "change_threshold": verdict.change_threshold,
     } | {_column(name, names): one.value for name, one in verdict.branches.items()}
+    for name, one in list(verdict.dimensions.items())[1:]:
+        numbers |= {f"score_{name}": one.score, f"low_{name}": one.low, f"high_{name}": one.high}
     row |= {name: repr(value) for name, value in numbers.items() if value is not None}
     return row | {
         "warnings": json.dumps(list(verdict.warnings), ensure_ascii=False) if verdict.warnings else ""

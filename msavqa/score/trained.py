@@ -3,15 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from msavqa.bundle import bundle
 from msavqa.bundle.bundle import Bundle
 from msavqa.learning import branch, saved, stage_tail, tail
-from msavqa.learning.branch import Output, Shapes
+from msavqa.learning.branch import Shapes
 from msavqa.learning.inputs import OF_PROMPTS
+from msavqa.learning.output import Output
 from msavqa.score.perception import Features
+from msavqa.score.result import Dimension
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,24 @@ def load(found: Bundle, name: str, *, device: torch.device) -> Branch:
         backbone=stage_tail.backbone_of(found.fingerprints[reads.trunk], found.of_network(reads.trunk)),
         text_tail=text_tail,
         image_tail=image_tail,
+        more=len(found.dimensions),
     )
     saved.load(network, found.of_branch(name))
     return Branch(network.eval().to(device), branch.inputs(settings))
+
+
+def dimensions(
+    found: Bundle, outputs: Mapping[str, Output], *, distance: float, unlike: bool
+) -> dict[str, Dimension]:
+    """Every dimension of quality of one video, by its name, the first one first; none where there is one."""
+    if not found.dimensions:
+        return {}
+    fitted = [(found.dimension or "mos", found.ensemble, found.calibration)]
+    fitted += [(name, one.ensemble, one.calibration) for name, one in found.dimensions.items()]
+    scored = {}
+    for place, (name, ensemble, calibration) in enumerate(fitted):
+        own = {branch: np.array([float(outputs[branch].dimensions[place].score[0])]) for branch in outputs}
+        raw = ensemble.combine(own)
+        low, high = calibration.interval(raw, distance=np.array([distance]), unlike=np.array([unlike]))
+        scored[name] = Dimension(float(calibration.mos(raw)[0]), float(low[0]), float(high[0]))
+    return scored

@@ -301,6 +301,33 @@ def test_links_are_followed_into_the_manifest_and_dvcs_blind_spot_is_named(
     )
 
 
+def test_single_ratings_come_into_the_manifest_and_who_is_left_out_is_printed(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    high, low = "2,2,2,3,3,3,3,4,5", "4,4,4,3,3,3,3,,1"
+    names = [f"r{n}" for n in range(9)]
+    lines = [",".join(["file", *names]), f"-a b.mp4,{high}", f"./c.mp4,{low}"]
+    (world / "my.csv").write_text("\n".join(lines))
+    params = yaml.safe_load((world / "params.yaml").read_text())
+    params["datasets"]["mine"] |= {"columns": {"video": "file", "raters": names}, "screening": "bt500"}
+    (world / "params.yaml").write_text(yaml.safe_dump(params))
+    index.main(["mine"])
+    said = (
+        "mine: screening (ITU-R BT.500) leaves out 1 of 9 raters: 'r8' (2 of 2 ratings far from the others, "
+        "1 above and 1 below)\n"
+    )
+    assert capsys.readouterr().out.startswith(said)
+    table = tables.read_manifest(world / "data" / "mine" / "manifest.parquet")
+    assert np.array_equal(table["ratings"][0], [2.0, 2, 2, 3, 3, 3, 3, 4])
+    assert np.array_equal(table["ratings"][1], [4.0, 4, 4, 3, 3, 3, 3, np.nan], equal_nan=True)
+    assert table["weight"].tolist() == pytest.approx([8 / 7.5, 7 / 7.5])
+
+
+def test_a_set_without_single_raters_has_no_column_of_them(world: Path) -> None:
+    index.main(["mine"])
+    assert "ratings" not in tables.read_manifest(world / "data" / "mine" / "manifest.parquet")
+
+
 def test_real_odd_files_are_described_as_their_own_list_says_or_are_unreadable(shared_data: Path) -> None:
     with (shared_data / "odd_videos" / "manifest.csv").open(newline="") as stream:
         listed = {row["file"]: row for row in stdlib_csv.DictReader(stream)}

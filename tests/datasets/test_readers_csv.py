@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from msavqa.datasets.readers import csv
-from msavqa.datasets.rows import Row
+from msavqa.datasets.rows import Row, Rows
 from msavqa.ground.errors import ProblemsError
 from msavqa.ground.params import block
 
@@ -16,7 +16,7 @@ COLUMNS: dict[str, object] = {"video": "video", "prompt": "prompt", "mos": "mos"
 
 def read(
     folder: Path, content: str | bytes, columns: dict[str, object] | None = None, **more: object
-) -> list[Row]:
+) -> Rows:
     """Reads a csv of this content, mos 1 to 5, without looking for the videos."""
     (folder / "my.csv").write_bytes(content.encode() if isinstance(content, str) else content)
     data = {
@@ -76,6 +76,37 @@ def test_several_mos_columns_give_their_mean_row_by_row(tmp_path: Path) -> None:
     content = "video,static,temporal,alignment\na.mp4,1,2,4.5\nb.mp4,5,5,5\n"
     columns: dict[str, object] = {"video": "video", "mos": ["static", "temporal", "alignment"]}
     assert [row.mos for row in read(tmp_path, content, columns)] == [2.5, 5.0]
+
+
+def test_named_dimensions_are_read_apart_and_the_first_one_is_the_mos(tmp_path: Path) -> None:
+    content = "video,q,a1,a2,t\na.mp4,1,2,4,5\nb.mp4,5,5,5,\n"
+    columns: dict[str, object] = {
+        "video": "video",
+        "mos": {"overall": "q", "fit": ["a1", "a2"], "steady": "t"},
+    }
+    first, second = read(tmp_path, content, columns)
+    assert (first.mos, first.dimensions) == (1.0, {"fit": 3.0, "steady": 5.0})
+    assert np.isnan(second.dimensions["steady"])
+    (alone, _) = read(tmp_path, content, {"video": "video", "mos": {"overall": "q"}})
+    assert (alone.mos, alone.dimensions) == (1.0, {})
+    assert refusal(tmp_path, content.replace(",4,", ",9,"), columns) == (
+        "1 problem in HERE/my.csv; mend them and run again, nothing was started:\n"
+        "  - line 2: a2 9 lies outside mos_range [1, 5]"
+    )
+    assert refusal(tmp_path, content.replace("5\n", "7\n"), columns).endswith(
+        "\n  - line 2: mos of steady 7 lies outside mos_range [1, 5]"
+    )
+    named = {"overall": "q", "fit": ["a1", "a3"]}
+    assert refusal(tmp_path, content, {"video": "video", "mos": named}).startswith(
+        "1 problem in HERE/my.csv; mend them and run again, nothing was started:\n"
+        "  - no column 'a3' (columns.mos.fit)"
+    )
+
+
+def test_a_dimensions_name_must_be_one_of_a_column(tmp_path: Path) -> None:
+    for name in ("se", "two words", ""):
+        with pytest.raises(ProblemsError):
+            read(tmp_path, "video,q\n", {"video": "video", "mos": {"overall": "q", name: "q"}})
 
 
 def test_each_of_several_mos_columns_must_lie_within_the_range(tmp_path: Path) -> None:
@@ -195,6 +226,44 @@ def test_raters_give_the_mos_and_its_error_and_may_leave_gaps(tmp_path: Path) ->
     assert rows[0].mos_se == pytest.approx(np.std([1, 2, 4.5], ddof=1) / np.sqrt(3))
     assert rows[1].mos_se == pytest.approx(np.std([5, 4], ddof=1) / np.sqrt(2))
     assert np.isnan([rows[2].mos_se, rows[3].mos, rows[3].mos_se]).all()
+
+
+def test_a_row_of_more_raters_counts_more_where_they_give_the_mos(tmp_path: Path) -> None:
+    content = "video,q,w,r1,r2,r3\na.mp4,3,4,1,2,4.5\nb.mp4,3,4,,,4\n"
+    rows = read(tmp_path, content, RATERS)
+    assert [row.weight for row in rows] == [1.5, 0.5]
+    assert rows[0].ratings == (1.0, 2.0, 4.5)
+    assert np.array_equal(rows[1].ratings, [np.nan, np.nan, 4.0], equal_nan=True)
+    assert [row.weight for row in read(tmp_path, content, {**RATERS, "weight": "w"})] == [4.0, 4.0]
+    assert [row.weight for row in read(tmp_path, content, {**RATERS, "mos": "q"})] == [1.0, 1.0]
+
+
+def test_screening_is_done_where_it_is_asked_for_and_says_who_is_left_out(tmp_path: Path) -> None:
+    names = [f"r{n}" for n in range(9)]
+    columns: dict[str, object] = {"video": "video", "raters": names}
+    high, low = "2,2,2,3,3,3,3,4,5", "4,4,4,3,3,3,3,2,1"  # the last stands out, on both sides
+    lines = [f"{n}.mp4,{high if n % 2 else low}" for n in range(8)]
+    content = "\n".join([",".join(["video", *names]), *lines])
+    everybody = read(tmp_path, content, columns)
+    assert (everybody.notes, len(everybody[0].ratings)) == ((), 9)
+    assert everybody[1].mos == 3.0
+    screened = read(tmp_path, content, columns, screening="bt500")
+    assert screened.notes == (
+        "screening (ITU-R BT.500) leaves out 1 of 9 raters: 'r8' (8 of 8 ratings far from the others, 4 "
+        "above and 4 below)",
+    )
+    assert screened[1].ratings == (2.0, 2.0, 2.0, 3.0, 3.0, 3.0, 3.0, 4.0)
+    assert screened[1].mos == 2.75
+
+
+def test_screening_needs_raters_that_give_the_mos(tmp_path: Path) -> None:
+    for columns in (COLUMNS, {**RATERS, "mos": "mos"}):
+        with pytest.raises(ProblemsError) as refused:
+            read(tmp_path, "video\n", columns, screening="bt500")
+        (problem,) = refused.value.problems
+        assert problem.endswith(
+            "`screening` needs `columns.raters` and no `columns.mos`: their mean is the MOS"
+        )
 
 
 def test_raters_beside_a_mos_give_its_error_alone(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from msavqa.learning import layers
-from msavqa.learning.layers import Adapter, AdapterWidth, Dropout, MutationAttention, ScoreHead, Standardise
+from msavqa.learning.head import ScoreHead
+from msavqa.learning.layers import Adapter, AdapterWidth, Dropout, MutationAttention, Standardise
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:

@@ -19,7 +19,7 @@ from typing import Literal
 from torch import Tensor
 
 from msavqa.learning import branch
-from msavqa.learning.branch import Output
+from msavqa.learning.output import Output
 from msavqa.ground.params import Settings
 
 

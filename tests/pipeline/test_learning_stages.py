@@ -82,7 +82,7 @@ def _whole(manifest: pd.DataFrame) -> pd.DataFrame:
     """All columns of a manifest, those that learning does not read left empty."""
     known = {"path": manifest["video_id"], "sha256": "0" * 64, "status": "ok", "container": "mp4"}
     for name, column in tables.MANIFEST.columns.items():
-        if name not in manifest and name not in known:
+        if column.required and name not in manifest and name not in known:
             kind = str(column.dtype)
             known[name] = np.nan if column.nullable else {"float64": 1.0, "int64": 0}.get(kind, "")
     return manifest.assign(**known).astype({"mos": "float64"})

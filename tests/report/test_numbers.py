@@ -192,6 +192,31 @@ def test_the_noise_ceiling_is_the_truth_where_it_is_known_and_close_to_it_where_
     assert numbers.noise_ceiling(changed(results, quality_true=np.nan, mos_se=1000.0)) is None
 
 
+def test_the_noise_ceiling_of_a_real_set_is_from_its_single_ratings(results: Results) -> None:
+    """Four raters with gaps, each as noisy as makes half of the MOS' variance theirs."""
+    random = np.random.default_rng(0)
+    quality = results.manifest["quality_true"].to_numpy()
+    spread = np.std(results.tested.drop_duplicates("video_id")["quality_true"])
+    ratings = quality[:, None] + random.normal(0, 2 * spread, (len(quality), 4))
+    ratings[random.random(ratings.shape) < 0.02] = np.nan
+    real = changed(results, quality_true=np.nan, mos_se=np.nan)
+    real = dataclasses.replace(real, manifest=results.manifest.assign(ratings=list(ratings)))
+    found = numbers.noise_ceiling(real)
+    assert found is not None
+    assert found.reliability == pytest.approx(0.5, abs=0.12)
+    assert found.value == pytest.approx(6 / math.pi * math.asin(math.sqrt(found.reliability) / 2))
+    assert found.source == f"from the reliability of 4 raters, {found.reliability:.2f} by split halves"
+    tested = set(real.tested["video_id"])
+    untested = ~real.manifest["video_id"].isin(tested)
+    spoilt = real.manifest.copy()
+    spoilt.loc[untested, "ratings"] = pd.Series([np.arange(4.0)] * len(spoilt))[untested]
+    assert numbers.noise_ceiling(dataclasses.replace(real, manifest=spoilt)) == found  # test videos alone
+    figures = numbers.flat_metrics(real, SETTINGS)
+    assert figures["mos_reliability"] == round(found.reliability, 6)
+    assert figures["srcc_of_ceiling"] == pytest.approx(figures["srcc"] / found.value, abs=1e-5)
+    assert "mos_reliability" not in numbers.flat_metrics(results, SETTINGS)
+
+
 def test_one_repeat_twice_gives_the_interval_of_one_repeat(results: Results) -> None:
     settings = numbers.BootstrapSettings(resamples=200, seed=0)
     one = results.tested[results.tested["repeat"] == 0].reset_index(drop=True)

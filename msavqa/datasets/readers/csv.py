@@ -9,18 +9,20 @@ folder of the csv where that leads below `root` too.
 """
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from msavqa.datasets.rows import LabelSettings, PathSetting, Row, checked
+from msavqa.datasets.dimensions import Dimension
+from msavqa.datasets.raters import Screening, mean_of, settled
+from msavqa.datasets.rows import LabelSettings, PathSetting, Row, Rows, checked
 from msavqa.datasets.text import header_problems, number, read_text, records, separator_of
 from msavqa.ground.errors import ProblemsError
 from msavqa.ground.params import Settings
 
 Name = Annotated[str, Field(min_length=1)]
+Mos = Name | Annotated[list[Name], Field(min_length=1)]
 
 
 class ColumnSettings(Settings):
@@ -28,9 +30,10 @@ class ColumnSettings(Settings):
 
     video: Name  # path that starts from root, or from the folder of the csv
     prompt: Name | None = None  # without it no branch can use its prompt
-    mos: Name | Annotated[list[Name], Field(min_length=1)] | None = None  # several: their mean, row by row
-    # One column per rater; an empty cell: did not rate. Their mean where `mos` names no column, and the
-    # standard error of that mean where `mos_se` names none.
+    # Several: their mean, row by row. By name: dimensions of quality, all learned, the first one leads.
+    mos: Mos | Annotated[dict[Dimension, Mos], Field(min_length=1)] | None = None
+    # One column per rater; an empty cell: did not rate. Their mean where `mos` names no column (which then
+    # counts by their number where `weight` names none), and its standard error where `mos_se` names none.
     raters: Annotated[list[Name], Field(min_length=2)] | None = None
     mos_se: Name | None = None  # standard error of the mos; a cell may be empty
     generator: Name | None = None
@@ -49,10 +52,18 @@ class ReaderSettings(LabelSettings):
     missing: list[float] = Field(
         default=[]
     )  # numbers that mean "did not rate", as 0 or -1, in mos and raters
+    # bt500: raters who stand out on both sides are left out before anything is averaged, see `raters.screen`
+    screening: Screening | None = None
+
+    @model_validator(mode="after")
+    def _has_raters(self) -> "ReaderSettings":
+        if self.screening and (self.columns.raters is None or self.columns.mos is not None):
+            raise ValueError("`screening` needs `columns.raters` and no `columns.mos`: their mean is the MOS")
+        return self
 
 
-def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) -> list[Row]:
-    """Every row of the csv in file order; raises `ProblemsError` with all that is wrong."""
+def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) -> Rows:
+    """Every row of the csv in file order, and who was left out; raises `ProblemsError` with all mistakes."""
     text, problems = read_text(settings.labels)
     separator = separator_of(text, [name for _, name in _names(settings.columns)])
     listed = records(text, separator=separator)
@@ -82,13 +93,27 @@ def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) ->
             row, wrong = _row(where, cells, columns=columns, settings=settings, separator=separator)
             problems += [f"{where}: {sentence}" for sentence in wrong]
             rows.append(row)
+    counted = Rows(rows)
+    if columns.raters and not problems:
+        try:
+            counted = settled(
+                rows,
+                names=columns.raters,
+                screening=settings.screening,
+                mean=not columns.mos,
+                error=not columns.mos_se,
+                weigh=not columns.mos and not columns.weight,
+            )
+        except ValueError as error:
+            problems.append(str(error))
     return checked(
-        rows,
+        counted,
         problems=problems,
         where=settings.labels,
         settings=settings,
         check_files=check_files,
         given=given,
+        notes=counted.notes,
     )
 
 
@@ -96,18 +121,32 @@ def _names(columns: ColumnSettings) -> list[tuple[str, str]]:
     """All (key below the dataset's block, column name) that the settings ask for."""
     pairs = []
     for key, value in columns.model_dump(exclude_none=True).items():
-        pairs += [(f"columns.{key}", name) for name in (value if isinstance(value, list) else [value])]
+        parts = (
+            {f"{key}.{name}": one for name, one in value.items()} if isinstance(value, dict) else {key: value}
+        )
+        for part, one in parts.items():
+            pairs += [(f"columns.{part}", name) for name in (one if isinstance(one, list) else [one])]
     return pairs
 
 
 def _readable(columns: ColumnSettings, header: list[str]) -> ColumnSettings:
     """The columns that stand in the header once: a column that is missing hides no mistake in another."""
-    kept = {}
+    kept: dict[str, object] = {}
     for key, value in columns.model_dump(exclude_none=True).items():
-        names = [name for name in (value if isinstance(value, list) else [value]) if header.count(name) == 1]
+        if isinstance(value, dict):
+            there = {one: _there(names, header) for one, names in value.items()}
+            kept |= (
+                {key: {one: names for one, names in there.items() if names}} if any(there.values()) else {}
+            )
+            continue
+        names = _there(value, header)
         if len(names) > (key == "raters"):  # of one rater there is no spread
             kept[key] = names if isinstance(value, list) else names[0]
     return ColumnSettings.model_validate(kept)
+
+
+def _there(names: str | list[str], header: list[str]) -> list[str]:
+    return [name for name in (names if isinstance(names, list) else [names]) if header.count(name) == 1]
 
 
 def _row(
@@ -153,9 +192,14 @@ def _row(
             return [math.nan] if outside else list(found.values())
         return list(found.values())
 
-    several = isinstance(columns.mos, list) and len(columns.mos) > 1
-    named = [columns.mos] if isinstance(columns.mos, str) else columns.mos or []
-    mean = _mean(_known(ratings(named, empty=None if several else math.nan)))
+    def mos(names: str | list[str]) -> float:
+        named = [names] if isinstance(names, str) else names
+        return mean_of(_known(ratings(named, empty=None if len(named) > 1 else math.nan)))
+
+    if isinstance(columns.mos, dict):
+        (_, mean), *further = [(name, mos(names)) for name, names in columns.mos.items()]
+    else:
+        mean, further = mos(columns.mos or []), []
     raters = ratings(columns.raters or [], empty=math.nan)
     weight = value(columns.weight) if columns.weight else 1.0
     if weight <= 0:
@@ -165,15 +209,14 @@ def _row(
         labels=settings.labels,
         video_id=cells[columns.video],
         prompt=text(columns.prompt),
-        mos=mean if columns.mos else _mean(_known(raters)),
-        mos_se=value(columns.mos_se, low=0.0, empty=math.nan)
-        if columns.mos_se
-        else _error_of_mean(_known(raters)),
+        mos=mean,
+        mos_se=value(columns.mos_se, low=0.0, empty=math.nan) if columns.mos_se else math.nan,
         generator=text(columns.generator),
         group=text(columns.group),
         given_split=text(columns.split),
         weight=weight,
         quality_true=value(columns.quality_true, empty=math.nan) if columns.quality_true else math.nan,
+        dimensions=dict(further),
         ratings=tuple(raters),
     )
     return row, problems
@@ -188,12 +231,3 @@ def _is_one_of(numbers: Sequence[float], cell: str, separator: str) -> bool:
 
 def _known(ratings: Sequence[float]) -> list[float]:
     return [one for one in ratings if not math.isnan(one)]
-
-
-def _mean(ratings: Sequence[float]) -> float:
-    return math.fsum(ratings) / len(ratings) if ratings else math.nan
-
-
-def _error_of_mean(ratings: Sequence[float]) -> float:
-    """Standard error of the mean of several raters, from their spread; NaN of fewer than two."""
-    return statistics.stdev(ratings) / math.sqrt(len(ratings)) if len(ratings) > 1 else math.nan

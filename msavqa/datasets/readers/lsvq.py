@@ -14,7 +14,7 @@ import math
 from pathlib import Path
 from typing import Literal
 
-from msavqa.datasets.rows import LabelSettings, PathOrPaths, Row, checked, read_files
+from msavqa.datasets.rows import LabelSettings, PathOrPaths, Row, Rows, checked, read_files
 from msavqa.datasets.text import header_problems, number, read_lines, read_text, records
 from msavqa.ground.errors import ProblemsError
 
@@ -53,7 +53,7 @@ class ReaderSettings(LabelSettings):
     labels: PathOrPaths[Split]
 
 
-def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) -> list[Row]:
+def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) -> Rows:
     """The rows of every split, each file's order kept; raises `ProblemsError` with all that is wrong."""
     files = _files(settings.labels)
     rows, problems = read_files(files, _parse)

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from msavqa.datasets.rows import LabelSettings, PathOrPaths, Row, checked, read_files
+from msavqa.datasets.rows import LabelSettings, PathOrPaths, Row, Rows, checked, read_files
 from msavqa.datasets.text import number, read_lines
 from msavqa.ground.errors import ProblemsError
 
@@ -26,7 +26,7 @@ class ReaderSettings(LabelSettings):
     labels: PathOrPaths[Split]
 
 
-def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) -> list[Row]:
+def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) -> Rows:
     """The rows of every split, each file's order kept; raises `ProblemsError` with all that is wrong."""
     files = settings.labels if isinstance(settings.labels, dict) else _files(settings.labels)
     rows, problems = read_files({split: files[split] for split in SPLITS if split in files}, _parse)

@@ -10,7 +10,7 @@ import re
 from typing import Literal
 
 from msavqa.datasets.names import GENERATOR
-from msavqa.datasets.rows import LabelSettings, PathSetting, Row, checked
+from msavqa.datasets.rows import LabelSettings, PathSetting, Row, Rows, checked
 from msavqa.datasets.text import number, read_lines
 
 
@@ -21,7 +21,7 @@ class ReaderSettings(LabelSettings):
     labels: PathSetting  # info.txt
 
 
-def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) -> list[Row]:
+def read(settings: ReaderSettings, *, check_files: bool, given: bool = False) -> Rows:
     """Every line of info.txt in file order; raises `ProblemsError` with all that is wrong."""
     rows = []
     lines, problems = read_lines(settings.labels)
