@@ -46,8 +46,9 @@ def test_own_data_goes_from_a_csv_to_a_report_by_the_readmes_commands(
     tiny.edit(repo / "params.yaml", {**tiny.TINY_PARAMS, "split.seeds": [0], "decode.box": 96})
     said = tiny.run("bash", "-c", check, cwd=repo)
     prompts, makers = rows["prompt"].nunique(), rows["generator"].nunique()
-    assert said.startswith(
-        f"mine: {len(rows)} videos, {prompts} prompts, {makers} generators, {len(rows)} with a MOS, "
+    assert (
+        f"\nmine: {len(rows)} videos, {prompts} prompts, {makers} generators, {len(rows)} with a MOS, "
+        in said
     )
     ran = tiny.stages_run(tiny.run("bash", "-c", repro, cwd=repo))
     assert {"decode@mine", "train@mine-frame", "export@mine"} <= set(ran)
