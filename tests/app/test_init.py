@@ -104,6 +104,7 @@ def test_a_file_of_an_earlier_version_keeps_its_values_and_its_comments() -> Non
     expected["train"]["epochs"] = 21
     expected["ensemble"]["branches"] = ["frame", "video"]
     expected["train"]["copies"]["weight"] = 0.0  # nothing was learned of copies then
+    expected["train"]["least_steps"] = 0  # as many epochs as were asked for
     assert flat(data) == flat(expected)
     assert "  epochs: 21 # mine: all of them; the last weights are kept, no epoch is picked on any set" in new
     assert "reader: csv # the name of a file in msavqa/readers" in new
