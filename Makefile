@@ -19,8 +19,8 @@ DEV := $(if $(filter test check,$(MAKECMDGOALS)),[dev])
 TEST_PROCESSES ?= 2
 ALONE := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE python -m pytest
 PYTEST := $(ALONE) -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
-# Tests of these rooms, above the cache line, know nothing of what `make repro` makes: they pass beside it.
-ABOVE := tests/frames tests/networks tests/store tests/trunks
+# Tests of these rooms know nothing of what `make repro` makes: they pass beside it.
+APART := tests/datasets tests/evaluation tests/frames tests/networks tests/store tests/trunks
 
 .DEFAULT_GOAL := help
 .PHONY: help install repro ui sample-networks ablation table2 exp-show paper-smoke picture docs test check lint beside pytest unit clean
@@ -90,7 +90,7 @@ docs: $(BIN)/.installed-docs ## build the site of docs/: open site/index.html (i
 # Linters and some tests run beside the pipeline: most stages leave a core free, the other tests do not.
 test: $(BIN)/.installed-dev ## the fast gate beside every test, on the sample world's own results
 	$(MAKE) --no-print-directory --jobs 2 repro beside
-	$(PYTEST) $(addprefix --ignore=,$(ABOVE))
+	$(PYTEST) $(addprefix --ignore=,$(APART))
 
 check: $(BIN)/.installed-dev ## the fast gate: ruff, mypy, import contracts, unit tests, the site's links
 	$(MAKE) --no-print-directory lint unit
@@ -102,7 +102,7 @@ lint:
 	lint-imports
 
 beside: lint
-	$(ALONE) -q $(ABOVE)
+	$(ALONE) -q $(APART)
 
 pytest:
 	$(PYTEST)
