@@ -259,8 +259,8 @@ def test_the_readme_fits_a_screen_or_three_and_leads_with_what_it_is_for() -> No
     assert readme.count("\n") <= 150
     order = (
         "![", "\n## Why not another tool?", "\n## Two commands", "\n## A score in one line",
-        "\n## What it reaches on the sample world", "\n## How it works", "\n## Your own data in five minutes",
-        "\n## Where to read on",
+        "\n## What it reaches on the sample world", "\n## How it works",
+        "\n## Your own data in three commands", "\n## Where to read on",
     )  # fmt: skip
     places = [readme.find(mark) for mark in order]
     assert places == sorted(places)

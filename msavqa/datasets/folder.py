@@ -13,7 +13,7 @@ from msavqa.datasets import names, prompt_lists, score_tables
 from msavqa.datasets.names import GENERATOR, INDEX, KEY, PROMPT, Names
 from msavqa.datasets.prompt_lists import NEXT_STEP, Prompts
 from msavqa.frames import video_file
-from msavqa.ground.errors import ProblemsError
+from msavqa.ground.errors import ProblemsError, few
 
 SHOWN = 3
 """Of names in a note, as many are shown."""
@@ -174,7 +174,9 @@ def _asked(fields: dict[str, dict[str, str]], listed: Prompts, source: Path | No
     used = set(known.values())
     if unused := [one for one in listed.by_name if one not in used]:
         count = _count(len(unused), "prompt")
-        met.notes.append(f"{name} has {count} of videos that are not in the folder: {_some(unused)}")
+        met.notes.append(
+            f"{name} has {count} of videos that are not in the folder: {few(list(map(repr, unused)))}"
+        )
     return [listed.by_name[one] if one is not None else "" for one in known.values()]
 
 
@@ -206,8 +208,3 @@ def _key(path: str, said: dict[str, str]) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _some(found: Sequence[str]) -> str:
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return ", ".join(map(repr, found[:SHOWN])) + more

@@ -29,10 +29,14 @@ def _spellings(rows: Sequence[Row]) -> Iterator[str]:
 
 def _ends(rows: Sequence[Row], scale: tuple[float, float]) -> Iterator[str]:
     ratings = [one for row in rows for one in (row.ratings or (row.mos,)) if math.isfinite(one)]
-    at_ends = [sum(one == end for one in ratings) for end in scale]
-    if any(at_ends):
-        low, high = scale
+    at_ends = {end: sum(one == end for one in ratings) for end in scale}
+    if any(at_ends.values()):
+        said = " and ".join(
+            f"{count} {'is' if count == 1 else 'are'} exactly {end:g}"
+            for end, count in at_ends.items()
+            if count
+        )
         yield (
-            f"of {len(ratings)} ratings {at_ends[0]} are exactly {low:g} and {at_ends[1]} exactly {high:g}, "
-            "the ends of the scale; if one means that somebody did not rate, name it in `missing`"
+            f"of {len(ratings)} ratings {said}, where the scale ends; if that means that somebody did not "
+            "rate, `missing` of a csv leaves it out"
         )

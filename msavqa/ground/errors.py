@@ -152,3 +152,9 @@ def _rebuild_problems(
     kind: type[ProblemsError], where: object, problems: Sequence[str], next_step: str
 ) -> ProblemsError:
     return kind(where=where, problems=problems, next_step=next_step)
+
+
+def few(names: Sequence[str], *, most: int = 3) -> str:
+    """The first of many, as sentences name them: `a, b, c and 4 more`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

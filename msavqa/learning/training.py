@@ -37,14 +37,14 @@ def train(opened: Opened, job: Job, *, ranks: Ranks, epoch: Callable[[], None] =
 
 def epochs(opened: Opened, job: Job) -> int:
     """How many epochs the job's model gets."""
-    work, labels = opened.work, _learned(opened, job)
+    work, labels = opened.work, _learned(opened, job, _known(opened, job))
     return fit.plan(len(labels.videos), branch=work.settings, settings=work.train)[1]
 
 
 def prepare(opened: Opened, job: Job) -> Prepared:
     """An untrained model and the rows it learns from: all training rows but those of its own fold."""
-    work, labels = opened.work, _learned(opened, job)
-    known = tables.learning_labels(work.manifest, work.splits, repeat=job.repeat)
+    work, known = opened.work, _known(opened, job)
+    labels = _learned(opened, job, known)
     seed = int(np.random.SeedSequence([work.train.seed, job.repeat, job.fold + 1]).generate_state(1)[0])
     torch.manual_seed(seed)
     model = opened.model()
@@ -65,9 +65,12 @@ def prepare(opened: Opened, job: Job) -> Prepared:
     )
 
 
-def _learned(opened: Opened, job: Job) -> Labels:
-    work = opened.work
-    known = tables.learning_labels(work.manifest, work.splits, repeat=job.repeat)
+def _known(opened: Opened, job: Job) -> pd.DataFrame:
+    """Labels of all rows that the job's repeat may learn from or validate with."""
+    return tables.learning_labels(opened.work.manifest, opened.work.splits, repeat=job.repeat)
+
+
+def _learned(opened: Opened, job: Job, known: pd.DataFrame) -> Labels:
     return opened.labels(known[(known["role"] == "train") & (known["fold"] != job.fold)])
 
 

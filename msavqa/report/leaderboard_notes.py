@@ -11,9 +11,8 @@ from msavqa.datasets import score_tables
 from msavqa.evaluation import rated
 from msavqa.evaluation.generator_error import GeneratorError
 from msavqa.evaluation.rated import Rated
+from msavqa.ground.errors import few
 
-NAMED = 3
-"""Of videos and prompts that are missing, as many are named."""
 Failed = Literal["drop", "worst"]
 """What a video without a score counts as."""
 
@@ -33,7 +32,7 @@ def on_tables(rows: pd.DataFrame, ratings: pd.DataFrame | None) -> list[str]:
         if lost:
             found.append(
                 f"{len(lost)} of {len(ratings)} ratings are of videos that have no row among the scores "
-                f"and do not count: {_some([f'{generator}: {prompt!r}' for generator, prompt in lost])}"
+                f"and do not count: {few([f'{generator}: {prompt!r}' for generator, prompt in lost])}"
             )
         low, high = ratings["value"].min(), ratings["value"].max()
         least, most = rows["value"].min(), rows["value"].max()
@@ -74,7 +73,7 @@ def on_failures(rows: pd.DataFrame, *, failed: Failed, worst: float) -> str:
     named = [str(video) or f"line {line}" for video, line in zip(rows["video"], rows["line"], strict=True)]
     said = f"they count as the lowest score, {worst:g}" if failed == "worst" else "no mean has them"
     verb = "video has" if len(rows) == 1 else "videos have"
-    return f"{len(rows)} {verb} no score ({counts}), {said}: {_some(named)}"
+    return f"{len(rows)} {verb} no score ({counts}), {said}: {few(named)}"
 
 
 def on_gaps(table: NDArray[np.float64], prompts: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -84,7 +83,7 @@ def on_gaps(table: NDArray[np.float64], prompts: Sequence[str], names: Sequence[
     for column, name in enumerate(names):
         lacking = np.flatnonzero(known.any(axis=1) & ~known[:, column])
         if len(lacking):
-            some = _some([repr(prompts[row]) for row in lacking.tolist()])
+            some = few([repr(prompts[row]) for row in lacking.tolist()])
             count = f"{len(lacking)} prompt{'' if len(lacking) == 1 else 's'}"
             found.append(
                 f"{name} has no scored video of {count} that others have, pairs leave them out: {some}"
@@ -104,8 +103,3 @@ def on_ratings(of_people: Sequence[Rated | None], names: Sequence[str]) -> list[
         given, worth = sum(one.prompts for one in enough), sum(one.worth for one in enough)
         found.append(f"means are of ratings: {given} rated prompts with scores are worth {worth:.0f} without")
     return found
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more

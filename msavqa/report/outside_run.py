@@ -9,11 +9,9 @@ import pandas as pd
 
 from msavqa.datasets import score_tables
 from msavqa.datasets.score_tables import Column
-from msavqa.ground.errors import ProblemsError
+from msavqa.ground.errors import ProblemsError, few
 
 SUFFIXES = (".csv", ".tsv")
-SHOWN = 3
-"""Of videos in a note, as many are named."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +67,7 @@ def lacking(asked: Iterable[str], found: Iterable[str], *, name: str, of: str) -
 
 def some(names: Sequence[str]) -> str:
     """How many videos, and the first of them."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    count = f"{len(names)} video{'' if len(names) == 1 else 's'}"
-    return f"{count} ({', '.join(map(repr, names[:SHOWN]))}{more})"
+    return f"{len(names)} video{'' if len(names) == 1 else 's'} ({few(list(map(repr, names)))})"
 
 
 def _names(manifest: pd.DataFrame) -> list[dict[str, str]]:

@@ -125,7 +125,7 @@ class Score:
         parts = [
             f"{_in_one_line(self.video)}: {doubt}{self.score:.{digits}f} of {low:g}-{high:g}",
             f"{self.coverage:.0%} interval {self.low:.{digits}f}-{self.high:.{digits}f}",
-            *([of_quality] if of_quality else []),
+            *([f"dimensions {of_quality}"] if of_quality else []),
             branches,
         ]
         if self.alignment is not None:

@@ -262,8 +262,8 @@ def test_data_check_names_every_mistake(tmp_path: Path) -> None:
     assert "15" in said
     (tmp_path / "videos.csv").write_text("video,prompt,mos\na.mp4,x,5\n", encoding="utf-8")
     assert msavqa("data", "check", cwd=tmp_path).stdout == (
-        "mine: of 1 ratings 0 are exactly 1 and 1 exactly 5, the ends of the scale; if one means that "
-        "somebody did not rate, name it in `missing`\n"
+        "mine: of 1 ratings 1 is exactly 5, where the scale ends; if that means that somebody did not rate, "
+        "`missing` of a csv leaves it out\n"
         "mine: 1 videos, 1 prompts, 0 generators, 1 with a MOS, MOS 5 to 5 on 1-5: no mistakes\n"
     )
 

@@ -27,10 +27,10 @@ def test_near_equal_prompts_are_counted_with_examples() -> None:
 
 
 def test_ratings_on_an_end_are_counted_each_rater_alone() -> None:
-    rows = [row(mos=2.5, ratings=(0.0, 5.0, math.nan)), row(mos=2.5, ratings=(0.0, 4.0)), row(mos=5.0)]
+    rows = [row(mos=2.5, ratings=(0.0, 5.0, math.nan)), row(mos=4.0, ratings=(4.0,)), row(mos=5.0)]
     assert looks.of(rows, scale=(0.0, 5.0)) == [
-        "of 5 ratings 2 are exactly 0 and 2 exactly 5, the ends of the scale; if one means that somebody did "
-        "not rate, name it in `missing`"
+        "of 4 ratings 1 is exactly 0 and 2 are exactly 5, where the scale ends; if that means that somebody "
+        "did not rate, `missing` of a csv leaves it out"
     ]
     assert looks.of([row(mos=math.nan), row(mos=4.0)], scale=(0.0, 5.0)) == []
 

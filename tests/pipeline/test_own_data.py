@@ -34,7 +34,7 @@ def test_own_data_goes_from_a_csv_to_a_report_by_the_readmes_commands(
     tiny_world: Path, tmp_path: Path
 ) -> None:
     repo = Path(shutil.copytree(tiny_world, tmp_path / "msavqa", symlinks=True))
-    page = documents.section(documents.read("README.md"), "Your own data in five minutes")
+    page = documents.section(documents.read("README.md"), "Your own data in three commands")
     (columns,) = [block[0] for block in documents.blocks(page) if block[0].startswith("video,")]
     rows = own_videos(repo, [*columns.split(","), "generator"], videos=repo / "videos")
     copy, check, repro, track, *_, compare = [

@@ -6,25 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from msavqa.datasets import tables
-from msavqa.report import build, generators, numbers, page
+from msavqa.report import generators, numbers, page
 from msavqa.report.results import Results
 from tests import synthetic
 
 SETTINGS = numbers.BootstrapSettings(resamples=100, seed=0)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return synthetic.project(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture(scope="module")
-def content(made: Path) -> page.Content:
-    data = yaml.safe_load((made / "params.yaml").read_text(encoding="utf-8"))
-    return build.build(made, synthetic.DATASET, data)
 
 
 @pytest.fixture(scope="module")

@@ -33,11 +33,6 @@ def content(made: Path) -> page.Content:
     return build.build(made, synthetic.DATASET, synthetic.PARAMS)
 
 
-@pytest.fixture(scope="module")
-def results(content: page.Content) -> Results:
-    return content.results
-
-
 def text_of(html: str) -> str:
     return " ".join(re.sub("<[^>]*>", " ", html).split())
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from msavqa.datasets import tables
 from msavqa.evaluation.verdict import Verdict
@@ -20,24 +19,6 @@ from msavqa.report import build, figures, filmstrips, page
 from msavqa.report.results import Results
 from tests import synthetic
 from tests.browser import browser
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return synthetic.project(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture(scope="module")
-def content(made: Path) -> page.Content:
-    data = yaml.safe_load((made / "params.yaml").read_text(encoding="utf-8"))
-    content = build.build(made, synthetic.DATASET, data)
-    build.write(content, made / "reports")
-    return content
-
-
-@pytest.fixture(scope="module")
-def results(content: page.Content) -> Results:
-    return content.results
 
 
 def changed(results: Results, **columns: object) -> Results:

@@ -33,7 +33,7 @@ def test_every_dimension_is_scored_by_its_own_output(model: Path, tmp_path: Path
         raw = bundle.load(model).ensemble.combine(own)
         assert one.score == pytest.approx(float(bundle.load(model).calibration.mos(raw)[0]))
     assert len({one.score for one in found.dimensions.values()}) == 3
-    assert f"fit {found.dimensions['fit'].score:.1f} (" in found.line()
+    assert f"dimensions fit {found.dimensions['fit'].score:.1f} (" in found.line()
     assert json.loads(found.to_json())["dimensions"]["steady"]["low"] == found.dimensions["steady"].low
 
 
