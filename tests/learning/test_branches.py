@@ -237,6 +237,15 @@ def test_the_segment_branch_continues_from_pretraining_with_a_fresh_semantic_hal
     torch.testing.assert_close(net(batch("segment")).score * 9 + 3, first(batch("segment")).score)
 
 
+def test_further_dimensions_of_quality_are_fresh_behind_a_pretraining_of_one(tmp_path: Path) -> None:
+    first = pretrained(tmp_path / "w.safetensors")
+    net = branch.assemble(branch_settings.branch("segment", **CLS), shapes=SHAPES, more=1)
+    fresh = net.head.more[0].score.weight.clone()
+    saved.continue_from(net, tmp_path / "w.safetensors")
+    assert torch.equal(net.head.hidden.weight, first.head.hidden.weight)
+    assert torch.equal(net.head.more[0].score.weight, fresh)
+
+
 def test_continuing_from_other_settings_is_refused(tmp_path: Path) -> None:
     pretrained(tmp_path / "w.safetensors")
     with pytest.raises(MsavqaError, match=r"misshapen .*head\.technical\.weight \(16, 26\) for \(16, 14\)"):

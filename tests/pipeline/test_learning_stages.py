@@ -223,6 +223,7 @@ def test_pretraining_reads_no_key_that_dvc_yaml_does_not_name(here: Path) -> Non
     change(here, "branches.segment.sma", queries=1, enabled=False)
     change(here, "branches.segment.optimiser", rate=0.5, batch=8)
     change(here, "train", epochs=1, prompts="shuffled", processes=2, resident="stream", evaluation_batch=64)
+    change(here, "train", least_steps=40)
     shutil.rmtree(here / ".msavqa")
     pretrain.main(["ugc", "segment"])
     assert files(here / "runs" / "start") == before

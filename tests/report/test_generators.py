@@ -73,3 +73,30 @@ def test_without_names_and_prompts_nothing_is_said(content: page.Content, splits
         content.results, tested=content.results.tested.assign(generator="", prompt="")
     )
     assert generators.figures(nameless, splits, SETTINGS) == {}
+
+
+def test_videos_without_a_generator_are_left_out(content: page.Content, splits: pd.DataFrame) -> None:
+    results = content.results
+    names = sorted(set(results.tested["generator"]))
+    tested = results.tested.assign(generator=results.tested["generator"].replace(names[0], ""))
+    found = generators.error(dataclasses.replace(results, tested=tested), splits)
+    assert found is not None
+    assert found.generators == len(names) - 1
+
+
+def test_a_prompt_of_two_repeats_is_drawn_as_one(content: page.Content, splits: pd.DataFrame) -> None:
+    results = content.results
+    row = results.tested.iloc[0]
+    rows = [  # of prompt a the one pair is wrong, of prompt b both are right
+        {**row, "video_id": f"{prompt}{place}", "repeat": repeat, "prompt": prompt, "mos": mos, "raw": raw}
+        for repeat, prompt, of_prompt in (
+            (0, "a", ((1.0, 2.0), (2.0, 1.0))),
+            (0, "b", ((1.0, 1.0), (2.0, 2.0))),
+            (1, "b", ((1.0, 1.0), (2.0, 2.0))),
+        )
+        for place, (mos, raw) in enumerate(of_prompt)
+    ]
+    found = generators.figures(dataclasses.replace(results, tested=pd.DataFrame(rows)), splits, SETTINGS)
+    assert found["pair_accuracy"] == pytest.approx(2 / 3, abs=1e-6)
+    # Drawn twice, prompt a leaves no right pair, and prompt b no wrong one.
+    assert (found["pair_accuracy_ci95_low"], found["pair_accuracy_ci95_high"]) == (0.0, 1.0)

@@ -11,6 +11,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from data.sample import grammar
+from msavqa.bundle import contents
 from msavqa.datasets import tables
 from msavqa.frames import decode
 from msavqa.frames.decode import Decoded
@@ -57,6 +58,14 @@ def test_a_video_scored_alone_has_the_score_of_the_pipeline(scorer: Scorer, test
     rows = tested.iloc[:: len(tested) // 12]
     asked = [Asked(VIDEOS / row.path, str(row.prompt)) for row in rows.itertuples()]
     assert values(scorer, asked) == pytest.approx(known.loc[rows["video_id"]].to_numpy(), abs=2e-4)
+
+
+def test_the_bundle_knows_what_the_report_says_of_generators() -> None:
+    found = json.loads((ROOT / "reports/sample/metrics.json").read_text(encoding="utf-8"))
+    told, _ = contents.read(RUNS / "bundle")
+    assert told.generator_error is not None
+    assert told.generator_error.value == found["generator_error_seen"]
+    assert (told.generator_error.generators, told.generator_error.unseen) == (6, False)
 
 
 def test_the_interval_covers_the_test_videos_as_often_as_it_says() -> None:
