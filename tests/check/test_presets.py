@@ -185,6 +185,7 @@ def test_a_composed_preset_is_the_whole_form_that_it_was(name: str, tmp_path: Pa
     old.write_text(yaml.safe_dump(before(name), sort_keys=False), encoding="utf-8")
     converted, composed = flat(yaml.safe_load(convert.convert(old))), flat(preset(name))
     assert converted.pop("train.copies.weight") == 0  # a model of before has learned of no copies
+    assert converted.pop("train.least_steps") == 0  # nor has it made more steps than its epochs
     assert {key: composed.get(key, "none") for key in converted} == converted | (
         {"copies.videos": 0} if name == "paper_pixels" else {}
     )
