@@ -116,12 +116,29 @@ def fit_logistic4(*, score: ArrayLike, mos: ArrayLike) -> tuple[float, float, fl
         (float(y.max()), float(y.min()), 0.0, 1.0),
         (2 * slope * flat, -2 * slope * flat, 0.0, flat),
     ]
+    method = "lm" if len(x) >= len(starts[0]) else "trf"  # MINPACK asks for as many rows as parameters
     fits = [
-        optimize.least_squares(lambda p: logistic4(x, p) - y, start, x_scale="jac", max_nfev=400)
+        optimize.least_squares(
+            lambda p: logistic4(x, p) - y,
+            start,
+            jac=lambda p: slopes_of_logistic4(x, p),
+            method=method,
+            x_scale="jac",
+            max_nfev=400,
+        )
         for start in starts
     ]
     b1, b2, b3, b4 = (float(value) for value in min(fits, key=lambda fit: float(fit.cost)).x)
     return b1 * reach + level, b2 * reach + level, b3 * spread + centre, b4 * spread
+
+
+def slopes_of_logistic4(x: Floats, parameters: Floats) -> Floats:
+    """The derivatives of `logistic4` by its four parameters, (row, 4)."""
+    top, bottom, middle, width = parameters
+    scaled = (x - middle) / (abs(width) + 1e-12)
+    share = expit(scaled)
+    rise = (top - bottom) * share * (1 - share) / (abs(width) + 1e-12)
+    return np.stack([share, 1 - share, -rise, -rise * scaled * np.sign(width)], axis=1)
 
 
 def bootstrap(

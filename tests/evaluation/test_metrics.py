@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import optimize, stats
 
 from msavqa.evaluation import metrics
 from msavqa.ground.errors import MsavqaError
@@ -125,6 +125,20 @@ def test_the_logistic_fit_is_no_worse_than_the_best_line_on_any_scale(
     fitted = metrics.logistic4(score, metrics.fit_logistic4(score=score, mos=mos))
     line = np.polyval(np.polyfit(score, mos, 1), score)
     assert metrics.rmse(score=fitted, mos=mos) <= 1.005 * metrics.rmse(score=line, mos=mos)
+
+
+@pytest.mark.parametrize("width", [0.7, -0.7])
+def test_the_slopes_of_the_logistic_are_those_of_differences(width: float) -> None:
+    score, at = np.linspace(-3, 3, 7), np.array([80.0, 20.0, 0.5, width])
+    expected = optimize.approx_fprime(at, lambda parameters: metrics.logistic4(score, parameters), 1e-7)
+    assert metrics.slopes_of_logistic4(score, at) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 4])
+def test_the_logistic_fit_takes_few_rows(rows: int) -> None:
+    score, mos = np.array([1.0, 2.0, 4.0, 5.0])[:rows], np.array([10.0, 20.0, 60.0, 80.0])[:rows]
+    fitted = metrics.logistic4(score, metrics.fit_logistic4(score=score, mos=mos))
+    assert fitted == pytest.approx(mos, abs=3)
 
 
 def test_the_bootstrap_interval_covers_the_truth_about_as_often_as_it_says() -> None:
