@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from msavqa.ground.errors import MsavqaError
+from msavqa.networks import window_attention
 
 VIDEO_FROM_PARTS = "SwinTransformer3d"
 
@@ -100,7 +101,7 @@ def image_behind(network: Any, model: str) -> nn.Module:
 def video(model: str, kwargs: Mapping[str, Any]) -> Any:
     """A torchvision Video Swin without classifier: by name, or `SwinTransformer3d` with sizes as kwargs.
 
-    Its first layer stays in float32 under autocast.
+    Its first layer stays in float32 under autocast; its attention runs as `window_attention` has it.
     """
     from torchvision.models.video import swin_transformer as swin
 
@@ -114,7 +115,7 @@ def video(model: str, kwargs: Mapping[str, Any]) -> Any:
     except TypeError as error:
         raise _refused(model, got=str(error), expected="keyword arguments of that network") from error
     network.head = nn.Identity()
-    return _first_in_float32(network.eval())
+    return window_attention.faster(_first_in_float32(network.eval()))
 
 
 def video_features(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import extract, scale, statistics, store_read, tail_step, train_epoch
+from benchmarks import extract, scale, statistics, store_read, tail_step, train_epoch, video_swin
 
 PROMISED = [
     (tail_step.main, "--videos 2 --frames 2 --rounds 1", "online_ms cached_ms speedup max_abs_diff"),
@@ -21,6 +21,7 @@ PROMISED = [
         "--videos 2 --size 64 --frames 2 --rounds 1",
         "decode_s forward_s pipeline_s overhead overhead_none",
     ),
+    (video_swin.main, "--size 32 --frames 2 --rounds 1", "fp32 bf16"),
     (statistics.main, "--size 32 --frames 2 --rounds 1", "size frames seconds"),
     (
         train_epoch.main,

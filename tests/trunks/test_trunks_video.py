@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from msavqa.ground.errors import MsavqaError
 from msavqa.ground.params import problems_in
 from msavqa.learning import stage_tail
-from msavqa.networks import backbones, preprocess, weights
+from msavqa.networks import preprocess, weights
 from msavqa.trunks.kinds import video
 from tests import clips, tiny_networks
 
@@ -18,7 +19,8 @@ def test_features_averaged_over_time_are_torchvisions_own(tmp_path: Path) -> Non
     settings = tiny_networks.video_settings(tmp_path)
     videos = clips.videos(3, frames=6, size=64)
     found = tiny_networks.load(tmp_path, settings, batch=12)(videos)["pooled"]
-    network = backbones.video(settings.model, settings.kwargs)
+    network = SwinTransformer3d(**settings.kwargs).eval()
+    network.head = torch.nn.Identity()
     network.load_state_dict(weights.read(tiny_networks.file(tmp_path, settings)), strict=True)
     pixels = torch.from_numpy(np.stack([one.frames for one in videos])).permute(0, 4, 1, 2, 3).float() / 255
     mean, sd = (torch.tensor(part).view(1, 3, 1, 1, 1) for part in preprocess.IMAGENET_MEAN_SD)
