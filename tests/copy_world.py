@@ -19,7 +19,7 @@ WORDS = (("8k", "masterpiece"), ("stunning",))
 """Of praise: those that are learned, and those left out."""
 SETTINGS: dict[str, Any] = {
     "videos": 9, "learned": ["still", "replaced", "black"], "left_out_videos": 9,
-    "left_out": ["backwards", "white"], "empty": 4,
+    "left_out": ["backwards", "white"], "empty": 4, "noise": 4,
     "praise": list(WORDS[0]), "praise_left_out": list(WORDS[1]),
 }  # fmt: skip
 """The block `copies` that the world follows."""

@@ -28,6 +28,7 @@ TINY_PARAMS: dict[str, object] = {
     "copies.videos": 5,
     "copies.left_out_videos": 2,
     "copies.empty": 2,
+    "copies.noise": 2,
     "pretrain.epochs": 1,
     "train.epochs": 2,
     "train.least_steps": 0,

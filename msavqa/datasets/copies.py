@@ -28,6 +28,8 @@ OF_TWO = ("replaced",)
 """Those that have half of their frames from another video."""
 EMPTY = ("black", "white", "flat", "noise", "frozen_noise", "stripes", "flashing")
 """Kinds that show nothing."""
+NOISE = ("noise", "frozen_noise")
+"""Those of them that differ most from row to row."""
 FOREIGN, PRAISE = "foreign_prompt", "praise"
 """Kinds that need no frames: the own ones with another video's prompt, or with words of praise behind it."""
 KINDS = (*SPOILT, *EMPTY)
@@ -57,7 +59,9 @@ class CopySettings(Settings):
     left_out: Kinds
     """Kinds that are never learned from: they tell whether what was learned helps against others."""
     empty: int = Field(ge=0)
-    """Rows of each kind that shows nothing."""
+    """Rows of each kind that shows nothing, noise apart."""
+    noise: int = Field(ge=0)
+    """Rows of each kind of `NOISE`: they differ in strength, grain and colour, so few say little of all."""
     praise: list[str]
     """Words behind a prompt that ask for nothing, such as "8k, masterpiece": training may show that they
     change no score. Every prompt gets one of them; []: none does."""
@@ -123,7 +127,7 @@ def plan(manifest: pd.DataFrame, settings: CopySettings, *, box: int) -> pd.Data
                     if others[number] != video:
                         rows.append(_row(kind, str(video), str(others[number]), learned=learned))
             elif kind in EMPTY:
-                for number in range(settings.empty):
+                for number in range(settings.noise if kind in NOISE else settings.empty):
                     like = order.iloc[number % len(order)]
                     rows.append(
                         _row(kind, "", "", learned=learned, number=number)

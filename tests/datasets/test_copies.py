@@ -13,7 +13,8 @@ from msavqa.ground.params import problems_in
 
 SETTINGS: dict[str, Any] = {
     "videos": 6, "learned": ["still", "replaced", "black"], "left_out_videos": 3,
-    "left_out": ["backwards", "noise"], "empty": 4, "praise": ["8k", "masterpiece"], "praise_left_out": [],
+    "left_out": ["backwards", "noise"], "empty": 4, "noise": 5, "praise": ["8k", "masterpiece"],
+    "praise_left_out": [],
 }  # fmt: skip
 
 
@@ -32,7 +33,7 @@ def test_each_kind_has_as_many_copies_as_it_is_asked_for() -> None:
     found = plan(manifest())
     assert list(found.columns) == list(copies.PLAN.columns)
     counts = found.groupby("kind", sort=False).size().to_dict()
-    assert counts == {"still": 6, "replaced": 6, "black": 4, "backwards": 3, "noise": 4}
+    assert counts == {"still": 6, "replaced": 6, "black": 4, "backwards": 3, "noise": 5}
     learned = found.groupby("kind")["learned"].first().to_dict()
     assert learned == {"still": 1, "replaced": 1, "black": 1, "backwards": 0, "noise": 0}
     assert found["copy_id"].is_unique
