@@ -182,6 +182,11 @@ class _Run:
             if self._lost[number] == MOST_LOSSES:
                 raise _deadly(self._tasks[number], error, at=self._at[worker].address) from error
             self._waiting.appendleft(number)
+            at, name = self._at[worker].address, _named(self._tasks[number])
+            print(
+                f"note: a worker on {at} ended over {name} ({type(error).__name__}); another gets it",
+                file=sys.stderr,
+            )
             return
         self._idle.append(worker)
         value = pickle.loads(packed)  # noqa: S301
@@ -238,10 +243,9 @@ def _no_start(error: Exception) -> MsavqaError:
 
 
 def _deadly(task: Any, error: Exception, *, at: str) -> MsavqaError:
-    name = str(task)
     return MsavqaError(
         what="Task",
-        where=name if len(name) <= SHOWN else f"{name[:SHOWN]}...",
+        where=_named(task),
         got=f"{MOST_LOSSES} workers that ended without a result, the last on {at} ({type(error).__name__})",
         expected="a result",
         next_step="give workers more memory (`ray:memory_gb=`) or look at Ray's logs there "
@@ -249,6 +253,13 @@ def _deadly(task: Any, error: Exception, *, at: str) -> MsavqaError:
     )
 
 
+def _named(task: Any) -> str:
+    return _short(str(task))
+
+
 def _words(error: Exception) -> str:
-    words = " ".join(str(error).split())
+    return _short(" ".join(str(error).split()))
+
+
+def _short(words: str) -> str:
     return words if len(words) <= SHOWN else f"{words[:SHOWN]}..."

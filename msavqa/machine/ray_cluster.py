@@ -132,5 +132,5 @@ def reach(address: str) -> None:
         ) from error
 
 
-def _count(number: float, what: str) -> str:
+def _count(number: int | float, what: str) -> str:
     return f"{number:g} {what}{'' if number == 1 else 's'}"
