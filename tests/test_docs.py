@@ -152,6 +152,7 @@ NOT_RUN = {
     "ray start --head --port=6379": "test_ray starts the same servers by Ray's own cluster for tests",
     "ray start --address=10.0.0.1:6379": "test_ray starts the same servers by Ray's own cluster for tests",
     "ray start": "the page speaks of it",
+    "ray get-auth-token --generate": "it writes into the user's home",
     "ray stop": "it would end every Ray of the machine's user",
     "ray symmetric-run": "the page advises against it",
     "sbatch docs/cluster.sbatch": "it takes a Slurm cluster; the page says that it was not run",

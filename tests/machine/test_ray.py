@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from benchmarks import scale_out
 from msavqa.datasets import manifest
 from msavqa.datasets.manifest import IndexSettings
 from msavqa.datasets.rows import Row
@@ -45,7 +46,7 @@ def cluster() -> Iterator[Any]:
     """A head that computes nothing and two nodes with a CPU each, every one at its own address."""
     if find_spec("ray") is None:
         skip_or_fail("Ray is not installed", needs="ray")
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}  # no token in the user's home
     import ray
     from ray.cluster_utils import Cluster
 
@@ -141,6 +142,13 @@ def test_index_decode_extract_and_train_give_the_bytes_of_one_process(
 
 def test_a_worker_has_its_cpus_the_drivers_threads_and_folder(launcher: Launcher) -> None:
     assert set(launcher(ray_work.sizes, [1, 2, 3])) == {(1, "1", os.getcwd())}
+
+
+def test_the_benchmark_measures_a_cluster(launcher: Launcher) -> None:
+    found = scale_out.slept(2, most=2, shards=4, seconds=0.05)
+    assert found["ideal"] == 0.1
+    assert found["ratio"] >= 1
+    assert scale_out.task_bytes() < scale_out.task_bytes(known=True) <= 100_000
 
 
 def test_a_function_loads_once_a_worker(launcher: Launcher) -> None:
