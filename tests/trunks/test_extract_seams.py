@@ -1,5 +1,6 @@
 """What extraction is given: frames that must be the settings' own, and a launcher that may be any."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,15 @@ def test_two_processes_make_the_same_bytes_as_one(tmp_path: Path, capsys: pytest
         assert last_line(capsys).startswith("extract: 2/2 prompts, ")
     for store_name in ("frame.zarr", "text.zarr"):
         assert tree(tmp_path / "turn" / store_name) == tree(tmp_path / "side" / store_name)
+
+
+def test_what_a_reader_of_stored_frames_carries_does_not_grow_with_the_videos(tmp_path: Path) -> None:
+    opened = tiny_networks.frames_store(tmp_path / "frames.zarr", clips.videos(2, frames=4, size=32))
+    few, many = (
+        videos.FrameReader(opened, DECODE, {str(one): tmp_path for one in range(count)}) for count in (1, 999)
+    )
+    assert len(pickle.dumps(few)) == len(pickle.dumps(many)) < 2000
+    assert len(list(pickle.loads(pickle.dumps(many))([0, 1]))) == 2  # noqa: S301
 
 
 def last_line(capsys: pytest.CaptureFixture[str]) -> str:
