@@ -1,5 +1,8 @@
-"""Models of one branch trained one after the other, or side by side: on a CPU in processes of their own, or
-by the workers of the launcher that the environment asks for."""
+"""Models of one branch trained one after the other, or side by side in other processes.
+
+On a CPU these are some of its own, `train.processes`, or wherever the workers are of the launcher that the
+environment asks for.
+"""
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence

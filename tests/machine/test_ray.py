@@ -36,7 +36,7 @@ from tests.machine.test_launch import Loads
 from tests.stores import World, same_as_fresh, tree
 from tests.training import ALONE, same, work
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray's own warnings
 MEMORY = 80 << 20
 SEEN_DEAD = {"health_check_period_ms": 500, "health_check_failure_threshold": 5}
 
@@ -244,7 +244,6 @@ def test_a_driver_that_is_killed_goes_on_where_it_was(launcher: Launcher, tmp_pa
     assert as_if_nothing_had_happened(tmp_path)
 
 
-@pytest.mark.slow
 def test_this_machine_alone_serves_and_ctrl_c_leaves_nothing(
     launcher: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
