@@ -140,8 +140,11 @@ def test_index_decode_extract_and_train_give_the_bytes_of_one_process(
     assert epochs == found["here"][4]
 
 
-def test_a_worker_has_its_cpus_the_drivers_threads_and_folder(launcher: Launcher) -> None:
-    assert set(launcher(ray_work.sizes, [1, 2, 3])) == {(1, "1", os.getcwd())}
+def test_a_worker_has_its_cpus_the_drivers_threads_and_folder(
+    launcher: Launcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert set(launcher(ray_work.sizes, [1, 2, 3])) == {(1, "3", os.getcwd())}
 
 
 def test_the_benchmark_measures_a_cluster(launcher: Launcher) -> None:
