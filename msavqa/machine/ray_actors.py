@@ -48,6 +48,25 @@ def launcher(size: Size, *, device: Device, tell: Callable[[int], None]) -> Laun
     return launch
 
 
+class Kinds:
+    """What workers compute on, and who was the first."""
+
+    def __init__(self) -> None:
+        self._first: Arrived | None = None
+        self._known = set[str]()
+
+    def heard(self, here: Arrived) -> str:
+        """One line where a worker is of another kind than the first, once a kind; otherwise nothing."""
+        self._first = self._first or here
+        if here.kind in {self._first.kind, *self._known}:
+            return ""
+        self._known.add(here.kind)
+        return (
+            f"note: {here.address} computes on {here.kind}, {self._first.address} on {self._first.kind}: the "
+            "last digits of what they compute may differ"
+        )
+
+
 class _Run:
     """One launch: tasks that wait, workers that start, and workers that are busy."""
 
@@ -84,8 +103,7 @@ class _Run:
         self._seen = time.monotonic()
         self._told = -1
         self._by_node = Counter[str]()
-        self._first: Arrived | None = None
-        self._kinds: set[str] = set()
+        self._kinds = Kinds()
 
     def results(self) -> Iterator[Any]:
         """Every task's result, as they come."""
@@ -158,14 +176,8 @@ class _Run:
             raise _unlike(here)
         self._failed_starts = 0
         self._at[worker] = here
-        self._first = self._first or here
-        if here.kind != self._first.kind and here.kind not in self._kinds:
-            self._kinds.add(here.kind)
-            print(
-                f"note: {here.address} computes on {here.kind}, {self._first.address} on {self._first.kind}: "
-                "the last digits of what they compute may differ",
-                file=sys.stderr,
-            )
+        if note := self._kinds.heard(here):
+            print(note, file=sys.stderr)
         self._idle.append(worker)
 
     def _answered(self, answer: Any) -> Iterator[Any]:

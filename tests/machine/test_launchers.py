@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from msavqa.ground.errors import MsavqaError
-from msavqa.machine import launch, launchers, ray_cluster
+from msavqa.machine import launch, launchers, ray_actors, ray_cluster
 from msavqa.machine.launch import in_turn
 from msavqa.machine.launchers import Asked
 from msavqa.machine.ray_cluster import GIB, Request, Size
+from msavqa.machine.ray_worker import Arrived
+from pipeline import check
 from tests.conftest import ROOT
 
 
@@ -54,6 +56,14 @@ def test_a_mistake_in_it_is_one_sentence(text: str, expected: str) -> None:
         f"MSAVQA_LAUNCHER in the environment: got {text!r}, expected {expected}; set it right, or unset it "
         "to compute in this process."
     )
+
+
+def test_a_mistake_in_it_is_found_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MSAVQA_LAUNCHER", "processes:")
+    with pytest.raises(
+        MsavqaError, match=r"^MSAVQA_LAUNCHER in the environment: got 'processes:', expected a"
+    ):
+        check.main(["--only"])
 
 
 def test_nothing_asked_for_is_what_the_stage_does_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,6 +144,20 @@ def test_a_cluster_without_room_for_one_worker_is_one_sentence() -> None:
             "8 CPUs, 0 GPUs and 8 GiB for one worker; ask for less, as in `ray:cpus=1,gpus=0`, or start Ray "
             "on a machine that has it."
         )
+
+
+def test_workers_of_another_kind_are_said_once() -> None:
+    kinds = ray_actors.Kinds()
+    said = [
+        kinds.heard(Arrived(address, kind=kind))
+        for address, kind in (
+            ("10.0.0.1", "Zen 4"), ("10.0.0.2", "Zen 4"), ("10.0.0.3", "Xeon"), ("10.0.0.4", "Xeon"),
+        )
+    ]  # fmt: skip
+    note = (
+        "note: 10.0.0.3 computes on Xeon, 10.0.0.1 on Zen 4: the last digits of what they compute may differ"
+    )
+    assert said == ["", "", note, ""]
 
 
 @pytest.mark.parametrize("address", ["cluster", "ray://host:10001", ":6379", "host:", "host:port"])
