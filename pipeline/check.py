@@ -7,7 +7,7 @@ from msavqa.check import inputs
 from msavqa.check.params import problems
 from msavqa.ground import params, stage
 from msavqa.ground.errors import ProblemsError
-from msavqa.machine import files
+from msavqa.machine import files, launchers
 
 OUTS = {
     "runs/start/params.checked": "params.yaml has no mistakes",
@@ -18,7 +18,8 @@ depend on both folders, also where nothing is pre-trained."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Refuses a params.yaml with any mistake, or with labels, videos or weights that are not in order.
+    """Refuses a params.yaml with any mistake, or with labels, videos or weights that are not in order; and an
+    MSAVQA_LAUNCHER that cannot be read.
 
     `make` asks with --only before DVC starts: DVC itself needs some of the keys to read dvc.yaml, and names
     one that is missing, and no other mistake. Networks take seconds: the stage, which follows at once, asks.
@@ -26,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="store_true", help="write nothing, leave networks to the stage")
     only = parser.parse_args(argv).only
+    launchers.asked()
     data = params.read()
     if found := problems(data):
         raise ProblemsError(where=params.PARAMS_FILE, problems=found, next_step="mend them and run again")

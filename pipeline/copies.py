@@ -78,7 +78,7 @@ def look(
             Trunk.of(kind, one_view, weights=named.weights(data, name), frames=decode.frames),
             sources.staging_root(*RUNS, f"msavqa.trunks.kinds.{asked.kind}"),
         )
-    with frames.source(opened, settings=decode, paths=paths) as read_frames:
+    with videos.FrameReader(opened, decode, paths) as read_frames:
         for name, (trunk, staging_root) in networks.items():
             here = {"device": "cpu"} if name == statistics.NAME else {}
             videos.run(

@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     opened = frames.open_frames(folder / "frames.zarr", settings=decode)
     manifest = tables.read_manifest(Path("data") / dataset / "manifest.parquet")
     paths = tables.files_of(manifest, root=root)
-    with frames.source(opened, settings=decode, paths=paths) as read_frames:
+    with videos.FrameReader(opened, decode, paths) as read_frames:
         report = videos.run(
             folder / f"{statistics.NAME}.zarr",
             trunk=statistics.trunk(),

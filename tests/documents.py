@@ -11,7 +11,9 @@ PAGES = (
     "features/README.md",
     *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
 )
-PROGRAMS = ("cp", "dvc", "git", "make", "msavqa", "pip", "python", "rm", "source")
+PROGRAMS = (
+    "cp", "dvc", "export", "git", "make", "msavqa", "pip", "python", "ray", "rm", "sbatch", "source",
+)  # fmt: skip
 """A line of code that begins with one of these is a command."""
 
 

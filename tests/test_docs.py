@@ -35,6 +35,8 @@ FOLDER = (
 STORE = "pipeline.test_sharing::test_another_project_takes_one_store"
 FOLDER_SCORED = "app.test_score_folder::test_a_folder_is_scored_and_ranked_by_what_its_names_say"
 FILE = "pipeline.test_sharing::test_a_store_travels_as_one_file"
+SLURM = "machine.test_sbatch::test_the_script_starts_ray_on_all_nodes_and_the_stages_use_them"
+RAY = "machine.test_ray::test_index_decode_extract_and_train_give_the_bytes_of_one_process"
 
 RUN_BY = {
     "make repro": MAKE,
@@ -120,6 +122,13 @@ RUN_BY = {
     "dvc import GIT_URL features/sample/clip_image.zarr": STORE,
     "msavqa features export features/sample/clip_image.zarr clip_image.h5": FILE,
     "msavqa features import clip_image.h5 clip_image.zarr": FILE,
+    "export MSAVQA_LAUNCHER=ray": "machine.test_ray::"
+    "test_this_machine_alone_serves_and_ctrl_c_leaves_nothing",
+    "export MSAVQA_LAUNCHER=ray RAY_ADDRESS=10.0.0.1:6379": RAY,
+    "export RAY_USAGE_STATS_ENABLED=0": RAY,
+    "ray start --head --port=6379": SLURM,
+    "ray start --address=10.0.0.1:6379": SLURM,
+    "sbatch docs/cluster.sbatch": SLURM,
 }
 """Command -> `module::function` of the test that runs it, some with smaller numbers."""
 
@@ -143,6 +152,11 @@ NOT_RUN = {
     "python -m benchmarks.store_read": TIMED,
     "python -m benchmarks.extract": TIMED,
     "python -m benchmarks.scale": TIMED,
+    "pip install --constraint constraints.txt --editable '.[ray]'": "the environment of the tests has it",
+    "ray start": "the page speaks of it",
+    "ray get-auth-token --generate": "it writes into the user's home",
+    "ray stop": "it would end every Ray of the machine's user",
+    "ray symmetric-run": "the page advises against it",
     "rm params.yaml && msavqa init --preset sample_paper": "test_presets holds what that preset changes",
     "python -m msavqa.check.schema": "tests/check holds that the committed schema is what it prints",
     "dvc commit --force": "test_pipeline::test_moved_files_rerun_nothing_after_a_commit runs it, quietly",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from msavqa.frames.read import DecodeSettings
 from msavqa.ground import sources
 from tests import rooms, tiny
 from tests.conftest import skip_or_fail
@@ -98,7 +99,13 @@ def test_package_files_hold_a_docstring_and_at_most_a_lazy_look_up() -> None:
 def test_a_video_that_timed_out_is_read_again_with_more_time() -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     assert "index.timeout_seconds" in stages["index"]["do"]["params"]
-    assert "decode" in stages["decode"]["do"]["params"]  # its own time is in this block
+    assert "decode.timeout_seconds" in stages["decode"]["do"]["params"]
+
+
+def test_a_stage_that_decodes_follows_every_setting_of_it_but_how_many_do_it() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    followed = {one.removeprefix("decode.") for one in stages["decode"]["do"]["params"] if "decode" in one}
+    assert followed == set(DecodeSettings.model_fields) - {"workers"}
 
 
 def test_make_says_what_a_python_without_venv_lacks(tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ whose worker hangs or dies, stays in the manifest with status "unreadable" and i
 those and stops where they are too many).
 """
 
+import contextlib
 import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pandas as pd
 from pydantic import Field
@@ -22,7 +24,11 @@ from msavqa.frames.video_file import DecodeError
 from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.ground.params import Settings
 from msavqa.ground.progress import Progress
-from msavqa.machine.processes import LostError, Pool
+from msavqa.machine import launch, launchers
+from msavqa.machine.processes import LostError, Outcome, Pool
+
+Facts = dict[str, object] | str
+"""A file's columns of the manifest, or why its bytes cannot be read."""
 
 
 class IndexSettings(Settings):
@@ -40,26 +46,24 @@ def build(rows: Sequence[Row], *, root: Path, settings: IndexSettings, descripti
     file once for its sha256 and its packets once for the probe; memory grows by some kB a video. Raises
     `ProblemsError` naming every file that could no longer be read, `MsavqaError` where no process survived.
     """
-    table: list[dict[str, object]] = []
-    vanished: list[str] = []
+    known: list[Facts] = [""] * len(rows)
     unreadable = lost = 0
-    paths, limit = [root / row.path for row in rows], settings.timeout_seconds
+    paths = [root / row.path for row in rows]
     with (
         Progress(description, total=len(rows)) as progress,
-        Pool(describe, workers=settings.workers, timeout_seconds=limit, what="Video") as pool,
+        contextlib.closing(_described(paths, settings=settings, progress=progress)) as described,
     ):
-        for row, path, outcome in zip(rows, paths, pool.map(paths), strict=True):
+        for place, outcome in described:
             facts = outcome.value
             if facts is None:
                 lost += isinstance(outcome.error, LostError)
-                facts = _unknown(path, reason=str(outcome.error))
-            if isinstance(facts, str):
-                vanished.append(f"{row.where}: {facts}")
-            else:
-                table.append({**_labels(row), **facts})
-                unreadable += facts["status"] == "unreadable"
+                facts = _unknown(paths[place], reason=str(outcome.error))
+            known[place] = facts
+            unreadable += not isinstance(facts, str) and facts["status"] == "unreadable"
             progress.advance(1, unreadable=unreadable)
-    if vanished:
+    found_of = list(zip(rows, known, strict=True))
+    table = [{**_labels(row), **facts} for row, facts in found_of if not isinstance(facts, str)]
+    if vanished := [f"{row.where}: {facts}" for row, facts in found_of if isinstance(facts, str)]:
         raise ProblemsError(where=root, problems=vanished, next_step="mend them and run again")
     if lost == len(rows) > 1:  # not the videos' fault
         raise MsavqaError(
@@ -75,7 +79,57 @@ def build(rows: Sequence[Row], *, root: Path, settings: IndexSettings, descripti
     return found
 
 
-def _unknown(path: Path, *, reason: str) -> dict[str, object] | str:
+def _described(
+    paths: Sequence[Path], *, settings: IndexSettings, progress: Progress
+) -> Generator[tuple[int, Outcome[Facts]]]:
+    """Place and outcome of every file, as they come; by the launcher of the environment, parts of them."""
+    if not launchers.elsewhere():
+        with _pool(settings) as pool:
+            yield from enumerate(pool.map(paths))
+        return
+    parts = [Part(first, tuple(paths[first : first + PART])) for first in range(0, len(paths), PART)]
+    launcher = launchers.chosen(tell=lambda count: progress.advance(0, workers=count))
+    for first, outcomes in launcher(Describing(settings), parts):
+        yield from enumerate(outcomes, first)
+
+
+PART = 32
+"""Files that a worker of a launcher is given at once."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive files, the first of them the file of that number."""
+
+    first: int
+    paths: tuple[Path, ...]
+
+    def __str__(self) -> str:
+        return f"the {len(self.paths)} files from {str(self.paths[0])!r} to {str(self.paths[-1])!r}"
+
+
+@dataclass(frozen=True)
+class Describing:
+    """Hashes and probes parts in workers of its own, which end with the process that it is called in."""
+
+    settings: IndexSettings
+    _pools: list[Pool[Path, Facts]] = field(default_factory=list, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_pools": []}
+
+    def __call__(self, part: Part) -> tuple[int, list[Outcome[Facts]]]:
+        if not self._pools:
+            self._pools.append(_pool(self.settings))
+        return part.first, list(self._pools[0].map(part.paths))
+
+
+def _pool(settings: IndexSettings) -> Pool[Path, Facts]:
+    workers, limit = launch.cpus(settings.workers), settings.timeout_seconds
+    return Pool(describe, workers=workers, timeout_seconds=limit, what="Video")
+
+
+def _unknown(path: Path, *, reason: str) -> Facts:
     """What is known of a video on which a worker was lost."""
     try:
         return {**identity(path), **UNKNOWN, "error": reason}
@@ -116,7 +170,7 @@ UNKNOWN: dict[str, object] = {
 """What is known of a video that cannot be probed."""
 
 
-def describe(path: Path) -> dict[str, object] | str:
+def describe(path: Path) -> Facts:
     """A file's columns of the manifest, or why its bytes cannot be read. Can hang or die with ffmpeg."""
     try:
         known = identity(path)

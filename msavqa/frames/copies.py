@@ -4,6 +4,7 @@ No copy is stored as pixels. `index` says which copies there are, as a store of 
 that frozen networks run over copies as they run over videos; `reader` makes their frames.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,8 @@ def index(
 def reader(*, plan: pd.DataFrame, originals: Store, read_frames: ReadFrames) -> ReadFrames:
     """Reads copies by their row in the plan, (frame, height, width, 3) uint8; `read_frames` reads originals.
 
-    A copy of a video whose decoder hung or died comes as that video's `LostError`.
+    A copy of a video whose decoder hung or died comes as that video's `LostError`. Pickles if `read_frames`
+    does.
     """
     count = originals.specs["times_seconds"].shape[0]
     needed = [
@@ -61,15 +63,19 @@ def reader(*, plan: pd.DataFrame, originals: Store, read_frames: ReadFrames) -> 
         for row in plan.itertuples()
     ]
 
-    def read(rows: Rows) -> Iterator[Pixels | LostError]:
-        stream = read_frames([place for row in rows for place in needed[int(row)]])
-        for row in rows:
-            found = [next(stream) for _ in needed[int(row)]]
-            lost = next((one for one in found if isinstance(one, LostError)), None)
-            frames = [one for one in found if not isinstance(one, LostError)]
-            yield made(plan.iloc[int(row)], frames, count=count) if lost is None else lost
+    return functools.partial(_read, plan, needed, count, read_frames)
 
-    return read
+
+def _read(
+    plan: pd.DataFrame, needed: Sequence[Sequence[int]], count: int, read_frames: ReadFrames, rows: Rows
+) -> Iterator[Pixels | LostError]:
+    """Rows of the plan; `needed` are the rows of `originals` that each is made of, `count` its frames."""
+    stream = read_frames([place for row in rows for place in needed[int(row)]])
+    for row in rows:
+        found = [next(stream) for _ in needed[int(row)]]
+        lost = next((one for one in found if isinstance(one, LostError)), None)
+        frames = [one for one in found if not isinstance(one, LostError)]
+        yield made(plan.iloc[int(row)], frames, count=count) if lost is None else lost
 
 
 def made(row: "pd.Series[Any]", frames: Sequence[Pixels], *, count: int) -> Pixels:

@@ -21,6 +21,7 @@ from pydantic import Field
 
 from msavqa.frames.decode import Backend, Decoded, decode, decoder_facts
 from msavqa.ground.params import Settings
+from msavqa.machine import launch
 from msavqa.machine.processes import LostError, Outcome, Pool
 from msavqa.store import read as store
 from msavqa.store.read import ArraySpec, Rows, Store
@@ -108,9 +109,8 @@ def source(
             return outcome.error
         return _value(outcome)
 
-    with Pool(
-        function, workers=settings.workers, timeout_seconds=settings.timeout_seconds, what="Video"
-    ) as pool:
+    workers, limit = launch.cpus(settings.workers), settings.timeout_seconds
+    with Pool(function, workers=workers, timeout_seconds=limit, what="Video") as pool:
         yield lambda rows: map(value, pool.map(paths[frames.ids[row]] for row in rows))
 
 

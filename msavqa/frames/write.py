@@ -3,12 +3,12 @@
 decode_all(Path("features/mine/frames.zarr"), manifest=table, root=Path("videos"), settings=..., shard_mb=128)
 """
 
-import contextlib
 import functools
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,10 +22,11 @@ from msavqa.frames.decode import Decoded
 from msavqa.frames.video_file import AbsentError
 from msavqa.ground.errors import MsavqaError
 from msavqa.ground.progress import Progress
+from msavqa.machine import launch, launchers
 from msavqa.machine.processes import LostError, Outcome, Pool
 from msavqa.store import format, shards, staging
 from msavqa.store.read import ArraySpec
-from msavqa.store.shards import Compute, RowResult, ShardDone, ShardResult, WriteReport
+from msavqa.store.shards import RowResult, ShardDone, ShardResult, WriteReport
 
 
 def decode_all(
@@ -51,8 +52,9 @@ def decode_all(
     limit = settings.max_quarantined_fraction
     with (
         DecodeProgress(description, total=len(manifest), limit=limit, errors=errors) as progress,
-        _pool(settings) as pool,
+        DecodeRows.of(manifest, root=root, settings=settings, tell=progress.decoded) as compute,
     ):
+        here = functools.partial(_two_at_once, stop=compute.close)
         return shards.write(
             path,
             ids=list(manifest["video_id"]),
@@ -60,51 +62,84 @@ def decode_all(
             specs=specs,
             fingerprint=made_of,
             attributes={"sampled_frames": settings.frames, "box": settings.box},
-            compute=_compute(pool, manifest=manifest, root=root, settings=settings, tell=progress.decoded),
+            compute=compute,
             shard_mb=shard_mb,
             staging_root=staged_root,
-            launcher=functools.partial(_two_at_once, stop=pool.close),
+            launcher=launchers.chosen(here=here, tell=progress.workers),
             on_progress=progress.staged,
         )
 
 
-@contextlib.contextmanager
-def computing(*, manifest: pd.DataFrame, root: Path, settings: frames.DecodeSettings) -> Iterator[Compute]:
-    """The function that computes rows of frames.zarr, its worker processes running while the block runs."""
-    with _pool(settings) as pool:
-        yield _compute(pool, manifest=manifest, root=root, settings=settings, tell=lambda error: None)
+@dataclass(frozen=True, kw_only=True)
+class DecodeRows:
+    """Computes rows of frames.zarr in worker processes, which start where and when it is first called.
 
+    Safe to share between threads. Pickles, without workers and progress: any launcher can run it. Who calls
+    it in a process that lives on closes it; in others the workers end with the process.
+    """
 
-def _pool(settings: frames.DecodeSettings) -> Pool[Path, Decoded]:
-    return Pool(
-        frames.decoding(settings),
-        workers=settings.workers,
-        timeout_seconds=settings.timeout_seconds,
-        what="Video",
-    )
+    root: Path
+    paths: Sequence[str]
+    """Below root, row by row."""
+    settings: frames.DecodeSettings
+    tell: Callable[[str], None] | None = None
+    """Hears every video's error, or '', in the process that made this."""
+    _pools: list[Pool[Path, Decoded]] = field(default_factory=list, repr=False)
+    _lock: list[threading.Lock] = field(default_factory=lambda: [threading.Lock()], repr=False)
 
+    @classmethod
+    def of(
+        cls,
+        manifest: pd.DataFrame,
+        *,
+        root: Path,
+        settings: frames.DecodeSettings,
+        tell: Callable[[str], None] | None = None,
+    ) -> "DecodeRows":
+        """Of the manifest's videos below root."""
+        return cls(root=root, paths=list(manifest["path"]), settings=settings, tell=tell)
 
-def _compute(
-    pool: Pool[Path, Decoded],
-    *,
-    manifest: pd.DataFrame,
-    root: Path,
-    settings: frames.DecodeSettings,
-    tell: Callable[[str], None],
-) -> Compute:
-    """Computes rows in the pool, safe to share between threads; `tell` hears every video's error or ''."""
-    paths = [root / relative for relative in manifest["path"]]
-    specs = frames.specs(settings)
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "tell": None, "_pools": [], "_lock": []}
 
-    def compute(rows: Sequence[int]) -> ShardResult:
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({**state, "_lock": [threading.Lock()]})
+
+    def __enter__(self) -> "DecodeRows":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the workers at once; whoever waits for a video of theirs gets a `CancelledError`."""
+        for pool in self._pools:
+            pool.close()
+
+    def __call__(self, rows: Sequence[int]) -> ShardResult:
+        specs = frames.specs(self.settings)
         arrays = {spec.name: np.zeros((len(rows), *spec.shape), spec.dtype) for spec in specs}
         results = []
-        for place, outcome in enumerate(pool.map(paths[row] for row in rows)):
+        for place, outcome in enumerate(self._pool().map(self.root / self.paths[row] for row in rows)):
             results.append(_row(outcome, arrays, place))
-            tell(results[-1].error)
+            if self.tell is not None:
+                self.tell(results[-1].error)
         return ShardResult(arrays, results)
 
-    return compute
+    def _pool(self) -> Pool[Path, Decoded]:
+        with self._lock[0]:
+            if not self._pools:
+                self._pools.append(
+                    Pool(
+                        frames.decoding(self.settings),
+                        workers=launch.cpus(self.settings.workers),
+                        timeout_seconds=self.settings.timeout_seconds,
+                        what="Video",
+                    )
+                )
+            return self._pools[0]
 
 
 def _row(outcome: Outcome[Decoded], arrays: Mapping[str, npt.NDArray[Any]], place: int) -> RowResult:
@@ -176,7 +211,8 @@ class DecodeProgress:
     def __init__(self, description: str, *, total: int, limit: float, errors: Sequence[str]) -> None:
         self._bar = Progress(description, total=total, unit="videos")
         self._description, self._total, self._limit = description, total, limit
-        self._quarantined, self._errors = 0, list(errors[:_SHOWN])
+        self._finished = self._quarantined = 0
+        self._errors = list(errors[:_SHOWN])
         self._lock = threading.Lock()
 
     def __enter__(self) -> "DecodeProgress":
@@ -188,20 +224,30 @@ class DecodeProgress:
     ) -> None:
         self._bar.__exit__(kind, error, trace)
 
+    def workers(self, count: int) -> None:
+        """So many workers of a launcher are at work."""
+        with self._lock:
+            self._bar.advance(0, workers=count)
+
     def decoded(self, error: str) -> None:
         """One video more, quarantined where it has an error; raises `MsavqaError` above the limit."""
-        self._add(self._bar.advance, 1, quarantined=1 if error else 0, error=error)
+        self._add(self._bar.advance, 1, quarantined=1 if error else 0, errors=[error] if error else [])
 
     def staged(self, done: ShardDone) -> None:
-        """One shard more; its videos count here where they were not decoded just now."""
+        """One shard more; its videos count here where they were not decoded just now in this process."""
         quarantined = 0 if done.computed else done.quarantined
-        self._add(self._bar.keep, done.rows - done.computed, quarantined=quarantined, error="")
+        self._add(self._bar.keep, done.rows - done.computed, quarantined=quarantined, errors=[])
+        with self._lock:
+            self._finished += done.rows
+            elsewhere = max(0, self._finished - self._bar.done)
+        if elsewhere:  # those decoded here were counted as they came
+            quarantined = done.quarantined - quarantined
+            self._add(self._bar.advance, elsewhere, quarantined=quarantined, errors=done.errors)
 
-    def _add(self, tell: Callable[..., None], count: int, *, quarantined: int, error: str) -> None:
+    def _add(self, tell: Callable[..., None], count: int, *, quarantined: int, errors: Sequence[str]) -> None:
         with self._lock:
             self._quarantined += quarantined
-            if error and len(self._errors) < _SHOWN:
-                self._errors.append(error)
+            self._errors += errors[: _SHOWN - len(self._errors)]
             tell(count, quarantined=self._quarantined)
             if quarantined and self._quarantined > self._limit * self._total:
                 raise self._refusal()

@@ -1,26 +1,46 @@
-"""Models of one branch trained one after the other, or on a CPU in processes of their own, side by side."""
+"""Models of one branch trained one after the other, or side by side in other processes.
+
+On a CPU these are some of its own, `train.processes`, or wherever the workers are of the launcher that the
+environment asks for.
+"""
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
 from multiprocessing.queues import SimpleQueue
+from typing import Any
 
 from msavqa.learning import folds, training
 from msavqa.learning.folds import Job, Opened, Outcome, Work
 from msavqa.learning.gradients import Ranks
-from msavqa.machine import launch
+from msavqa.machine import launch, launchers
 
 LOOK_EVERY_SECONDS = 0.5
 
 
 def run(
-    opened: Opened, todo: Sequence[Job], *, ranks: Ranks, epoch: Callable[[], None] = lambda: None
+    opened: Opened,
+    todo: Sequence[Job],
+    *,
+    ranks: Ranks,
+    epoch: Callable[[], None] = lambda: None,
+    workers: Callable[[int], None] = lambda count: None,
 ) -> Iterator[Outcome]:
     """Trains the jobs' models, as they finish; which process trains one changes nothing of it.
 
-    `epoch` is called for every epoch of every model, in this process.
+    `epoch` is called for every epoch of every model, in this process; for a model that a launcher's worker
+    has trained, when it is done. `workers` hears how many of those there are. Several ranks train one model
+    after the other, whatever the environment asks for.
     """
     if not todo:
+        return
+    if launchers.elsewhere() and ranks.count == 1:
+        launcher = launchers.chosen(device=opened.work.train.device, tell=workers)
+        for outcome in launcher(Training(opened.work), todo):
+            for _ in range(training.epochs(opened, outcome.job)):
+                epoch()
+            yield outcome
         return
     count = min(opened.work.train.processes, len(todo))
     if count == 1 or ranks.count > 1 or opened.inputs.device.type != "cpu":
@@ -43,6 +63,22 @@ def run(
                     epoch()
                 for one in done:
                     yield one.result()
+
+
+@dataclass(frozen=True)
+class Training:
+    """Trains jobs where a launcher calls it; features are opened at the first."""
+
+    work: Work
+    _opened: list[Opened] = field(default_factory=list, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": []}
+
+    def __call__(self, job: Job) -> Outcome:
+        if not self._opened:
+            self._opened.append(folds.loaded(folds.open_work(self.work)))
+        return training.train(self._opened[0], job, ranks=Ranks(rank=0, count=1))
 
 
 _here: list[tuple[Opened, "SimpleQueue[None]"]] = []

@@ -17,17 +17,19 @@ in_turn: Launcher = map
 """One task after the other in this process: for what keeps all cores or the device busy by itself."""
 
 
-def processes(count: int) -> Launcher:
+def processes(count: int, *, cpus: int | None = None) -> Launcher:
     """A launcher of `count` fresh processes, one task each at a time; the first error stops all.
 
     The function travels once to each process, not with every task: what it loads there, such as a network,
-    serves all tasks of that process. They end with the process that started them, however it ends.
+    serves all tasks of that process. They end with the process that started them, however it ends. `cpus` is
+    what `cpus()` says there; None: what it is asked with.
     """
 
     def launch(function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
         # A forked child may inherit a lock that nobody will release.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(function,)) as pool:
+        arguments = (function, cpus)
+        with ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=arguments) as pool:
             futures = [pool.submit(_do, task) for task in tasks]
             with ending(pool, count):
                 for future in as_completed(futures):
@@ -36,12 +38,24 @@ def processes(count: int) -> Launcher:
     return launch
 
 
+def cpus(default: int) -> int:
+    """How many processes or threads may be busy here: what this process's launcher gave it, or `default`."""
+    return _CPUS[0] if _CPUS else default
+
+
+def give_cpus(count: int | None) -> None:
+    """Says what `cpus()` gives in this process from here on, for launchers; None: its default."""
+    _CPUS[:] = [] if count is None else [count]
+
+
+_CPUS: list[int] = []
 _GIVEN: list[Callable[[Any], Any]] = []
 """The function of this process, where a launcher has started it."""
 
 
-def _begin(function: Callable[[Any], Any]) -> None:
+def _begin(function: Callable[[Any], Any], cpus: int | None) -> None:
     _GIVEN[:] = [function]
+    give_cpus(cpus)
     end_with_parent()
 
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.ground.progress import Progress
 from msavqa.machine.device import Device
-from msavqa.score import listed
+from msavqa.score import listed, spread
 from msavqa.score import scorer as score
 from msavqa.score.listed import Line
 from msavqa.score.result import Score
 from msavqa.score.scorer import Asked
+from msavqa.score.spread import Scoring
 
 FIRST = ("video", "prompt", "score", "low", "high")
 ALWAYS = ("error", "model", "sha256")
@@ -90,8 +91,14 @@ def run_all(
             partial.open("a", encoding="utf-8", newline="") as file,
             Progress("score", total=len(todo)) as bar,
         ):
-            verdicts = scorer.scores(Asked(folder / video, prompt) for video, prompt in todo)
-            for key, verdict in zip(todo, verdicts, strict=True):
+            verdicts = spread.verdicts(
+                scorer,
+                [Asked(folder / video, prompt) for video, prompt in todo],
+                elsewhere=Scoring(model=model, workers=workers, decode_seconds=decode_seconds, device=device),
+                tell=lambda count: bar.advance(0, workers=count),
+            )
+            for place, verdict in verdicts:
+                key = todo[place]
                 found[key] = _row(key, verdict, names=names, model=digest, sha256=_sha256(folder / key[0]))
                 failed += isinstance(verdict, MsavqaError)
                 file.write(_line(found[key], columns))

@@ -22,6 +22,8 @@ from msavqa.ground.errors import MsavqaError
 FORMAT = 1
 ROWS_FILE = "rows.parquet"
 SHARDS_FILE = "shards.json"
+PATIENCE_SECONDS = 60.0
+"""How long other machines may see old names: acregmax and acdirmax of nfs(5)."""
 METADATA_FILE = "zarr.json"
 VALID = "valid"
 """The array that tells any zarr reader which rows hold data; our own reader takes that from the rows."""

@@ -10,6 +10,7 @@ arrays are an order of magnitude slower (`benchmarks/store_read.py`). Compressed
 straight from their bytes. A shard laid out in a way this module does not know is read through zarr.
 """
 
+import hashlib
 import json
 import resource
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,7 +40,10 @@ ARRAYS_OPEN = 16
 
 @dataclass(frozen=True)
 class Store:
-    """An opened store. Safe to share between threads; a pickled copy opens its files anew."""
+    """An opened store. Safe to share between threads.
+
+    It pickles as its path and digest: where it arrives it is opened again, and another store is refused.
+    """
 
     path: Path
     specs: Mapping[str, ArraySpec]
@@ -52,12 +56,16 @@ class Store:
     """One line a row: id, sha256, frames, decoder, status (ok, quarantined), error, the store's own."""
     records: Records = field(repr=False)
     """Size and checksum of every file, as they were when it was written."""
+    digest: str = field(repr=False)
+    """SHA-256 (hexadecimal) of metadata and checksums, so of every byte."""
     _opened: dict[str, Callable[[int], ShardFile | None]] = field(
         default_factory=dict, repr=False, compare=False
     )
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_opened": {}}  # a memory map would be pickled as its whole content
+    def __reduce__(self) -> tuple[object, ...]:
+        from msavqa.store import arrive  # it opens stores, by this module
+
+        return (arrive.again, (self.path, self.digest))
 
     @property
     def rows_per_shard(self) -> int:
@@ -198,7 +206,14 @@ def open(path: Path | str, *, expect: Mapping[str, object] | None = None) -> Sto
         ) from error
     rows = _rows(path)
     _check_shards(path, specs, records.shards, rows=len(rows))
-    return Store(path, specs, fingerprint, attributes, rows, records)
+    return Store(path, specs, fingerprint, attributes, rows, records, _digest(path))
+
+
+def _digest(path: Path) -> str:
+    found = hashlib.sha256()
+    for name in (fmt.METADATA_FILE, fmt.SHARDS_FILE):
+        found.update((path / name).read_bytes())
+    return found.hexdigest()
 
 
 def _refused(path: Path, *, what: str, got: object, expected: object) -> StoreError:

@@ -5,7 +5,6 @@ in any process, and needs nothing but the staging folder.
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from msavqa.ground.errors import MsavqaError
 from msavqa.store import shard_file, staging
-from msavqa.store.format import ArraySpec, FileRecord
+from msavqa.store.format import PATIENCE_SECONDS, ArraySpec, FileRecord
 from msavqa.store.shard_file import ShardFile
 from msavqa.store.staging import Row, Staged
 
@@ -45,8 +44,6 @@ class ShardResult:
     rows: Sequence[RowResult]
 
 
-PATIENCE_SECONDS = 60.0
-"""How long names may be cached by default: acregmax and acdirmax of nfs(5)."""
 Compute = Callable[[Sequence[int]], ShardResult]
 """Computes the rows of these numbers (positions in `ids`, ascending, not always without gaps).
 
@@ -66,6 +63,9 @@ class ShardTask:
     known: Mapping[int, tuple[str, int]] = field(default_factory=dict)
     """Place in this shard -> (key of a staged shard, place in that)."""
 
+    def __str__(self) -> str:
+        return f"the shard of {len(self.ids)} rows from {self.ids[0]!r} to {self.ids[-1]!r}"
+
 
 @dataclass(frozen=True)
 class ShardDone:
@@ -74,6 +74,11 @@ class ShardDone:
     rows: int
     quarantined: int
     computed: int
+    errors: tuple[str, ...] = ()
+    """Why rows are quarantined, of the first `SHOWN`, where some were computed just now."""
+
+
+SHOWN = 3
 
 
 def write_shard(task: ShardTask, *, folder: Path, specs: Sequence[ArraySpec], compute: Compute) -> ShardDone:
@@ -176,8 +181,8 @@ def _check_result(result: ShardResult, specs: Sequence[ArraySpec], *, rows: int,
 
 def done_of(staged: Staged, *, computed: int) -> ShardDone:
     """What a staged shard counts for."""
-    statuses = Counter(row["status"] for row in staged.rows)
-    return ShardDone(len(staged.rows), statuses["quarantined"], computed)
+    bad = [str(row["error"]) for row in staged.rows if row["status"] == "quarantined"]
+    return ShardDone(len(staged.rows), len(bad), computed, tuple(bad[:SHOWN]) if computed else ())
 
 
 def require(folder: Path, key: str) -> Staged:

@@ -123,6 +123,31 @@ def test_too_many_bad_videos_stop_the_run_with_their_reasons_and_keep_the_rest(
     assert store.open(videos.decode_to(tmp_path, copies, videos.settings())).valid.all()
 
 
+def test_bad_videos_of_other_processes_stop_the_run_with_their_reasons(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MSAVQA_LAUNCHER", "processes:1")
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for path in sorted(folder.iterdir())[:4]:
+        (copies / path.name).write_bytes(path.read_bytes())
+    (copies / "v01.mp4").write_bytes(b"")
+    with pytest.raises(MsavqaError) as refusal:
+        videos.decode_to(tmp_path, copies, videos.settings())
+    said = str(refusal.value)
+    assert said.startswith(
+        "Quarantined videos in decode: got 1 of 4 that do not decode, expected at most 5.0%"
+    )
+    assert said.endswith(
+        f'first: "Video in {copies}/v01.mp4: got 0 bytes, expected a video file that decodes from its first '
+        'frame to its last; download it again or leave it out.".'
+    )
+    capsys.readouterr()
+    videos.decode_to(tmp_path, copies, videos.settings(max_quarantined_fraction=0.25))
+    assert "decode: 4/4 videos, " in (line := capsys.readouterr().err.splitlines()[-1])
+    assert "quarantined 1" in line
+
+
 def test_a_video_whose_worker_was_lost_is_tried_again_by_the_next_run(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

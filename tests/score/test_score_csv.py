@@ -11,7 +11,7 @@ import pytest
 from msavqa.ground.errors import MsavqaError
 from msavqa.machine.processes import Pool
 from msavqa.score import scorer as score
-from msavqa.score import table
+from msavqa.score import spread, table
 from msavqa.score.result import Score
 from msavqa.score.scorer import Scorer, load
 from tests import media
@@ -208,3 +208,18 @@ def test_the_device_is_handed_on(random_bundle: Path, listed: Path, monkeypatch:
     with pytest.raises(MsavqaError, match=r"^Device in --device: got cuda, and torch "):
         run_csv(random_bundle, listed, device="cuda")
     assert not (listed / "scores.csv").exists()
+
+
+def test_other_processes_give_the_same_table(
+    random_bundle: Path,
+    listed: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_csv(random_bundle, listed) == (3, 1)
+    monkeypatch.setattr(spread, "PART", 1)
+    monkeypatch.setenv("MSAVQA_LAUNCHER", "processes:2")
+    assert run_csv(random_bundle, listed, out=listed / "elsewhere.csv") == (3, 1)
+    assert (listed / "elsewhere.csv").read_bytes() == (listed / "scores.csv").read_bytes()
+    assert "score: 3/3 videos, " in (said := capsys.readouterr().err.splitlines()[-1])
+    assert "workers 2, failed 1" in said

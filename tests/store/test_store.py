@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import zarr
 
+from msavqa.store import format as fmt
 from msavqa.store import read as store
 from msavqa.store.format import shard_path
 from msavqa.store.shard_file import index_bytes
@@ -142,6 +143,39 @@ def test_a_pickled_store_reads_and_carries_no_data(world: World) -> None:
     sent = pickle.dumps(found)
     assert len(sent) < 20_000
     np.testing.assert_array_equal(pickle.loads(sent).all("tokens"), world.truth("tokens"))  # noqa: S301
+
+
+def test_a_store_that_is_another_where_it_arrives_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path)
+    world.write()
+    monkeypatch.setattr(fmt, "PATIENCE_SECONDS", 0.3)
+    first = store.open(world.path)
+    sent = pickle.dumps(first)
+    world.sha256s[0] = "another content"
+    world.write()
+    now = store.open(world.path).digest
+    with pytest.raises(store.StoreError) as refusal:
+        pickle.loads(sent)  # noqa: S301
+    assert str(refusal.value) == (
+        f"Another store in {world.path}: got digest {now[:12]}, expected digest {first.digest[:12]}, as "
+        "where the work was given out; see that all machines see the same folder, and that nothing else "
+        "writes there."
+    )
+    shutil.rmtree(world.path)
+    with pytest.raises(store.StoreError, match="Incomplete store"):
+        pickle.loads(sent)  # noqa: S301
+
+
+def test_a_store_that_is_seen_late_is_waited_for(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.write()
+    sent = pickle.dumps(store.open(world.path))
+    away = world.path.with_name("away")
+    world.path.rename(away)
+    threading.Timer(0.5, away.rename, [world.path]).start()
+    assert len(pickle.loads(sent)) == 10  # noqa: S301
 
 
 def test_threads_may_share_a_store(world: World) -> None:

@@ -1,5 +1,6 @@
 """What extraction is given: frames that must be the settings' own, and a launcher that may be any."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from msavqa.store import read as store
 from msavqa.trunks.kinds import clip_text
 from msavqa.trunks.run import prompts, videos
 from msavqa.trunks.run.feature_rows import ExtractSettings
-from tests import clips, feature_world, tiny_networks
+from tests import clips, feature_world, media, tiny_networks
 from tests import videos as test_videos
 from tests.stores import tree
 
@@ -41,6 +42,39 @@ def test_two_processes_make_the_same_bytes_as_one(tmp_path: Path, capsys: pytest
         assert last_line(capsys).startswith("extract: 2/2 prompts, ")
     for store_name in ("frame.zarr", "text.zarr"):
         assert tree(tmp_path / "turn" / store_name) == tree(tmp_path / "side" / store_name)
+
+
+def test_frames_that_are_not_stored_are_decoded_where_a_launcher_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for number in range(3):
+        media.write(folder / f"v{number}.mp4", media.numbered(number + 4))
+    trunk = tiny_networks.trunk(tmp_path, tiny_networks.image_settings(tmp_path, tiny_networks.CONVNEXT))
+    found = []
+    for kept, launcher in (("frames", in_turn), ("none", in_turn), ("none", processes(1))):
+        own = tmp_path / str(len(found))
+        own.mkdir()
+        settings = test_videos.settings(store=kept, workers=1)
+        opened = frames.open_frames(test_videos.decode_to(own, folder, settings), settings=settings)
+        paths = {f"v{number}.mp4": folder / f"v{number}.mp4" for number in range(3)}
+        with videos.FrameReader(opened, settings, paths) as reader:
+            videos.run(
+                own / "frame.zarr", trunk=trunk, frames=opened, read_frames=reader, extract=HOW, shard_mb=1,
+                staging_root=own / "staging", launcher=launcher,
+            )  # fmt: skip
+        found.append(tree(own / "frame.zarr"))
+    assert found[1] == found[2]
+    first, second = (store.open(tmp_path / name / "frame.zarr").all("pooled") for name in "01")
+    np.testing.assert_array_equal(first, second)
+
+
+def test_what_a_reader_of_stored_frames_carries_does_not_grow_with_the_videos(tmp_path: Path) -> None:
+    opened = tiny_networks.frames_store(tmp_path / "frames.zarr", clips.videos(2, frames=4, size=32))
+    few, many = (
+        videos.FrameReader(opened, DECODE, {str(one): tmp_path for one in range(count)}) for count in (1, 999)
+    )
+    assert len(pickle.dumps(few)) == len(pickle.dumps(many)) < 2000
+    assert len(list(pickle.loads(pickle.dumps(many))([0, 1]))) == 2  # noqa: S301
 
 
 def last_line(capsys: pytest.CaptureFixture[str]) -> str:

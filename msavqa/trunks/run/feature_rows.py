@@ -96,6 +96,11 @@ def _unstorable(name: str, array: str, row: npt.NDArray[Any], dtype: np.dtype[An
     )
 
 
+def workers(progress: Progress) -> Callable[[int], None]:
+    """Shows how many workers a launcher has at work."""
+    return lambda count: progress.advance(0, workers=count)
+
+
 def staged(progress: Progress) -> Callable[[ShardDone], None]:
     """Counts a shard's rows that were not computed just now, and those computed in another process (the
     others were counted as they came)."""

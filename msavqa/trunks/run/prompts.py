@@ -12,13 +12,14 @@ from typing import Any
 import pandas as pd
 
 from msavqa.ground.progress import Progress
-from msavqa.machine.launch import Launcher, in_turn
+from msavqa.machine import launchers
+from msavqa.machine.launch import Launcher
 from msavqa.store import shards
 from msavqa.store.format import prompt_id
 from msavqa.store.prompt_rows import piece_id
 from msavqa.store.shards import RowResult, ShardResult, WriteReport
 from msavqa.trunks.run import scripts
-from msavqa.trunks.run.feature_rows import ExtractSettings, Rows, put, staged
+from msavqa.trunks.run.feature_rows import ExtractSettings, Rows, put, staged, workers
 from msavqa.trunks.run.network import Trunk
 from msavqa.trunks.run.pieces import Pieces
 
@@ -58,13 +59,13 @@ def run(
     shard_mb: int | float,
     description: str = "extract",
     staging_root: Path | None = None,
-    launcher: Launcher = in_turn,
+    launcher: Launcher | None = None,
 ) -> WriteReport:
     """Runs a text network over the `pieces` of all prompts and writes the store at `path`.
 
     A row's id is `prompt_rows.piece_id`; its columns say the text that it was computed from (`prompt`), its
     tokens and what `Piece.facts` holds. Rows stand in the order in which prompts first come, so that one more
-    at the end changes the last shard and no other.
+    at the end changes the last shard and no other. The launcher is the environment's where none is given.
     """
     with Progress(description, total=len(pieces), unit="prompts") as progress:
         return shards.write(
@@ -77,7 +78,7 @@ def run(
             compute=PromptRows(trunk=trunk, pieces=pieces, extract=extract, progress=progress),
             shard_mb=shard_mb,
             staging_root=staging_root,
-            launcher=launcher,
+            launcher=launcher or launchers.chosen(device=extract.device, tell=workers(progress)),
             on_progress=staged(progress),
         )
 

@@ -7,19 +7,22 @@ A thread reads and prepares the next videos while the network works on these. Me
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeVar
 
 from msavqa.frames.read import DecodeSettings, Pixels, ReadFrames, source
 from msavqa.ground.progress import Progress
-from msavqa.machine.launch import Launcher, in_turn
+from msavqa.machine import launch, launchers
+from msavqa.machine.launch import Launcher
 from msavqa.machine.processes import LostError
 from msavqa.store import format, shards, staging
 from msavqa.store.read import Rows as RowNumbers
 from msavqa.store.read import Store
 from msavqa.store.shards import RowResult, ShardResult, WriteReport
-from msavqa.trunks.run.feature_rows import ExtractSettings, Rows, put, staged
+from msavqa.trunks.run.feature_rows import ExtractSettings, Rows, put, staged, workers
 from msavqa.trunks.run.network import Trunk, Video
 
 T = TypeVar("T")
@@ -35,11 +38,12 @@ def run(
     shard_mb: int | float,
     description: str = "extract",
     staging_root: Path | None = None,
-    launcher: Launcher = in_turn,
+    launcher: Launcher | None = None,
 ) -> WriteReport:
     """Runs a trunk over every video of frames.zarr and writes the store at `path`.
 
-    A launcher of other processes needs a `read_frames` that pickles, such as `FrameReader`. Videos that
+    The launcher is the environment's where none is given; one of other processes needs a `read_frames` that
+    pickles, such as `FrameReader`. Videos that
     decoding quarantined stay quarantined, with their reason. One whose decoder hangs or dies here
     (frames that are not stored are decoded again) is quarantined too; the next call tries it again. Raises
     `MsavqaError` where a feature cannot be stored, naming the video.
@@ -60,7 +64,7 @@ def run(
             ),
             shard_mb=shard_mb,
             staging_root=root,
-            launcher=launcher,
+            launcher=launcher or launchers.chosen(device=extract.device, tell=workers(progress)),
             on_progress=staged(progress),
         )
 
@@ -103,16 +107,31 @@ class VideoRows(Rows):
 
 @dataclass(frozen=True)
 class FrameReader:
-    """`frames.source` for launchers that use processes: opened at the first call, in the one that calls, and
-    left open until that ends."""
+    """`frames.source` for any launcher: opened at the first call, in the process that calls.
+
+    It stays open until that process ends, or until the block that it is used in.
+    """
 
     frames: Store
     settings: DecodeSettings
     paths: Mapping[str, Path]
-    _opened: list[tuple[object, ReadFrames]] = field(default_factory=list, repr=False)
+    _opened: list[tuple[AbstractContextManager[ReadFrames], ReadFrames]] = field(
+        default_factory=list, repr=False
+    )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_opened": []}
+        stored = "frames" in self.frames.specs  # then nobody looks for the videos
+        return {**self.__dict__, "_opened": [], **({"paths": {}} if stored else {})}
+
+    def __enter__(self) -> "FrameReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for opened, _ in self._opened:
+            opened.__exit__(kind, error, trace)
+        self._opened.clear()
 
     def __call__(self, rows: RowNumbers) -> Iterator[Pixels | LostError]:
         if not self._opened:
@@ -125,7 +144,7 @@ def _ahead(
     function: Callable[[Video], Any], items: Iterable[tuple[int, Video]], extract: ExtractSettings
 ) -> Iterator[tuple[int, Any]]:
     """Each place with the function's result for its video, in order, some videos ahead of the reader."""
-    with ThreadPoolExecutor(extract.threads, thread_name_prefix="prepare") as pool:
+    with ThreadPoolExecutor(launch.cpus(extract.threads), thread_name_prefix="prepare") as pool:
         waiting = deque[tuple[int, Future[Any]]]()
         try:
             for place, video in items:
