@@ -1,9 +1,10 @@
-"""Where a network's weights come from: a hub name, a file of one's own, or random ones from a seed.
+"""Where a network's weights come from: a hub, a package, a file of one's own, or a seed.
 
     fetch:
       clip_text: {source: hub, name: openai}                       open_clip's tag for texts.clip_text.model
       frame:     {source: hub, name: convnext_tiny.fb_in1k}        timm's name with its tag
       video:     {source: hub, name: Swin3D_T_Weights.KINETICS400_V1}    torchvision's name
+      motion:    {source: package, name: some_package, sha256: 57934424...}    see `packaged`
       segment:   {source: file, name: /data/swin.pth}
       other:     {source: random, name: "7"}                       the seed
 
@@ -14,13 +15,13 @@ name under `texts` or `trunks`.
 import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from msavqa.ground.errors import MsavqaError
 from msavqa.ground.params import Settings
-from msavqa.networks import backbones, clip_model, download, preprocess, weights
+from msavqa.networks import backbones, clip_model, download, packaged, preprocess, weights
 from msavqa.networks.download import AddressedFile, HuggingFaceFile, Remote
 
 if TYPE_CHECKING:
@@ -34,9 +35,25 @@ KINDS = (*CLIP_KINDS, "image", "video")
 class FetchSettings(Settings):
     """`fetch.<name>`: where the weights of a network come from."""
 
-    source: Literal["hub", "file", "random"]
+    source: Literal["hub", "package", "file", "random"]
     name: str = Field(min_length=1)
-    """The hub's name, the path, or the seed; see above."""
+    """The hub's name, the package's, the path, or the seed; see above."""
+    file: str | None = None
+    """Which of a package's files, where it carries several."""
+    sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")] | None = None
+    """The file's SHA-256: another one is refused. A package's has to be pinned."""
+    rename: packaged.Rename | None = None
+    """What the network calls the file's tensors, where names differ: `in_order`, or old name -> new name."""
+
+    @model_validator(mode="after")
+    def _together(self) -> "FetchSettings":
+        if self.source == "package" and self.sha256 is None:
+            raise ValueError("source package: expected `sha256` too, of the file that is trusted")
+        if self.source != "package" and self.file is not None:
+            raise ValueError(f"file beside source {self.source}: only a package has several")
+        if self.source == "random" and (self.sha256, self.rename) != (None, None):
+            raise ValueError("sha256 or rename beside source random: there is no file")
+        return self
 
 
 class NetworkSettings(Settings):
@@ -58,13 +75,19 @@ def fetch(network: Any, wanted: FetchSettings, *, downloads: Path = download.DOW
     """
     if wanted.source == "random":
         return _random(network, wanted.name)
-    heads: tuple[str, ...] = ("head.", "classifier.")  # the classifier's tensors, which trunks do without
+    heads: tuple[str, ...] = packaged.HEADS
     path = Path(wanted.name)
-    if wanted.source == "hub":
+    if wanted.source == "package":
+        path = packaged.file_of(wanted.name, wanted.file)
+    elif wanted.source == "hub":
         remote, heads = _remote(network, wanted.name)
         path = download.local(remote, downloads)
+    packaged.check_pinned(path, wanted.sha256)
     made = _empty(network)
-    state = _own_part(network, made, weights.read(path), heads=heads)
+    state = packaged.renamed(
+        weights.read(path), made.state_dict(), wanted.rename, where=path, network=network.model
+    )
+    state = _own_part(network, made, state, heads=heads)
     weights.load_strictly(made, state, where=path, network=network.model)
     return dict(made.state_dict())
 
