@@ -7,6 +7,7 @@ put by hand into weights/downloads is taken before either is asked.
 
 import re
 import socket
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,13 +41,24 @@ class HuggingFaceFile:
         """What it is called in weights/downloads."""
         return f"{self.repository.replace('/', '--')}--{self.file}"
 
+    def held(self) -> Path | None:
+        """The file in Hugging Face's own cache; None where it is not there."""
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(self.repository, self.file)
+        return Path(found) if isinstance(found, str) else None
+
+    def ask(self) -> None:
+        """Asks the hub what the file is, no more; raises what its library raises without an answer."""
+        import huggingface_hub
+
+        huggingface_hub.get_hf_file_metadata(self.url, timeout=NETWORK_SECONDS)
+
     def cached(self, by_hand: Path) -> Path:
         """The file in Hugging Face's own cache, fetched where it is not there."""
-        from huggingface_hub import errors, hf_hub_download
+        from huggingface_hub import hf_hub_download
 
-        # What goes wrong on the way is of the library below, which has changed once.
-        on_the_way = (getattr(errors, "XetDownloadError", OSError), *errors.HfHubHTTPError.__bases__)
-        with _refusals(self.url, by_hand, on_the_way):
+        with _refusals(self.url, by_hand, _on_the_way()):
             path = Path(hf_hub_download(self.repository, self.file))
         told = re.fullmatch("[0-9a-f]{64}", path.resolve().name)  # a large file's is its SHA-256
         return _whole(path, told[0] if told else "", says=self.url)
@@ -69,11 +81,26 @@ class AddressedFile:
         told = re.search(r"-([0-9a-f]{8,64})\.\w+$|/([0-9a-f]{64})/", self.url)
         return next(filter(None, told.groups())) if told else ""
 
+    def held(self) -> Path | None:
+        """The file in torch.hub's own cache; None where it is not there."""
+        path = self._place()
+        return path if path.is_file() else None
+
+    def ask(self) -> None:
+        """Asks for the file's head, no more; raises `OSError` without an answer."""
+        request = urllib.request.Request(self.url, method="HEAD")
+        urllib.request.urlopen(request, timeout=NETWORK_SECONDS).close()
+
+    def _place(self) -> Path:
+        import torch
+
+        return Path(torch.hub.get_dir()) / "checkpoints" / self.local_name
+
     def cached(self, by_hand: Path) -> Path:
         """The file in torch.hub's own cache, fetched where it is not there."""
         import torch
 
-        path = Path(torch.hub.get_dir()) / "checkpoints" / self.local_name
+        path = self._place()
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             with _refusals(self.url, by_hand, (HTTPException, RuntimeError)):  # of another hash
@@ -95,6 +122,37 @@ def local(remote: Remote, downloads: Path) -> Path:
     return remote.cached(by_hand)
 
 
+def held(remote: Remote, downloads: Path) -> Path | None:
+    """The file where it is on this machine already; None where it has to be fetched."""
+    by_hand = downloads / remote.local_name
+    if by_hand.is_file():
+        return _whole(by_hand, getattr(remote, "sha256", ""), says=remote.url)
+    return remote.held()
+
+
+def unreachable(remote: Remote) -> str:
+    """Why a file cannot be fetched now; empty where its hub answers."""
+    expected: tuple[type[Exception], ...] = (OSError, HTTPException, *_on_the_way())
+    try:
+        remote.ask()
+    except expected as error:
+        return _reason(error)
+    return ""
+
+
+def _on_the_way() -> tuple[type[Exception], ...]:
+    """What goes wrong on the way is of the library below Hugging Face's, which has changed once."""
+    from huggingface_hub import errors
+
+    return (getattr(errors, "XetDownloadError", OSError), *errors.HfHubHTTPError.__bases__)
+
+
+def _reason(error: Exception) -> str:
+    cause = error.__cause__ or error
+    words = " ".join(str(getattr(cause, "reason", cause)).split()).rstrip(".")
+    return words or type(cause).__name__
+
+
 @contextmanager
 def _refusals(url: str, by_hand: Path, others: tuple[type[Exception], ...]) -> Iterator[None]:
     """What went wrong on the network, as a sentence with the file to put by hand."""
@@ -104,12 +162,10 @@ def _refusals(url: str, by_hand: Path, others: tuple[type[Exception], ...]) -> I
     try:
         yield
     except expected as error:
-        cause = error.__cause__ or error
-        reason = " ".join(str(getattr(cause, "reason", cause)).split()).rstrip(".")
         raise MsavqaError(
             what="Weights",
             where=by_hand,
-            got=f"no such file, and it could not be fetched ({reason or type(cause).__name__})",
+            got=f"no such file, and it could not be fetched ({_reason(error)})",
             expected=f"the file of {url}",
             next_step="fetch it on a machine that has a network, put it there and run `dvc repro` again",
         ) from error

@@ -13,13 +13,14 @@ name under `texts` or `trunks`.
 """
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from msavqa.ground.errors import MsavqaError
+from msavqa.ground import params
+from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.ground.params import Settings
 from msavqa.networks import backbones, clip_model, download, packaged, preprocess, weights
 from msavqa.networks.download import AddressedFile, HuggingFaceFile, Remote
@@ -66,6 +67,19 @@ class NetworkSettings(Settings):
     kwargs: dict[str, Any] | None = None  # a CLIP has none
 
 
+def network(data: Mapping[str, Any], name: str) -> NetworkSettings:
+    """The network of that name under `texts` or `trunks`; `ProblemsError` where neither has one."""
+    entries = {kind: data.get(kind) or {} for kind in ("texts", "trunks")}
+    if isinstance(text := entries["texts"].get(name), Mapping):
+        data = {"texts": {name: {**text, "kind": "clip_text"}}}  # all texts are
+        return params.block(data, f"texts.{name}", NetworkSettings)
+    if name not in entries["trunks"]:
+        near = params.nearest(name, [*entries["texts"], *entries["trunks"]])
+        problem = f"fetch.{name}: no such name under texts or trunks{near}"
+        raise ProblemsError(where=params.PARAMS_FILE, problems=[problem], next_step="mend it and run again")
+    return params.block(data, f"trunks.{name}", NetworkSettings)
+
+
 def fetch(network: Any, wanted: FetchSettings, *, downloads: Path = download.DOWNLOADS) -> State:
     """The tensors of one network, checked against it: names and shapes are exactly its own.
 
@@ -80,8 +94,8 @@ def fetch(network: Any, wanted: FetchSettings, *, downloads: Path = download.DOW
     if wanted.source == "package":
         path = packaged.file_of(wanted.name, wanted.file)
     elif wanted.source == "hub":
-        remote, heads = _remote(network, wanted.name)
-        path = download.local(remote, downloads)
+        found, heads = remote(network, wanted.name)
+        path = download.local(found, downloads)
     packaged.check_pinned(path, wanted.sha256)
     made = _empty(network)
     state = packaged.renamed(
@@ -90,6 +104,15 @@ def fetch(network: Any, wanted: FetchSettings, *, downloads: Path = download.DOW
     state = _own_part(network, made, state, heads=heads)
     weights.load_strictly(made, state, where=path, network=network.model)
     return dict(made.state_dict())
+
+
+def downloaded(
+    wanted: Mapping[str, tuple[Any, FetchSettings]], *, downloads: Path = download.DOWNLOADS
+) -> Iterator[Path]:
+    """The hubs' files of these networks, fetched where they are not here, each once."""
+    files = (remote(network, how.name)[0] for network, how in wanted.values() if how.source == "hub")
+    for file in dict.fromkeys(files):
+        yield download.local(file, downloads)
 
 
 def _own_part(network: Any, made: Any, state: State, *, heads: tuple[str, ...]) -> State:
@@ -137,10 +160,28 @@ Found = tuple[Remote, tuple[str, ...]]
 """A file, and how the names of its classifier's tensors begin."""
 
 
-def _remote(network: Any, name: str) -> Found:
-    """The file behind a hub name of the network's kind."""
+def remote(network: Any, name: str) -> Found:
+    """The file behind a hub name of the network's kind; `MsavqaError` for a name without weights."""
     finders: Mapping[str, Callable[[Any, str], Found]] = {"image": _of_timm, "video": _of_torchvision}
     return finders.get(network.kind, _of_open_clip)(network, name)
+
+
+def megabytes(network: Any, name: str) -> str:
+    """Size of the file behind a hub name: as its library says, or of its network's tensors in float32."""
+    import torch
+
+    if network.kind == "video":
+        from torchvision.models import get_weight
+
+        return f"{get_weight(name).meta['_file_size'] * 1.048576:.0f} MB"
+    with torch.device("meta"):
+        if network.kind == "image":
+            import timm
+
+            made: Any = timm.create_model(name, pretrained=False)
+        else:
+            made = clip_model.empty(network.model, device="meta")
+    return f"about {sum(one.numel() for one in made.state_dict().values()) * 4 / 1e6:.0f} MB"
 
 
 def _of_open_clip(network: Any, tag: str) -> Found:
@@ -175,7 +216,11 @@ def _of_open_clip(network: Any, tag: str) -> Found:
 def _of_timm(network: Any, name: str) -> Found:
     from timm.models import get_pretrained_cfg
 
-    found = get_pretrained_cfg(name) if name.split(".")[0] == network.model.split(".")[0] else None
+    same = name.split(".")[0] == network.model.split(".")[0]
+    try:
+        found = get_pretrained_cfg(name) if same else None
+    except RuntimeError:  # the network is known, the tag is not
+        found = None
     if found is None or not found.hf_hub_id:
         expected = f"a timm name of {network.model} with its tag, such as {network.model}.fb_in1k"
         raise _refused(f"fetch {name}", got="no weights of that network", expected=expected)
