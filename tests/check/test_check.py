@@ -253,8 +253,8 @@ WRONG: dict[str, tuple[Callable[[Data], None], list[str]]] = {
     "a package's file without its hash": (
         lambda data: data.update(weights="weights", fetch={"frame": {"source": "package", "name": "x"}}),
         [
-            "fetch.frame: got {'source': 'package', 'name': 'x'}, source package: expected `sha256` too, of the "
-            "file that is trusted"
+            "fetch.frame: got {'source': 'package', 'name': 'x'}, source package: expected `sha256` too, of "
+            "the file that is trusted"
         ],
     ),
     "no limit": (
