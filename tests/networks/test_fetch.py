@@ -6,11 +6,13 @@ import pytest
 import torch
 import yaml
 
+from data.sample import shipped
 from msavqa.check import presets
-from msavqa.ground.errors import ProblemsError
+from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.networks import absent, clip_model, download, weights
 from pipeline import fetch
 from tests import clips, hubs, tiny_networks
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -92,3 +94,25 @@ def test_all_of_a_preset_is_fetched_once_each_or_named_at_once(
     fetch.main(["--all"])
     assert len(got) == len(set(got)) == 4
     assert capsys.readouterr().out.count("clip.json: 0 MB, sha256 ") == 4
+
+
+def test_a_toy_of_the_sample_world_is_a_source_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    monkeypatch.chdir(tmp_path)
+    data = yaml.safe_load(presets.compose("csv_offline"))
+    data["fetch"] = {name: {"source": "shipped", "name": name} for name in ("clip_text", "video")}
+    data["fetch"]["frame"] = {"source": "shipped", "name": "video"}
+    data["fetch"]["segment"] = {"source": "shipped", "name": "swin"}
+    Path("params.yaml").write_text(yaml.safe_dump(data))
+    for name in ("clip_text", "video"):
+        fetch.main([name])
+        found = weights.read(f"weights/{name}.safetensors")
+        assert all(torch.equal(found[key], torch.from_numpy(one)) for key, one in shipped.of(name).items())
+    for name, said in (
+        ("frame", r"Weights of another network in data/sample/networks/video\.safetensors: "),
+        ("segment", r"Weights in data/sample/networks/swin\.safetensors: got no such file"),
+    ):
+        with pytest.raises(MsavqaError, match=said):
+            fetch.main([name])

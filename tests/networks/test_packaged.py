@@ -184,7 +184,10 @@ def test_an_order_that_is_not_the_networks_is_refused_by_name_and_by_shape(
     [
         ({"source": "package", "name": "a"}, "expected `sha256` too, of the file that is trusted"),
         ({"source": "hub", "name": "a", "file": "b"}, "file beside source hub: only a package has several"),
-        ({"source": "random", "name": "1", "rename": "in_order"}, "beside source random: there is no file"),
+        (
+            {"source": "random", "name": "1", "rename": "in_order"},
+            "beside source random: there is no file of yours",
+        ),
     ],
 )
 def test_words_that_do_not_go_together_are_refused(settings: dict[str, Any], sentence: str) -> None:
