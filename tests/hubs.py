@@ -5,7 +5,6 @@ from urllib.error import URLError
 
 import huggingface_hub
 import pytest
-import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from msavqa.networks import download
@@ -21,7 +20,6 @@ def switch_off(monkeypatch: pytest.MonkeyPatch, empty: Path, *, reason: str = "o
         raise LocalEntryNotFoundError("An error happened") from URLError(reason)
 
     monkeypatch.setenv("TORCH_HOME", str(empty / "torch"))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", torch_hub)
     monkeypatch.setattr(download.urllib.request, "urlopen", torch_hub)
     for name in ("hf_hub_download", "get_hf_file_metadata"):
         monkeypatch.setattr(huggingface_hub, name, hugging_face)

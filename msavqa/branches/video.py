@@ -17,8 +17,8 @@ class TechnicalSettings(Settings):
     """`technical` of a video branch."""
 
     pooling: list[Literal["mean", "root", "sd", "min", "max"]] = Field(min_length=1)
-    """How the features of all times become one vector; `root` is the mean of signed square roots. PSS features
-    are averaged over frames."""
+    """How the features of all times become one vector; `root` is the mean of signed square roots. PSS
+    features are averaged over frames."""
 
 
 class LossSettings(Settings):

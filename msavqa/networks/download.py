@@ -1,8 +1,8 @@
-"""A file of weights on a hub -> that file here, by the hubs' own libraries, each in the cache that it has.
+"""A file of weights on a hub -> that file here, in the cache that the hub's own library has.
 
-Hugging Face's files lie under HF_HOME; HF_ENDPOINT names a mirror, HF_HUB_OFFLINE asks no network, and a
-download that breaks off goes on where it was. All others are torch.hub's: they lie under TORCH_HOME. A file
-put by hand into weights/downloads is taken before either is asked.
+Hugging Face's files lie under HF_HOME; HF_ENDPOINT names a mirror, HF_HUB_OFFLINE asks no network. All others
+are torch.hub's: they lie under TORCH_HOME. A download that breaks off goes on where it was. A file put by
+hand into weights/downloads is taken before either is asked.
 """
 
 import re
@@ -11,13 +11,16 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 
 from msavqa.ground.errors import MsavqaError
+from msavqa.ground.progress import track
 from msavqa.networks import weights
 
 DOWNLOADS = Path("weights/downloads")
+PIECE = 2**20
 NETWORK_SECONDS = 30.0
 """Without an answer for that long there is no network."""
 
@@ -98,13 +101,11 @@ class AddressedFile:
 
     def cached(self, by_hand: Path) -> Path:
         """The file in torch.hub's own cache, fetched where it is not there."""
-        import torch
-
         path = self._place()
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             with _refusals(self.url, by_hand, (HTTPException, RuntimeError)):  # of another hash
-                torch.hub.download_url_to_file(self.url, str(path), hash_prefix=self.sha256 or None)
+                _fetch(self.url, path, begins=self.sha256)
         return _whole(path, self.sha256, says=self.url)
 
 
@@ -138,6 +139,30 @@ def unreachable(remote: Remote) -> str:
     except expected as error:
         return _reason(error)
     return ""
+
+
+def _fetch(url: str, path: Path, *, begins: str) -> None:
+    """A file of an address, whole or not at all; it goes on from what a break left beside it.
+
+    Raises `RuntimeError` where its SHA-256 begins otherwise.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    have = partial.stat().st_size if partial.is_file() else 0
+    asked = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    with urllib.request.urlopen(asked, timeout=NETWORK_SECONDS) as answer:
+        have = have if answer.status == HTTPStatus.PARTIAL_CONTENT else 0
+        whole = have + int(answer.headers["Content-Length"] or 0)
+        pieces = iter(lambda: answer.read(PIECE), b"")
+        count = -(-(whole - have) // PIECE)
+        with partial.open("ab" if have else "wb") as file:
+            for piece in track(pieces, description=path.name, total=count, unit="MB"):
+                file.write(piece)
+    if (size := partial.stat().st_size) < whole:
+        raise ConnectionError(f"it broke off after {size} of {whole} bytes")
+    if not (found := weights.sha256(partial)).startswith(begins):
+        partial.unlink()
+        raise RuntimeError(f'invalid hash value (expected "{begins}", got "{found}")')
+    partial.replace(path)
 
 
 def _on_the_way() -> tuple[type[Exception], ...]:
