@@ -53,7 +53,8 @@ def prepare(project: Path, *, data: Path, preset: str) -> None:
     listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
     made = {"params.yaml", "dvc.lock", "weights/dvc.lock", "data/sample/dvc.lock"}
     for name in listed:
-        if name not in made and not name.startswith("reports/") and Path(name).is_file():
+        result = Path(name).parts[0] == "reports" and len(Path(name).parts) > 2
+        if name not in made and not result and Path(name).is_file():
             (project / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(name, project / name)
     if HIDDEN.is_dir():

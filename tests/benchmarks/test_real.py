@@ -47,6 +47,8 @@ def test_a_preset_gets_a_project_of_its_own_and_this_ones_settings_stay(
     assert data["trunks"]["frame"] == PRESET["trunks"]["frame"]
     assert len(read.read(data, "mine", check_files=True)[1]) == 100
     assert Path("dvc.yaml").is_file()
+    assert Path("reports/ablation.csv").is_file()  # the report reads it
+    assert not Path("reports/sample").exists()
     assert not Path("dvc.lock").exists()
 
 
