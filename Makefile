@@ -23,7 +23,7 @@ PYTEST := $(ALONE) -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 APART := tests/datasets tests/evaluation tests/frames tests/networks tests/store tests/trunks
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro ui sample-networks ablation table2 exp-show paper-smoke picture docs test check lint beside pytest unit clean
+.PHONY: help install repro ui weights real sample-networks ablation table2 exp-show paper-smoke picture docs test check lint beside pytest unit clean
 
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 17
@@ -48,7 +48,7 @@ $(BIN)/.installed-dev: $(BIN)/.installed
 install: $(BIN)/.installed ## make .venv and install msavqa with the versions that were tested
 
 # Editable, as the rest: `pip install '.[ui]'` would put a copy in its place.
-$(BIN)/.installed-ui $(BIN)/.installed-docs: $(BIN)/.installed-%: $(BIN)/.installed
+$(BIN)/.installed-ui $(BIN)/.installed-docs $(BIN)/.installed-real: $(BIN)/.installed-%: $(BIN)/.installed
 	$(PIP_INSTALL) --editable '.[$*]'
 	touch $@
 
@@ -56,6 +56,13 @@ repro: $(BIN)/.installed ## run the pipeline of params.yaml (the sample world, u
 	@python -m pipeline.check --only
 	dvc repro
 	@python -m pipeline.report --show
+
+weights: $(BIN)/.installed ## fetch all weights that params.yaml names; goes on where it broke off
+	python -m pipeline.fetch --all
+	dvc repro weights/dvc.yaml
+
+real: $(BIN)/.installed-real ## a real network on real people's ratings (../shared/data/fetv), beside the toys and the controls
+	python -m benchmarks.real
 
 sample-networks: $(BIN)/.installed ## train the sample world's small networks anew, into data/sample/networks with what they reach (minutes)
 	python -m data.sample.videos practice

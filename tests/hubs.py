@@ -5,19 +5,22 @@ from urllib.error import URLError
 
 import huggingface_hub
 import pytest
-import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
+
+from msavqa.networks import download
 
 
 def switch_off(monkeypatch: pytest.MonkeyPatch, empty: Path, *, reason: str = "offline") -> None:
     """Lets both hubs' libraries fail as they do without a network; `empty` holds no caches of theirs."""
 
-    def torch_hub(url: str, *rest: object, **more: object) -> None:
+    def torch_hub(*asked: object, **more: object) -> None:
         raise URLError(reason)
 
-    def hugging_face(repository: str, file: str) -> str:
+    def hugging_face(*asked: object, **more: object) -> str:
         raise LocalEntryNotFoundError("An error happened") from URLError(reason)
 
     monkeypatch.setenv("TORCH_HOME", str(empty / "torch"))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", torch_hub)
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", hugging_face)
+    monkeypatch.setattr(download.urllib.request, "urlopen", torch_hub)
+    for name in ("hf_hub_download", "get_hf_file_metadata"):
+        monkeypatch.setattr(huggingface_hub, name, hugging_face)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda repository, file: None)

@@ -32,6 +32,7 @@ PARAMS: dict[str, Any] = {
     "train_on": [DATASET],
     "pretrain_on": [],
     "weights": "weights",
+    "fetch": {},
     "datasets": {DATASET: {"reader": "csv", "mos_range": [0, 100]}},
     "branches": {name: BRANCH for name in WEIGHTS},
     "controls": {

@@ -48,8 +48,9 @@ RUN_BY = {
     'msavqa score data/sample/videos/t2v/0093_aurora.mp4 --prompt "a red ring moves down in front of a '
     'brick wall"': "test_docs::test_the_score_of_the_readme_is_what_the_command_prints",
     "rm params.yaml && msavqa init --csv videos.csv --videos videos": OWN,
-    "msavqa init --csv videos.csv --videos videos --preset t2vqa_db": "app.test_init_own::"
-    "test_another_preset_brings_its_networks_and_no_data_set_that_is_not_here",
+    "msavqa init --csv videos.csv --videos videos --preset csv_offline": OWN,
+    "make real": "benchmarks.test_real::test_a_preset_gets_a_project_of_its_own_and_this_ones_settings_stay",
+    "make weights": "networks.test_fetch::test_all_of_a_preset_is_fetched_once_each_or_named_at_once",
     "msavqa init": OWN,
     "msavqa init --list": "app.test_init::test_the_list_names_every_preset_with_one_line",
     "msavqa data check": OWN,
@@ -180,6 +181,7 @@ NO_COMMANDS = {
     "trunks:",
     "datasets:",
     "branches:",
+    "fetch:",
     '"""',
 }
 """How code blocks without a command begin: Python and output (checked below), data, the map, settings."""

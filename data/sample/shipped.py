@@ -76,13 +76,17 @@ def record(name: str, found: Mapping[str, float], *, seed: int, folder: Path = N
     return json.dumps(metrics, indent=2)
 
 
+def of(name: str) -> dict[str, NDArray[np.generic]]:
+    """The whole weights of one shipped network."""
+    settings = json.loads((HERE / "clip.json").read_text(encoding="utf-8"))
+    tensors = load_file(NETWORKS / f"{name}.safetensors")
+    return whole(tensors, vocabulary=settings["text_cfg"]["vocab_size"])
+
+
 def main() -> None:
     """Makes the whole weights of every shipped network."""
-    settings = json.loads((HERE / "clip.json").read_text(encoding="utf-8"))
     for name in NAMES:
-        tensors = load_file(NETWORKS / f"{name}.safetensors")
-        made = whole(tensors, vocabulary=settings["text_cfg"]["vocab_size"])
-        save_file(made, files.fresh(HERE / "weights" / f"{name}.safetensors"))
+        save_file(of(name), files.fresh(HERE / "weights" / f"{name}.safetensors"))
 
 
 if __name__ == "__main__":

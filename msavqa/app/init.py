@@ -12,7 +12,7 @@ EXAMPLES = """\b
 Examples:
   msavqa init --list                      (the presets, and what each is for)
   msavqa init --csv videos.csv --videos videos/   (your own: says what it guessed and what it left open)
-  msavqa init --csv videos.csv --videos videos/ --preset t2vqa_db   (the same on pre-trained networks)
+  msavqa init --csv videos.csv --videos videos/ --preset csv_offline   (the same on toys, without a network)
   msavqa init --csv videos.csv --videos videos/ --names '{generator}/{prompt}-{index}.mp4'
   msavqa init --preset csv                (writes params.yaml, where there is none)
   msavqa init --convert params.yaml --out new.yaml"""

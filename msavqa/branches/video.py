@@ -9,14 +9,16 @@ from torch import Tensor
 
 from msavqa.ground.params import Settings
 from msavqa.learning import branch, losses
+from msavqa.learning.layers import compressed
 from msavqa.learning.output import Output
 
 
 class TechnicalSettings(Settings):
     """`technical` of a video branch."""
 
-    pooling: list[Literal["mean", "sd", "min", "max"]] = Field(min_length=1)
-    """How the features of all times become one vector; PSS features are averaged over frames."""
+    pooling: list[Literal["mean", "root", "sd", "min", "max"]] = Field(min_length=1)
+    """How the features of all times become one vector; `root` is the mean of signed square roots. PSS
+    features are averaged over frames."""
 
 
 class LossSettings(Settings):
@@ -66,6 +68,8 @@ def sd_of(settings: LossSettings, score: Float[Tensor, "video"]) -> Float[Tensor
 def _pooled(features: Float[Tensor, "video time width"], how: str) -> Float[Tensor, "video width"]:
     if how == "mean":
         return features.mean(dim=1)
+    if how == "root":
+        return compressed(features).mean(dim=1)
     if how == "sd":
         return (features.var(dim=1, correction=0) + 1e-8).sqrt()  # smooth where nothing moves
     return features.amin(dim=1) if how == "min" else features.amax(dim=1)

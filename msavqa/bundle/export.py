@@ -96,7 +96,7 @@ def export(root: Path, dataset: str, data: Mapping[str, Any], *, repeat: int, ou
     files = {name: root / data["weights"] / f"{name}.safetensors" for name in (*texts, *trunks)}
     _refuse_another(data["decode"], texts, trunks, files, made_by=made_by)
     figures = figures_of(root / "reports" / dataset / "metrics.json", manifest=manifest, splits=splits)
-    learned = verdict.trained_on(manifest, splits, weights=str(data["weights"]))
+    learned = verdict.trained_on(manifest, splits, weights=str(data["weights"]), fetch=data["fetch"])
     said = verdict.of({**learned, **figures})
     return bundle.write(
         out,

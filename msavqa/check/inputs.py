@@ -13,9 +13,12 @@ import yaml
 
 from msavqa.check.rules import FETCHED
 from msavqa.datasets import read as datasets
+from msavqa.datasets import splits
+from msavqa.ground import params
 from msavqa.ground.errors import MsavqaError, ProblemsError
 
 LOCK = Path("dvc.lock")
+WEIGHTS_LOCK = Path("weights/dvc.lock")
 MADE = Path("data/sample")
 """What lies below is made by the stages of its own dvc.yaml."""
 
@@ -25,9 +28,12 @@ def problems(data: Mapping[str, Any], *, leave_networks: bool = False) -> list[s
 
     `leave_networks`: where nothing else is wrong, no network is built; that takes seconds.
     """
-    stages = _stages()
+    stages = _stages(LOCK)
     found = list(_files(data, stages))
-    return found if leave_networks and not found else [*found, *_networks(data, stages)]
+    if leave_networks and not found:
+        return []
+    networks = list(_networks(data, stages))
+    return [*found, *networks, *([] if networks else _weights(data, stages))]
 
 
 def _files(data: Mapping[str, Any], stages: Mapping[str, Any]) -> Iterator[str]:
@@ -36,17 +42,51 @@ def _files(data: Mapping[str, Any], stages: Mapping[str, Any]) -> Iterator[str]:
         if all(_made(path) or _name(path) in read for path in (block["labels"], block["root"])):
             continue
         try:
-            datasets.read(data, name, check_files=True)
+            _, rows = datasets.read(data, name, check_files=True)
         except ProblemsError as error:
             yield from (f"datasets.{name}: {error.where}: {problem}" for problem in error.problems)
+        else:
+            yield from _unsplit(data, name, rows)
     fetched = {f"{FETCHED}/{entry}.safetensors" for entry in data["fetch"]}
     for name, block in _networks_named(data):
         file = f"{data['weights']}/{name}.safetensors"
         if not (_made(file) or _name(file) in read | fetched or Path(file).is_file()):
             yield (
                 f"{block}.{name}: no such file {file!r}; put it there, or let an entry under `fetch` make it "
-                f"(fetch.{name} makes {FETCHED}/{name}.safetensors, see presets/t2vqa_db.yaml)"
+                f"(fetch.{name} makes {FETCHED}/{name}.safetensors, see presets/csv.yaml)"
             )
+
+
+def _unsplit(data: Mapping[str, Any], name: str, rows: Any) -> Iterator[str]:
+    """What the stage `split` would refuse of rows that are all readable."""
+    block = "split" if name in data["train_on"] else "pretrain_split"
+    try:
+        splits.split(splits.unread(rows), params.block(data, block, splits.SplitSettings))
+    except MsavqaError as error:
+        yield f"{block}: {str(error).removesuffix('.')}"
+
+
+def _weights(data: Mapping[str, Any], stages: Mapping[str, Any]) -> Iterator[str]:
+    """What `fetch` cannot get, all files in one sentence; a network that was fetched so is there."""
+    from msavqa.networks import absent, hub
+
+    read = {dep["path"] for stage in stages.values() for dep in stage.get("deps", ())}
+    fetched = _stages(WEIGHTS_LOCK)
+    wanted = {}
+    for name, block in _networks_named(data):
+        if name not in data["fetch"]:
+            continue
+        file = f"{FETCHED}/{name}.safetensors"
+        ran = fetched.get(f"fetch@{name}", {}).get("params", {}).get("params.yaml", {})
+        same = ran.get(f"fetch.{name}") == data["fetch"][name]
+        same = same and ran.get(block, {}).get(name) == data[block][name]
+        if same and (Path(file).is_file() or file in read):
+            continue
+        wanted[name] = (hub.network(data, name), params.block(data, f"fetch.{name}", hub.FetchSettings))
+    missing, wrong = absent.look(wanted)
+    yield from wrong
+    if missing:
+        yield absent.sentence(missing)
 
 
 def _networks(data: Mapping[str, Any], stages: Mapping[str, Any]) -> Iterator[str]:
@@ -86,21 +126,21 @@ def _made_networks(data: Mapping[str, Any], stages: Mapping[str, Any]) -> Iterat
                     yield f"{block}.{name}", ran[f"{block}.{name}"]
 
 
-def _stages() -> dict[str, Any]:
-    """What ran, by stage, as dvc.lock has it: `deps`, `params`, `outs`."""
-    if not LOCK.is_file():
+def _stages(lock: Path) -> dict[str, Any]:
+    """What ran, by stage, as a dvc.lock has it: `deps`, `params`, `outs`."""
+    if not lock.is_file():
         return {}
     try:
         # The C parser, where it is: the file has thousands of lines.
-        found = yaml.load(LOCK.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        found = yaml.load(lock.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         return {name: dict(stage) for name, stage in found["stages"].items()}
     except (yaml.YAMLError, TypeError, ValueError, KeyError, AttributeError):
         raise MsavqaError(
             what="DVC's record",
-            where=LOCK,
+            where=lock,
             got="something else",
             expected="what DVC wrote",
-            next_step="restore it (`git checkout dvc.lock`), or remove it, and every stage runs again",
+            next_step=f"restore it (`git checkout {lock}`), or remove it, and every stage runs again",
         ) from None
 
 

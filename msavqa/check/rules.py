@@ -10,6 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from msavqa.check import frame_rules
+from msavqa.check.frame_rules import at as _at
+from msavqa.check.frame_rules import blocks as _blocks
+from msavqa.check.frame_rules import named as _named
 from msavqa.ground.params import nearest
 from msavqa.learning.semantic_settings import Plan, PssSettings, SmaSettings
 
@@ -80,8 +84,7 @@ def problems(data: Mapping[str, Any]) -> Iterator[str]:
         yield from _tokens_not_cached(f"branches.{name}", block, data)
     yield from _known("ensemble.branches", _at(data.get("ensemble"), "branches"), _named(data, "branches"))
     yield from _controls(data)
-    yield from _whole_networks(data)
-    yield from _more_frames_than_decoded(data)
+    yield from frame_rules.problems(data)
     yield from _twice(data, "")
 
 
@@ -226,31 +229,6 @@ def _controls(data: Mapping[str, Any]) -> Iterator[str]:
     yield from _reads("controls", {key: _at(controls, key) for key in ("text", "image")}, data)
 
 
-def _whole_networks(data: Mapping[str, Any]) -> Iterator[str]:
-    """They (cut `pixels`) learn from frames, which `decode.store: none` does not keep, nor the copies'."""
-    videos, weight = _at(data.get("copies"), "videos"), _at(_at(data.get("train"), "copies"), "weight")
-    if videos == 0 and weight:
-        yield f"train.copies.weight: got {weight} beside copies.videos 0, expected 0.0: there are no copies"
-    for name, block in _blocks(data, "trunks"):
-        beside = f"beside trunks.{name}.cut 'pixels', expected 0: frames of copies are not kept"
-        if block.get("cut") == "pixels" and videos:
-            yield f"copies.videos: got {videos} {beside}; set train.copies.weight to 0.0 too"
-        if block.get("cut") == "pixels" and _at(data.get("decode"), "store") == "none":
-            yield (
-                f"trunks.{name}.cut: got 'pixels' beside decode.store 'none', expected decode.store "
-                "'frames': training reads the frames"
-            )
-
-
-def _more_frames_than_decoded(data: Mapping[str, Any]) -> Iterator[str]:
-    """Key frames are chosen from the decoded ones."""
-    decoded = _at(data.get("decode"), "frames")
-    for name, block in _blocks(data, "trunks"):
-        wanted = block.get("frames")
-        if type(wanted) is int and type(decoded) is int and wanted > decoded:
-            yield f"trunks.{name}.frames: got {wanted} beside decode.frames {decoded}, expected no more"
-
-
 def _twice(found: Any, where: str) -> Iterator[str]:
     """Words that stand twice in a list of branches, tokens, measures or columns."""
     if isinstance(found, Mapping):
@@ -281,19 +259,5 @@ def _not_one_of(where: str, name: str, known: Iterable[Any], *, otherwise: str) 
     return f"{where}: got {name!r}, expected {expected}{nearest(name, choices)}"
 
 
-def _named(data: Mapping[str, Any], name: str) -> Mapping[Any, Any]:
-    found = data.get(name)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _blocks(data: Mapping[str, Any], name: str) -> list[tuple[Any, Mapping[str, Any]]]:
-    """The entries of a block of names that are blocks themselves."""
-    return [(entry, block) for entry, block in _named(data, name).items() if isinstance(block, Mapping)]
-
-
 def _words(found: Any) -> list[str]:
     return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
-
-
-def _at(block: Any, key: str) -> Any:
-    return block.get(key) if isinstance(block, Mapping) else None

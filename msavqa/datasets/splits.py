@@ -11,6 +11,7 @@ the others and are then left out, so that one broken file does not reshuffle the
 """
 
 import random
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from pydantic import AfterValidator, Field
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from msavqa.datasets.rows import role_of
+from msavqa.datasets.rows import Row, role_of
 from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.ground.params import Settings
 
@@ -81,6 +82,23 @@ def split(manifest: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
         )
         repeats.append(rows)
     return pd.concat(repeats, ignore_index=True)[["repeat", "video_id", "role", "fold"]]
+
+
+def unread(rows: Iterable[Row]) -> pd.DataFrame:
+    """What a manifest would say of rows whose files nobody has read: each is a file of its own."""
+    found = list(rows)
+    return pd.DataFrame(
+        {
+            "video_id": [row.video_id for row in found],
+            "prompt": [row.prompt for row in found],
+            "group": [row.group for row in found],
+            "given_split": [row.given_split for row in found],
+            "generator": [row.generator for row in found],
+            "mos": [row.mos for row in found],
+            "sha256": "",
+            "status": "ok",
+        }
+    )
 
 
 def check_tested(splits: pd.DataFrame, manifest: pd.DataFrame, settings: SplitSettings) -> None:

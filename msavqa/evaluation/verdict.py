@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -44,21 +44,24 @@ class Verdict:
     level: Level
 
 
-def trained_on(manifest: pd.DataFrame, splits: pd.DataFrame, *, weights: str) -> dict[str, int]:
-    """What a run learned from, as flat numbers; `weights` is the folder that params.yaml names.
+def trained_on(
+    manifest: pd.DataFrame, splits: pd.DataFrame, *, weights: str, fetch: Mapping[str, Mapping[str, Any]]
+) -> dict[str, int | float]:
+    """What a run learned from, as flat numbers; `weights` and `fetch` are params.yaml's.
 
     `videos_train` are the first repeat's. `generators` counts those of all readable videos.
     `simulated` is 1 where the data give the true quality behind a rating, which nobody knows of a real video.
-    `toy_networks` is 1 where the frozen networks are the sample world's.
+    `toy_networks` is the share of the frozen networks that are the sample world's.
     """
     used = manifest[manifest["status"] == "ok"]
     first = splits[splits["repeat"] == splits["repeat"].min()]
     parts = Path(weights).parts
+    shipped = sum(how["source"] == "shipped" for how in fetch.values())
     return {
         "videos_train": int((first["role"] == "train").sum()),
         "generators": int(used.loc[used["generator"] != "", "generator"].nunique()),
         "simulated": int(used["quality_true"].notna().any()),
-        "toy_networks": int(SAMPLE_WEIGHTS in pairwise(parts)),
+        "toy_networks": 1 if SAMPLE_WEIGHTS in pairwise(parts) else shipped / max(1, len(fetch)),
     }
 
 
@@ -93,7 +96,8 @@ def of(figures: Mapping[str, object]) -> Verdict:
 def _lead(figures: Mapping[str, object]) -> str:
     videos, generators = int(_number(figures, "videos_train")), int(_number(figures, "generators"))
     of_whom = {0: "", 1: " of one generator"}.get(generators, f" of {generators} generators")
-    toys = ", with toy networks that have seen drawn scenes only" if figures["toy_networks"] else ""
+    share = _number(figures, "toy_networks")
+    toys = f", with {'' if share == 1 else 'some '}toy networks trained on drawn scenes" if share else ""
     return f"Trained on {videos:,} videos{of_whom}{toys}"
 
 

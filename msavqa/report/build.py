@@ -79,7 +79,7 @@ def build(root: Path, dataset: str, data: Mapping[str, Any]) -> page.Content:
     assigned = tables.read_splits(root / "data" / dataset / "splits.parquet")
     found |= familiarity.figures(results) | familiarity.of_change(runs / "ensemble" / "change.json")
     found |= generators.figures(results, assigned, settings.bootstrap)
-    found |= verdict.trained_on(results.manifest, assigned, weights=str(data["weights"]))
+    found |= verdict.trained_on(results.manifest, assigned, weights=str(data["weights"]), fetch=data["fetch"])
     copied = trivial.lines(
         results,
         copies.read_scores(runs / "ensemble" / "copies.parquet"),

@@ -246,7 +246,7 @@ def test_data_check_names_every_mistake(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     media.write(tmp_path / "videos" / "a.mp4", media.numbered(2))
     (tmp_path / "videos.csv").write_text("video,prompt,mos\na.mp4,x,5\nb.mp4,y,15\n", encoding="utf-8")
-    whole, wrong = yaml.safe_dump(preset("csv")), preset("csv")
+    whole, wrong = yaml.safe_dump(preset("csv_offline")), preset("csv_offline")
     wrong["datasets"]["mine"]["label"] = wrong["datasets"]["mine"].pop("labels")
     del wrong["train_on"]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(wrong), encoding="utf-8")

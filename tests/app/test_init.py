@@ -55,13 +55,16 @@ def test_the_list_names_every_preset_with_one_line(capsys: pytest.CaptureFixture
         cli.main(["init", "--list"])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(NAMES)
-    assert lines[NAMES.index("csv")] == "csv            Your own videos"
+    assert (
+        lines[NAMES.index("csv")]
+        == "csv            Your own videos on pre-trained networks that a laptop bears"
+    )
 
 
 def test_an_unknown_preset_names_the_known_ones_nearest_first(capsys: pytest.CaptureFixture[str]) -> None:
     assert refusal(capsys, "--preset", "papr_pixels") == (
         "error: Preset in presets: got 'papr_pixels', expected one of paper_pixels, paper, sample_paper, "
-        "t2vqa_db, csv, sample; `msavqa init --list` says what each is for.\n"
+        "t2vqa_db, csv, sample, csv_small, csv_offline; `msavqa init --list` says what each is for.\n"
     )
     assert not Path("params.yaml").exists()
 

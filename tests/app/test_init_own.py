@@ -43,13 +43,24 @@ def test_the_usual_csv_is_understood_and_what_was_guessed_is_said(
         "  - MOS: column 'mos', 1 to 4.9, the scale is taken as 1 to 5\n"
         "  - prompts: column 'prompt', 12 different ones\n"
         "  - generators: column 'generator', 2 of them\n"
+        "  - networks: pre-trained ones, which `make weights` fetches into weights/, and `dvc repro` too; "
+        "where no hub can be reached, `--preset csv_offline` takes toys that show that every part works\n"
+        "  - no pre-training, for no data set for it is here\n"
         "left open:\n"
         "  - no standard error of the MOS, and no single raters: the report cannot give a noise ceiling\n"
-        "  - the networks are the sample world's toys, which saw drawn objects only: they show that every "
-        "part works, "
-        "and the scores mean little; `--preset t2vqa_db` takes pre-trained ones\n"
         "next: `dvc repro` runs in a checkout of msavqa, and here is no dvc.yaml: make this file in one\n"
     )
+
+
+def test_the_toys_are_said_to_be_toys(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(rows_of())
+    assert init("--preset", "csv_offline")["weights"] == "data/sample/weights"
+    said = capsys.readouterr().out
+    assert said.startswith("params.yaml: written, from the preset csv_offline\n")
+    assert (
+        "  - the networks are the sample world's toys, trained on drawn scenes: they show that every part "
+        "works, and the scores mean little; `--preset csv` takes pre-trained ones\n"
+    ) in said
 
 
 def test_in_a_checkout_the_next_commands_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,7 +76,7 @@ def test_the_file_keeps_the_comments_of_its_preset(here: Path) -> None:
     lines = Path("params.yaml").read_text(encoding="utf-8").splitlines()
     assert "    root: videos # the folder that video paths start from" in lines
     assert "  timeout_seconds: 60 # wall clock per file, its hash included" in lines
-    assert lines[1].startswith("# Your own videos: a csv with one row per video")
+    assert lines[1].startswith("# Your own videos on pre-trained networks that a laptop bears.")
 
 
 NAMES = {
@@ -304,8 +315,8 @@ def test_another_preset_brings_its_networks_and_no_data_set_that_is_not_here(
     assert data["pretrain_on"] == (["sample_ugc"] if ours else [])
     assert data["branches"]["segment"]["start"] == ("segment" if ours else None)
     said = capsys.readouterr().out
-    assert ("  - networks: pre-trained ones, which `dvc repro` fetches into weights/\n" in said) != ours
-    assert ("  - no pre-training, for its data set is not here\n" in said) != ours
+    assert ("  - networks: pre-trained ones, which `make weights` fetches into weights/, " in said) != ours
+    assert ("  - no pre-training, for no data set for it is here\n" in said) != ours
 
 
 def test_a_data_set_for_pre_training_that_is_here_stays(here: Path) -> None:

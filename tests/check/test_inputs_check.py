@@ -9,24 +9,37 @@ import yaml
 
 from msavqa.ground.errors import MsavqaError, ProblemsError
 from pipeline import check
+from tests import hubs
 from tests.check.test_presets import preset
 from tests.conftest import ROOT
 
 Data = dict[str, Any]
+NAMES = "abcdefghijkl"
 
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Data:
-    """presets/csv.yaml with labels and a video, in a folder of its own."""
+    """presets/csv_offline.yaml with labels and a video, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    found = preset("csv")
+    found = preset("csv_offline")
     model = Path(found["texts"]["clip_text"]["model"])
     model.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / model, model)
     Path("videos").mkdir()
-    Path("videos/a.mp4").touch()
-    Path("videos.csv").write_text("video,prompt,mos\na.mp4,x,3\n", encoding="utf-8")
+    for name in NAMES:
+        Path(f"videos/{name}.mp4").touch()
+    Path("videos.csv").write_text(labels(), encoding="utf-8")
     return found
+
+
+def labels(*parts: str) -> str:
+    """A csv of as many videos as a split takes; `parts` are the splits of the first ones, others train."""
+    column = ",part" if parts else ""
+    given = [*parts, *["train"] * (len(NAMES) - len(parts))]
+    rows = [
+        f"{name}.mp4,{name},3{f',{part}' if parts else ''}" for name, part in zip(NAMES, given, strict=True)
+    ]
+    return "\n".join([f"video,prompt,mos{column}", *rows, ""])
 
 
 def refusal(data: Data) -> str:
@@ -49,7 +62,7 @@ def test_labels_and_weights_that_are_there_pass(data: Data) -> None:
 
 
 def test_all_that_is_wrong_with_labels_and_weights_is_one_message(data: Data) -> None:
-    Path("videos.csv").write_text("video,prompt,mos\na.mp4,x,high\nb.mp4,y,9\n", encoding="utf-8")
+    Path("videos.csv").write_text("video,prompt,mos\na.mp4,x,high\nz.mp4,y,9\n", encoding="utf-8")
     data["weights"] = "elsewhere"
     Path("elsewhere").mkdir()
     for name in ("clip_text", "clip_image", "frame", "segment"):
@@ -59,10 +72,10 @@ def test_all_that_is_wrong_with_labels_and_weights_is_one_message(data: Data) ->
         "5 problems in what params.yaml points to; mend them and run again, nothing was started:\n"
         "  - datasets.mine: videos.csv: line 2: mos is 'high', not a finite number\n"
         "  - datasets.mine: videos.csv: line 3: mos 9 lies outside mos_range [1, 5]\n"
-        "  - datasets.mine: videos.csv: line 3: no video 'videos/b.mp4'\n"
+        "  - datasets.mine: videos.csv: line 3: no video 'videos/z.mp4'\n"
         "  - datasets.other: nowhere.csv: no such file\n"
         "  - trunks.video: no such file 'elsewhere/video.safetensors'; put it there, or let an entry under "
-        "`fetch` make it (fetch.video makes weights/video.safetensors, see presets/t2vqa_db.yaml)"
+        "`fetch` make it (fetch.video makes weights/video.safetensors, see presets/csv.yaml)"
     )
 
 
@@ -127,17 +140,12 @@ def test_a_lock_that_dvc_did_not_write_is_a_sentence(data: Data, text: str) -> N
 
 
 def test_splits_of_another_name_are_listed_where_the_protocol_goes_by_them(data: Data) -> None:
-    Path("videos.csv").write_text(
-        "video,prompt,mos,part\na.mp4,x,3,train\nb.mp4,y,2,dev\nc.mp4,z,4,test_hard\nd.mp4,z,4,\n",
-        encoding="utf-8",
-    )
-    for name in "bcd":
-        Path(f"videos/{name}.mp4").touch()
+    Path("videos.csv").write_text(labels("train", "dev", "test_hard", ""), encoding="utf-8")
     data["datasets"]["mine"]["columns"]["split"] = "part"
     passes(data)
     data["split"]["protocol"] = "given"
     text = Path("videos.csv").read_text(encoding="utf-8")
-    Path("videos.csv").write_text(text.replace("b.mp4,y,2", "b.mp4,y,7"), encoding="utf-8")
+    Path("videos.csv").write_text(text.replace("b.mp4,b,3", "b.mp4,b,7"), encoding="utf-8")
     assert refusal(data) == (
         "3 problems in what params.yaml points to; mend them and run again, nothing was started:\n"
         "  - datasets.mine: videos.csv: line 3: mos 7 lies outside mos_range [1, 5]\n"
@@ -178,6 +186,40 @@ def test_what_stages_have_read_and_what_dvc_can_pull_need_not_be_there(data: Dat
     for tracked in ("another.csv.dvc", "videos.dvc", "mine.dvc"):
         Path(tracked).touch()
     assert "datasets.mine: another.csv: no such file" in refusal(data), "the videos are here to be looked for"
-    Path("videos/a.mp4").unlink()
-    Path("videos").rmdir()
+    shutil.rmtree("videos")
     passes(data)
+
+
+def test_a_split_that_would_fail_later_is_told_before_anything_starts(data: Data) -> None:
+    data["split"]["folds"] = 12
+    assert refusal(data) == (
+        "1 problem in what params.yaml points to; mend them and run again, nothing was started:\n"
+        "  - split: Split by prompt_disjoint in repeat 0 (seed 0): got 8 train, 1 val, 3 test rows of "
+        "readable videos, 8 of 12 folds filled, expected rows for train, test, val and for every fold; give "
+        "more rows, more different prompts, fewer split.folds or another split.protocol"
+    )
+    data["split"]["folds"] = 3
+    data["datasets"]["more"] = {**data["datasets"]["mine"]}
+    data["pretrain_split"]["folds"] = 12
+    assert "  - pretrain_split: Split by prompt_disjoint in repeat 0 (seed 0): got " in refusal(data)
+
+
+def test_weights_that_no_hub_gives_are_asked_for_at_once_and_nothing_is_started(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hubs.switch_off(monkeypatch, tmp_path / "caches")
+    real = preset("csv")
+    assert refusal(real).count(" as weights/downloads/") == 4
+    lock: Data = {}
+    for block in ("texts", "trunks"):
+        for name, network in real[block].items():
+            Path("weights").mkdir(exist_ok=True)
+            Path(f"weights/{name}.safetensors").touch()
+            ran = {f"fetch.{name}": real["fetch"][name], block: {name: network}}
+            lock[f"fetch@{name}"] = {"cmd": "c", "params": {"params.yaml": ran}}
+    Path("weights/dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": lock}), encoding="utf-8")
+    passes(real)
+    real["trunks"]["frame"]["model"] = "convnext_small"
+    assert "fetch.frame: Weights in fetch convnext_tiny.fb_in1k: got no weights of that network" in refusal(
+        real
+    )

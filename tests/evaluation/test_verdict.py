@@ -21,7 +21,7 @@ GOOD: Mapping[str, float] = {
 }  # fmt: skip
 LEAD = "Trained on 8,100 videos of 10 generators"
 GOOD_END = " and better than every control on 1,000 test videos (SRCC 0.81): use it for videos like these."
-TOYS = ", with toy networks that have seen drawn scenes only"
+TOYS = ", with toy networks trained on drawn scenes"
 CASES: Mapping[str, tuple[Mapping[str, float], str, verdict.Level]] = {
     "good": (
         {},
@@ -102,6 +102,11 @@ CASES: Mapping[str, tuple[Mapping[str, float], str, verdict.Level]] = {
         f"{LEAD}{TOYS}: use with care.",
         "caution",
     ),
+    "some toys": (
+        {"toy_networks": 0.4},
+        f"{LEAD}{TOYS.replace('with ', 'with some ')}: use with care.",
+        "caution",
+    ),
     "toys that lose": (
         {"toy_networks": 1, "srcc_over_clipsim": -0.1, "srcc_over_clipsim_ci95_low": -0.2},
         f"{LEAD}{TOYS}, not better than untrained CLIP: do not use.",
@@ -136,13 +141,16 @@ def test_what_a_run_learned_from_is_counted(tmp_path: Path) -> None:
     )  # fmt: skip
     training = ((splits["repeat"] == 0) & (splits["role"] == "train")).sum()
     expected = {"videos_train": training, "generators": 3, "simulated": 1, "toy_networks": 0}
-    assert verdict.trained_on(manifest, splits, weights="weights") == expected
+    assert verdict.trained_on(manifest, splits, weights="weights", fetch={}) == expected
+    fetch = {"clip": {"source": "shipped"}, "frame": {"source": "hub"}}
+    found = verdict.trained_on(manifest, splits, weights="weights", fetch=fetch)
+    assert found["toy_networks"] == 0.5
     real = manifest.assign(quality_true=np.nan, generator="")
     for weights, toys in (
         ("data/sample/weights", 1),
         ("/a/clone/data/sample/weights", 1),
         ("sample/data", 0),
     ):
-        assert verdict.trained_on(real, splits, weights=weights) == {
+        assert verdict.trained_on(real, splits, weights=weights, fetch={}) == {
             **expected, "generators": 0, "simulated": 0, "toy_networks": toys
         }  # fmt: skip

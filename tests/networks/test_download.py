@@ -11,7 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import torch
 
 from msavqa.ground.errors import MsavqaError
 from msavqa.networks import download
@@ -208,16 +207,21 @@ def test_a_file_whose_hash_is_not_that_of_its_address_is_not_kept(
         download.local(file, tmp_path / "downloads")
 
 
-def test_a_download_that_breaks_off_leaves_nothing_at_torch_hub(
+def test_a_download_from_an_address_that_breaks_off_goes_on_where_it_was(
     hub: Hub, tmp_path: Path, torch_home: Path
 ) -> None:
-    hub.breaks = 9
+    hub.breaks = 1
     file = AddressedFile(url=f"{hub.address}/net-{SHA256[:8]}.pth")
     with pytest.raises(MsavqaError, match="and it could not be fetched"):
         download.local(file, tmp_path / "downloads")
-    assert list(torch_home.iterdir()) == []
-    hub.breaks = 0
+    (left,) = torch_home.iterdir()
+    assert left.name == f"{file.local_name}.partial"
+    kept = left.stat().st_size
+    assert 0 < kept < len(CONTENT)
+    assert download.held(file, tmp_path / "downloads") is None
     assert download.local(file, tmp_path / "downloads").read_bytes() == CONTENT
+    assert [wanted for _, wanted in hub.gets()] == ["", f"bytes={kept}-"]
+    assert [path.name for path in torch_home.iterdir()] == [file.local_name]
 
 
 def test_torch_hub_waits_no_longer_than_allowed_and_then_as_before(
@@ -225,11 +229,11 @@ def test_torch_hub_waits_no_longer_than_allowed_and_then_as_before(
 ) -> None:
     seen = []
 
-    def fetch(url: str, path: str, **_: object) -> None:
+    def fetch(url: str, path: Path, *, begins: str) -> None:
         seen.append(socket.getdefaulttimeout())
-        Path(path).touch()
+        path.touch()
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
+    monkeypatch.setattr(download, "_fetch", fetch)
     download.local(AddressedFile(url=f"{hub.address}/net.pth"), tmp_path)
     assert seen == [download.NETWORK_SECONDS]
     assert socket.getdefaulttimeout() is None

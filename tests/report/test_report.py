@@ -75,7 +75,7 @@ def test_a_run_of_real_ratings_is_judged_by_its_controls(made: Path, tmp_path: P
     found = build.build(copy, synthetic.DATASET, data)
     trained = found.metrics["videos_train"]
     assert found.verdict.sentence == (
-        f"Trained on {trained} videos of 3 generators, with toy networks that have seen drawn scenes only: "
+        f"Trained on {trained} videos of 3 generators, with toy networks trained on drawn scenes: "
         "use with care."
     )
 

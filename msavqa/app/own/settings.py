@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from msavqa.app.own.guess import Guess
+from msavqa.app.own.table import listed
 from msavqa.check import presets
 from msavqa.ground.errors import MsavqaError, ProblemsError
 
@@ -45,23 +46,30 @@ def look(text: str) -> tuple[list[str], list[str]]:
     """Of a params.yaml in the making: what else is to be said of it, and what its owner has to look at."""
     data = yaml.safe_load(text)
     said, left = [], _mistakes(data)
+    toys = [name for name, how in data["fetch"].items() if how["source"] == "shipped"]
     if Path(data["weights"]).is_relative_to(SAMPLE):
         left.append(
-            "the networks are the sample world's toys, which saw drawn objects only: they show that every "
-            "part works, "
-            "and the scores mean little; `--preset t2vqa_db` takes pre-trained ones"
+            "the networks are the sample world's toys, trained on drawn scenes: they show that every part "
+            "works, and the scores mean little; `--preset csv` takes pre-trained ones"
+        )
+    elif toys:
+        left.append(
+            f"{listed(toys)} {'is a toy' if len(toys) == 1 else 'are toys'}, trained on drawn scenes; "
+            "`--preset csv` takes pre-trained networks alone"
         )
     else:
-        said.append(f"networks: pre-trained ones, which `dvc repro` fetches into {data['weights']}/")
+        said.append(
+            f"networks: pre-trained ones, which `make weights` fetches into {data['weights']}/, and "
+            "`dvc repro` too; where no hub can be reached, `--preset csv_offline` takes toys that show that "
+            "every part works"
+        )
     if not data["pretrain_on"]:
-        said.append("no pre-training, for its data set is not here")
+        said.append("no pre-training, for no data set for it is here")
     return said, left
 
 
 def _mistakes(data: Mapping[str, Any]) -> list[str]:
     """What the reader and the split would refuse, the first of each; no video is looked for."""
-    import pandas as pd
-
     from msavqa.datasets import read, splits
     from msavqa.ground import params
 
@@ -71,20 +79,8 @@ def _mistakes(data: Mapping[str, Any]) -> list[str]:
         count = len(error.problems)
         first, more = error.problems[0], f" and {count - 1} more" if count > 1 else ""
         return [f"mistakes in the table: {first}{more}; `msavqa data check` names all"]
-    table = pd.DataFrame(
-        {
-            "video_id": [row.video_id for row in rows],
-            "prompt": [row.prompt for row in rows],
-            "group": [row.group for row in rows],
-            "given_split": [row.given_split for row in rows],
-            "generator": [row.generator for row in rows],
-            "mos": [row.mos for row in rows],
-            "sha256": "",  # no file is read here: each is one of its own
-            "status": "ok",
-        }
-    )
     try:
-        splits.split(table, params.block(data, "split", splits.SplitSettings))
+        splits.split(splits.unread(rows), params.block(data, "split", splits.SplitSettings))
     except MsavqaError as error:
         return [f"too little to split: {error.got}; {error.next_step}"]
     return []
