@@ -108,6 +108,14 @@ WRONG: dict[str, tuple[Callable[[Data], None], list[str]]] = {
             "not 2"
         ],
     ),
+    "intervals from rows that are not there": (
+        lambda data: data["split"].update(validation_fraction=0.0)
+        or data["calibration"].update(interval_roles=["val"]),
+        [
+            "calibration.interval_roles: got ['val'] beside split.validation_fraction 0, expected 'oof' too: "
+            "no row is kept for validation"
+        ],
+    ),
     "an unknown key": (put("trian", {}), ["trian: unknown key, did you mean 'train'?"]),
     "a key that is a number": (
         lambda data: data.update({2026: {}}), ["2026: unknown key"],  # type: ignore[dict-item]
