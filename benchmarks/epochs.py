@@ -46,9 +46,9 @@ from benchmarks.cost import PUBLISHED
 from msavqa.ground import params
 from msavqa.learning import branch as model
 from msavqa.learning import fit, folds, inputs, training
-from msavqa.learning.fit import TrainSettings
 from msavqa.learning.folds import PretrainSettings
 from msavqa.learning.gradients import Ranks
+from msavqa.learning.train_settings import TrainSettings
 from msavqa.networks import hub, weights
 from msavqa.networks.hub import FetchSettings
 from msavqa.store import format, shards

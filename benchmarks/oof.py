@@ -1,18 +1,19 @@
 """What a variant is worth out of fold: a preset and what it changes -> SRCC on training rows it never saw.
 
     python -m benchmarks.oof [--preset sample] [--set 'branches.*.sma.enabled=false' ...]
-        [--branch frame ...] [--seeds 0 1 2 3] [--dataset sample]
+        [--branch frame ...] [--seeds 0 1 2 3] [--dataset sample] [--test]
 
 Trains the folds' models alone, from the features that lie in features/<data set>, by the code of the stage
-`train`. No test row is read or scored, nothing is kept, params.yaml stays as it is. `*` in a key stands for
-every branch. `--seeds` are `split.seeds`, a repeat each. Features that the settings do not ask for are
-refused. A branch with a `start` goes on from the weights in runs/start, which must have been pre-trained with
-the same branch.
+`train`. No test row is scored, nothing is kept, params.yaml stays as it is. `--test` trains the final models
+alone in their place and scores test rows: for figures to stand beside a report's, never to choose by. `*` in
+a key stands for every branch. `--seeds` are `split.seeds`, a repeat each. Features that the settings do not
+ask for are refused. A branch with a `start` goes on from the weights in runs/start, which must have been
+pre-trained with the same branch.
 
 Prints one JSON object: `branches` (by name) and, of two branches or more, `ensemble`, each with `srcc` and
 `plcc` (means over repeats), `each` (SRCC by repeat), `low` and `high` (95% of the SRCC: a bootstrap over
 prompts and groups, the trained models held fixed). The ensemble's weights are fitted on these very rows,
-which flatters it. `rows` counts training rows of a repeat.
+which flatters it. `rows` counts training rows of a repeat, `scored` says of which rows the figures are.
 """
 
 import argparse
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--branch", nargs="+", help="all of them if not given")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="split.seeds")
     parser.add_argument("--dataset", help="the first of train_on if not given")
+    parser.add_argument("--test", action="store_true", help="final models on test rows; chooses nothing")
     given = parser.parse_args(argv)
     data = changed(presets.read(given.preset), given.set)
     dataset = given.dataset or data["train_on"][0]
@@ -57,13 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     manifest = tables.read_manifest(Path("data") / dataset / "manifest.parquet")
     block = {**data["split"], "seeds": given.seeds}
     parted = splits.split(manifest, params.block({"split": block}, "split", SplitSettings))
-    predictions = {name: out_of_fold(data, dataset, name, parted) for name in names}
+    predictions = {name: scored(data, dataset, name, parted, test=given.test) for name in names}
     known = manifest[["video_id", "mos"]].assign(group=groups_of(manifest))
     found: dict[str, Any] = {
-        "preset": given.preset, "set": given.set, "seeds": given.seeds, "rows": rows_of(parted),
+        "preset": given.preset, "set": given.set, "seeds": given.seeds,
+        "scored": "test" if given.test else "oof", "rows": rows_of(parted),
         "branches": {name: figures(scores, known) for name, scores in predictions.items()},
     }  # fmt: skip
-    if len(names) > 1:
+    if len(names) > 1 and not given.test:
         joined = together(predictions, manifest, parted, block=data["ensemble"])
         found["ensemble"] = figures(joined, known)
     print(json.dumps(found))
@@ -85,13 +88,16 @@ def changed(data: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
     return data
 
 
-def out_of_fold(data: Mapping[str, Any], dataset: str, branch: str, parted: pd.DataFrame) -> pd.DataFrame:
-    """Scores of every training row by the fold's model that never saw it, `tables.PREDICTIONS`."""
+def scored(
+    data: Mapping[str, Any], dataset: str, branch: str, parted: pd.DataFrame, *, test: bool
+) -> pd.DataFrame:
+    """Scores of every training row by the fold's model that never saw it, `tables.PREDICTIONS`; or those of
+    the test rows by the final models."""
     work = replace(folds.work_of(data, dataset, branch, kept=Path(), live=None), splits=parted, kept=None)
-    jobs = [job for job in folds.jobs(parted) if job.fold != FINAL]
+    jobs = [job for job in folds.jobs(parted) if (job.fold == FINAL) == test]
     scores = []
     for done in side_by_side.run(folds.open_work(work), jobs, ranks=Ranks(rank=0, count=1)):
-        scores.append(done.scores)
+        scores.append(done.scores[done.scores["role"] == ("test" if test else "oof")])
         print(f"{branch}: {len(scores)} of {len(jobs)} models", file=sys.stderr, flush=True)
     return pd.concat(scores, ignore_index=True).sort_values(["repeat", "video_id"], ignore_index=True)
 

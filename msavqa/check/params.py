@@ -21,8 +21,8 @@ from msavqa.frames.read import DecodeSettings
 from msavqa.ground import params
 from msavqa.ground.params import Settings, nearest
 from msavqa.learning import branch
-from msavqa.learning.fit import TrainSettings
 from msavqa.learning.folds import PretrainSettings
+from msavqa.learning.train_settings import TrainSettings
 from msavqa.networks.hub import FetchSettings
 from msavqa.report.build import ReportSettings
 from msavqa.store.shards import StoreSettings

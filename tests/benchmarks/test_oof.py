@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -89,8 +90,24 @@ def test_a_change_reaches_every_branch_that_it_names(
     before = asked(params, "--branch frame", capsys)
     after = asked(params, "--branch frame --set branches.*.sma.enabled=false --set train.epochs=2", capsys)
     assert "ensemble" not in before
+    assert before["scored"] == "oof"
     assert before["branches"]["frame"]["each"] != after["branches"]["frame"]["each"]
     assert after["set"] == ["branches.*.sma.enabled=false", "train.epochs=2"]
+
+
+def test_final_models_are_asked_of_test_rows_where_that_is_wanted(
+    params: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[set[str]] = []
+    figures = oof.figures
+
+    def looking(scores: pd.DataFrame, known: pd.DataFrame) -> dict[str, Any]:
+        seen.append(set(scores["role"]))
+        return figures(scores, known)
+
+    monkeypatch.setattr(oof, "figures", looking)
+    found = asked(params, "--branch video --test", capsys)
+    assert (found["scored"], seen) == ("test", [{"test"}])
 
 
 @pytest.mark.parametrize(

@@ -410,6 +410,9 @@ def test_adapters_inside_clip_need_its_tokens(data: Data, block: str, trunk: str
     for block in data["branches"].values():
         block["pss"]["enabled"] = False
         block["sma"]["tokens"] = ["cls"]
+    assert bool(problems(data)) == (trunk == "clip_image"), "SMA has adapters of its own"
+    for block in data["branches"].values():
+        block["sma"]["frames"] = "adapted"
     assert problems(data) == []
 
 

@@ -18,11 +18,11 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from msavqa.learning import checkpoint, fit, folds, gradients, side_by_side, stage_tail, training
 from msavqa.learning.branch import Branch
-from msavqa.learning.fit import TrainSettings
 from msavqa.learning.folds import FINAL, Job
 from msavqa.learning.optimise import OptimiserSettings
+from msavqa.learning.train_settings import TrainSettings
 from tests import copy_world, feature_world
-from tests.feature_world import FEATURES, World
+from tests.feature_world import FEATURES, FRAMES, World
 from tests.training import ALONE, opened, work
 
 EPOCHS, BATCHES, WARMED_UP = 4, 3, 3
@@ -54,6 +54,8 @@ class Seen:
     """Parts that batches are computed in."""
     batches: list[int] = field(default_factory=list)
     """Videos per step."""
+    drawn: set[tuple[int, ...]] = field(default_factory=set)
+    """Shapes of the views that a batch is shown in."""
     scored: set[int] = field(default_factory=set)
     """Videos at once where nothing is learned."""
     bf16: set[bool] = field(default_factory=set)
@@ -113,6 +115,7 @@ def see(
     def adding(model: nn.Module, **given: Any) -> float:
         seen.parts.add(given["parts"])
         seen.batches.append(given["videos"])
+        seen.drawn.add(given["forward"].args[2].shape)
         return add(model, **given)
 
     def looking(module: nn.Module, given: Any) -> None:
@@ -293,6 +296,12 @@ def backbone_rate(plain: Seen, seen: Seen) -> None:
     assert not moved(seen.fresh, seen.weights) & inside
 
 
+def view_of(plain: Seen, seen: Seen) -> None:
+    assert plain.drawn == {(14,)}
+    assert seen.drawn == {(14, FRAMES)}
+    assert seen.history != plain.history
+
+
 def batch(plain: Seen, seen: Seen) -> None:
     assert plain.batches == [14] * BATCHES * EPOCHS
     assert seen.batches == [21] * 2 * EPOCHS
@@ -306,6 +315,7 @@ TABLE: list[tuple[str, Any, Callable[[Seen, Seen], None]]] = [
     ("train.ema", 0.9, ema),
     ("train.accumulate", 3, accumulate),
     ("train.precision", "bf16", precision),
+    ("train.view_of", "frame", view_of),
     ("train.prompts", "shuffled", prompts),
     ("train.copies", copy_world.RANKED, copies),
     ("train.resident", "stream", resident),

@@ -183,7 +183,30 @@ def test_the_sweep_asks_for_all_that_the_paper_and_its_reader_ask_for() -> None:
     assert subsets == {("frame",), ("segment",), ("video",), ("frame", "segment"), ("frame", "video"),
                        ("segment", "video")}  # fmt: skip
     pairs = {(line.run, line.against) for line in chosen.lines if line.against}
-    assert {("full", "best single branch"), ("full", "the paper's model")} <= pairs
+    reading, measured = "our reading of the paper", "our reading + handcrafted measures"
+    assert {("full", "best single branch"), ("full", reading)} <= pairs
+    # Like for like: both with the handcrafted measures, both without.
+    assert {("bare", reading), ("paper-measured", reading), ("full", measured)} <= pairs
+
+
+def test_the_runs_that_compare_like_with_like_differ_in_handcrafted_measures_alone() -> None:
+    chosen = ablation.read(ROOT / "presets/sweeps/ablation.yaml")
+    ours = flat(preset("sample"))
+    handcrafted = {
+        key for key in ours if key.startswith("branches.") and key.endswith((".statistics", ".measures"))
+    }
+
+    def changed(run: str) -> dict[str, Any]:
+        words = (one.split("=", 1) for one in ablation.overrides(chosen, run, branches=BRANCHES))
+        return {key: yaml.safe_load(value) for key, value in words if key != "split.seeds"}
+
+    bare, paper, measured = (changed(run) for run in ("bare", "paper", "paper-measured"))
+    assert bare.keys() == handcrafted
+    assert bare == {key: paper[key] for key in handcrafted}
+    assert {key: measured[key] for key in handcrafted} == {key: ours[key] for key in handcrafted}
+    assert {key: value for key, value in measured.items() if key not in handcrafted} == {
+        key: value for key, value in paper.items() if key not in handcrafted
+    }
 
 
 def test_the_papers_own_sweep_sets_modules_alone_and_compares_every_subset() -> None:
