@@ -258,11 +258,38 @@ def test_the_report_says_where_the_table_was_made_with_other_settings(
     shown = page.render(build.build(copy, synthetic.DATASET, synthetic.PARAMS))
     assert "made this table at revision <code>abcdef</code>" in shown
     assert "against worse" in shown
+    said = " ".join(shown.split())
+    assert (
+        "Its interval draws prompts and holds the trained models fixed. The table has 1 of them, not "
+        "corrected for their number: of twenty true zeros, one interval excludes zero by luck." in said
+    )
+    assert 'id="unlike"' not in shown
     assert "ablation-stale" not in shown
     changed = {**synthetic.PARAMS, "train": {"epochs": 99}}
     shown = page.render(build.build(copy, synthetic.DATASET, changed))
     assert 'id="ablation-stale"' in shown
     assert "Made with other settings" in shown
+
+
+def test_a_table_that_sets_unlike_against_like_says_so(
+    made: Path, runs: dict[str, Run], manifest: pd.DataFrame, tmp_path: Path
+) -> None:
+    content = build.build(made, synthetic.DATASET, synthetic.PARAMS)
+    unlike = (
+        {"model": ablation.READING, "run": "worse"},
+        {"model": ablation.OURS, "run": "full", "against": ablation.READING},
+    )
+    alike = {"model": "ours - handcrafted measures", "run": "full", "against": ablation.READING}
+    for lines, words in (
+        (unlike, "This table has no line that compares like with like"),
+        ((*unlike, alike), "Lines that name the measures compare like with like."),
+    ):
+        path = tmp_path / "ablation.csv"
+        table = made_of(sweep(*lines), runs, manifest)
+        ablation.write_table(table, path, data=synthetic.PARAMS, revision="abcdef")
+        read = ablation.read_table(path, synthetic.DATASET, synthetic.PARAMS)
+        shown = page.render(dataclasses.replace(content, ablation=read))
+        assert words in " ".join(shown.split())
 
 
 def test_two_figures_of_ours_that_differ_are_explained(
