@@ -63,6 +63,7 @@ def train(**changes: Any) -> TrainSettings:
         "accumulate": 1,
         "precision": "fp32",
         "view_of": "video",
+        "test_views": "fixed",
         "prompts": "own",
         "copies": {
             "weight": 0.0, "pairs": 8, "margin": 0.5, "empty_margin": 1.0, "foreign_prompts": True,

@@ -81,6 +81,7 @@ def _converted(old: CommentedMap, path: Path) -> CommentedMap:
             value["copies"] = ranked
             value.setdefault("least_steps", 0)  # as many epochs as were asked for
             value.setdefault("view_of", "video")
+            value.setdefault("test_views", "fixed")
         new[key] = value
         if key in old.ca.items:
             new.ca.items[key] = old.ca.items[key]

@@ -177,23 +177,37 @@ def plan(videos: int, *, branch: BranchSettings, settings: TrainSettings) -> tup
 
 
 def predict(model: nn.Module, *, inputs: Inputs, videos: Rows, settings: TrainSettings) -> Floats:
-    """Scores of these videos, (video,), on the fixed view, of the first dimension of quality."""
+    """Scores of these videos, (video,), in the views of `settings.test_views`, of the first dimension."""
     found = predict_each(model, inputs=inputs, videos=videos, settings=settings)
     return found[0] if found else np.zeros(0)
 
 
 def predict_each(model: nn.Module, *, inputs: Inputs, videos: Rows, settings: TrainSettings) -> list[Floats]:
     """Scores of these videos, (video,), of each dimension of quality; none of no videos."""
-    found = [one.dimensions for one in outputs(model, inputs=inputs, videos=videos, settings=settings)]
-    return [
-        torch.cat([one.score for one in parts]).double().cpu().numpy() for parts in zip(*found, strict=True)
+    count = inputs.views if settings.test_views == "all" else 1
+    by_view = [
+        _scores(outputs(model, inputs=inputs, videos=videos, settings=settings, view=view))
+        for view in range(count)
     ]
+    return by_view[0] if count == 1 else [np.mean(views, axis=0) for views in zip(*by_view, strict=True)]
 
 
-def outputs(model: nn.Module, *, inputs: Inputs, videos: Rows, settings: TrainSettings) -> Sequence[Output]:
-    """What the model says of these videos, in batches, on the fixed view, dropout off."""
+def outputs(
+    model: nn.Module, *, inputs: Inputs, videos: Rows, settings: TrainSettings, view: int = 0
+) -> Sequence[Output]:
+    """What the model says of these videos, in batches, on one view, the fixed one first; dropout off."""
     with asking(model, inputs=inputs, settings=settings):
-        return [model(inputs.batch(part)) for part in _parts(videos, settings)]
+        return [
+            model(inputs.batch(part, views=np.full(len(part), view))) for part in _parts(videos, settings)
+        ]
+
+
+def _scores(found: Sequence[Output]) -> list[Floats]:
+    """Of batches, one behind another, (video,) of each dimension of quality."""
+    parts = [one.dimensions for one in found]
+    return [
+        torch.cat([one.score for one in each]).double().cpu().numpy() for each in zip(*parts, strict=True)
+    ]
 
 
 @contextmanager

@@ -28,6 +28,9 @@ class TrainSettings(Settings):
     view_of: Literal["video", "frame"]
     """What a cached view is drawn for in training: `video`, one for all its frames; `frame`, where the
     branch's trunk looks at all frames of a video one by one, a crop and flip of its own for each."""
+    test_views: Literal["fixed", "all"]
+    """What a video is scored by: the fixed view, or the mean over all its cached views, which costs a forward
+    pass each; copies have the fixed one alone."""
     prompts: Literal["own", "shuffled"]
     """`shuffled` deals the prompts out anew, so that few videos keep their own: a control, in which PSS must
     lose its gain."""

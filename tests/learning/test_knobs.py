@@ -56,6 +56,8 @@ class Seen:
     """Videos per step."""
     drawn: set[tuple[int, ...]] = field(default_factory=set)
     """Shapes of the views that a batch is shown in."""
+    asked: int = 0
+    """Videos that were scored, a view each, where nothing is learned."""
     scored: set[int] = field(default_factory=set)
     """Videos at once where nothing is learned."""
     bf16: set[bool] = field(default_factory=set)
@@ -123,6 +125,7 @@ def see(
             seen.bf16.add(torch.is_autocast_enabled("cpu"))
             if not module.training:
                 seen.scored.add(len(given[0]["features"]))
+                seen.asked += len(given[0]["features"])
 
     def saving(*given: Any) -> None:
         seen.saved += 1
@@ -302,6 +305,13 @@ def view_of(plain: Seen, seen: Seen) -> None:
     assert seen.history != plain.history
 
 
+def views_of_tests(plain: Seen, seen: Seen) -> None:
+    """The same model, asked twice of each video: features of the world have two views."""
+    assert seen.asked == 2 * plain.asked
+    losses = [[record["loss"] for record in one.history] for one in (plain, seen)]
+    assert losses[0] == losses[1]
+
+
 def batch(plain: Seen, seen: Seen) -> None:
     assert plain.batches == [14] * BATCHES * EPOCHS
     assert seen.batches == [21] * 2 * EPOCHS
@@ -316,6 +326,7 @@ TABLE: list[tuple[str, Any, Callable[[Seen, Seen], None]]] = [
     ("train.accumulate", 3, accumulate),
     ("train.precision", "bf16", precision),
     ("train.view_of", "frame", view_of),
+    ("train.test_views", "all", views_of_tests),
     ("train.prompts", "shuffled", prompts),
     ("train.copies", copy_world.RANKED, copies),
     ("train.resident", "stream", resident),
