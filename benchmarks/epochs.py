@@ -6,13 +6,13 @@
 
 Every branch of the preset with random weights over stores of random features in the shapes of its trunks, by
 the code of the stage `train` (`training.train` of a final model): reading, forward, backward, clipping,
-optimiser, and the validation that ends an epoch, of one video for nine trained on, at least three. `pretrain`
+optimiser, and the validation that ends an epoch where the preset sets rows aside for it. `pretrain`
 is the first of `pretrain.branches` without prompts, as the stage `pretrain` has it. `cut` is that of the
 branch's own trunk and of its motion; CLIP's tail is in both. `--videos` are trained on: fewer than a batch of
 the preset make a smaller batch, which takes less memory. `--accumulate` is `train.accumulate`: a forward pass
 more where it is not 1. An epoch that is not measured goes first; seconds are medians of `--rounds` more, and
-`epoch_s` extrapolates them to the training rows (T2VQA-DB's 10,000 or LSVQ's 28,056 for training, less the
-test tenth of the former, less a tenth of the rest for validation). `stage_h` is the whole stage by the clock:
+`epoch_s` extrapolates them to the training rows (T2VQA-DB's 10,000 less the test tenth, LSVQ's 28,056 for
+training, each less the preset's `validation_fraction`). `stage_h` is the whole stage by the clock:
 all repeats, folds and epochs. Features reside where `train.resident` would put those of the whole set;
 streamed ones come from the page cache here, so `read_mb_per_video` says what a disk has to give. `peak_gb` is
 memory of the process's own, sampled: without the mapped features, on a GPU what its allocator held. Each
@@ -46,9 +46,9 @@ from benchmarks.cost import PUBLISHED
 from msavqa.ground import params
 from msavqa.learning import branch as model
 from msavqa.learning import fit, folds, inputs, training
-from msavqa.learning.fit import TrainSettings
 from msavqa.learning.folds import PretrainSettings
 from msavqa.learning.gradients import Ranks
+from msavqa.learning.train_settings import TrainSettings
 from msavqa.networks import hub, weights
 from msavqa.networks.hub import FetchSettings
 from msavqa.store import format, shards
@@ -61,9 +61,8 @@ from msavqa.trunks.run.network import Trunk
 
 BRANCHES = ("frame", "segment", "video", "pretrain")
 CUTS = ("pooled", "last_stage")
-TRAINING = {"t2vqa_db": 8_100, "lsvq": 25_250}
-TO_VALIDATION = 9
-"""Videos trained on for one of validation: a tenth of the rows is held for it."""
+NOT_TESTED = {"t2vqa_db": 9_000, "lsvq": 28_056}
+"""Rows to train on and to validate with."""
 A_PROMPT = 10
 """Videos of one prompt, as T2VQA-DB has them."""
 TOKENS = 16
@@ -136,17 +135,17 @@ def measure(branch: str, cut: str, given: argparse.Namespace) -> dict[str, Any]:
         )
     seconds, cpu_seconds = (statistics.median(np.diff(clock)) / given.videos for clock in (wall, cpu))
     batches = max(1, round(given.videos / work.settings.optimiser.batch))
-    epochs = epochs_of_stage(data, branch)
+    epochs, rows = epochs_of_stage(data, branch), round(NOT_TESTED[dataset] * (1 - held_for(data, branch)))
     return {
         "branch": branch,
         "cut": cut,
         "seconds_per_video": round(seconds, 5),
         "cpu_seconds_per_video": round(cpu_seconds, 5),
         "dataset": dataset,
-        "training_videos": TRAINING[dataset],
-        "epoch_s": round(seconds * TRAINING[dataset], 1),
+        "training_videos": rows,
+        "epoch_s": round(seconds * rows, 1),
         "stage_epochs": epochs,
-        "stage_h": round(seconds * TRAINING[dataset] * epochs / 3600, 1),
+        "stage_h": round(seconds * rows * epochs / 3600, 1),
         "peak_gb": round(peak[0] / 1e9, 2),
         "read_mb_per_video": round(read / 1e6, 3),
         "resident": opened.inputs.resident,
@@ -176,7 +175,8 @@ def work_of(data: dict[str, Any], branch: str, *, videos: int, features: Path, e
     if branch == "pretrain":
         learner = params.block(data, "pretrain", PretrainSettings).optimiser
         settings = model.without_prompts(settings).model_copy(update={"optimiser": learner})
-    held = max(3, round(videos / TO_VALIDATION))
+    share = held_for(data, branch)
+    held = max(3, round(videos * share / (1 - share))) if share else 0
     ids = [f"{number:05d}.mp4" for number in range(videos + held)]
     said = ["" if branch == "pretrain" else f"prompt {number // A_PROMPT}" for number in range(len(ids))]
     roles, folded = ["train"] * videos + ["val"] * held, [0] * videos + [-1] * held
@@ -259,6 +259,11 @@ def in_place(work: folds.Work, whole: int) -> folds.Work:
         return work
     place = inputs.place_for(whole, device=fit.device_of(work.train), processes=1)
     return replace(work, train=work.train.model_copy(update={"resident": place}))
+
+
+def held_for(data: Mapping[str, Any], branch: str) -> float:
+    """Share of the rows that are not tested on that the preset sets aside for validation."""
+    return float(data["pretrain_split" if branch == "pretrain" else "split"]["validation_fraction"])
 
 
 def epochs_of_stage(data: Mapping[str, Any], branch: str) -> int:

@@ -29,7 +29,7 @@ from msavqa.frames import read as frames
 from msavqa.frames.read import DecodeSettings
 from msavqa.ground import params
 from msavqa.learning import branch, fit, folds, saved
-from msavqa.learning.fit import TrainSettings
+from msavqa.learning.train_settings import TrainSettings
 from msavqa.machine import device as devices
 from msavqa.store import read as store
 from msavqa.store import shards

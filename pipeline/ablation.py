@@ -104,6 +104,10 @@ def show(found: pd.DataFrame) -> None:
         table.add_row(*cells)
     console = Console(width=160)
     console.print(table)
+    compared = int(found["against"].notna().sum())
+    console.print(
+        f"Intervals draw prompts and hold the trained models fixed; {compared} differences, not corrected"
+    )
     console.print(f"{ABLATION_FILE}; the runs: dvc exp show", highlight=False)
 
 

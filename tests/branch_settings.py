@@ -3,7 +3,7 @@
 from typing import Any
 
 from msavqa.learning import branch as model
-from msavqa.learning.fit import TrainSettings
+from msavqa.learning.train_settings import TrainSettings
 
 
 def branch(name: str, **changes: Any) -> Any:
@@ -62,6 +62,8 @@ def train(**changes: Any) -> TrainSettings:
         "ema": 0.0,
         "accumulate": 1,
         "precision": "fp32",
+        "view_of": "video",
+        "test_views": "fixed",
         "prompts": "own",
         "copies": {
             "weight": 0.0, "pairs": 8, "margin": 0.5, "empty_margin": 1.0, "foreign_prompts": True,

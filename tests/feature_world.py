@@ -125,7 +125,8 @@ def networks(world: World) -> dict[str, object]:
 
 
 def _fingerprint(trunk: str) -> dict[str, object]:
-    return {"kind": KINDS.get(trunk, trunk), "decoded": DECODE}
+    every = {"frames": "all"} if trunk == "frame" else {}
+    return {"kind": KINDS.get(trunk, trunk), **every, "decoded": DECODE}
 
 
 def _made_by(weights_file: Path) -> dict[str, object]:

@@ -92,6 +92,10 @@ RUN_BY = {
     "test_what_nobody_learned_from_loses_or_is_called_unlike",
     "python -m benchmarks.long_prompts": "benchmarks.test_long_prompts::"
     "test_most_of_a_prompt_behind_words_of_style_is_found_again",
+    "python -m benchmarks.oof --preset sample_paper --branch frame --seeds 0 1 2 3": "benchmarks.test_oof::"
+    "test_branches_and_their_ensemble_are_scored_by_models_of_the_folds_alone",
+    "python -m benchmarks.oof --branch frame --seeds 0 1 2 3 --test --set train.copies.weight=0.0": ""
+    "benchmarks.test_oof::test_final_models_are_asked_of_test_rows_where_that_is_wanted",
     "python -m benchmarks.score": "benchmarks.test_benchmark_score::"
     "test_it_measures_every_figure_of_a_bundle",
     "python -m tests.rooms": "test_docs::test_the_rooms_print_what_is_missing",

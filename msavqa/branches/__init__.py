@@ -14,6 +14,7 @@ PSS, SMA, measures, head and training are those of all branches.
 A batch is a dict of tensors with the videos first (of a prompt in pieces: these, one after another):
 
     features      (video, frame or time, width)    the branch's own trunk, one view
+    frame_index   (video, frame or time)           which of the video's frames; absent where all are
     motion        (video, time, width)             features of `reads.motion`
     spatial, temporal, change  (video, statistic)  handcrafted measures, see `frame_statistics.GROUPS`
     frames_cls    (video, frame, dim)              CLIP's class token of each frame

@@ -69,7 +69,7 @@ def render(
         "## Protocol",
         f"- Split `{data['split']['protocol']}`, repeat {repeat}: "
         f"{rows.get('train', 0)} training, "
-        f"{rows.get('val', 0)} validation, {rows.get('test', 0)} test videos.",
+        f"{rows.get('val', 0) or 'no'} validation, {rows.get('test', 0)} test videos.",
         f"- Ensemble weights ({weighted}) and the map to MOS: fitted on out-of-fold training rows.",
         f"- Interval: split conformal at {calibration.coverage:.0%}, on {calibration.rows_interval} held-out "
         f"rows, {'on average ' if calibration.width else ''}± {calibration.half_width:.3g} MOS.",

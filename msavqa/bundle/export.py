@@ -108,7 +108,7 @@ def export(root: Path, dataset: str, data: Mapping[str, Any], *, repeat: int, ou
         weights=files,
         clip=clip,
         cosine_spread=cosine_spread(manifest, splits, repeat=repeat, features=features, clip=clip),
-        branches={name: {key: one[key] for key in OF_A_BRANCH} for name, one in facts.items()},
+        branches={name: _of_a_branch(one) for name, one in facts.items()},
         branch_weights={
             name: folder / "weights" / f"repeat{repeat}.safetensors" for name, folder in trained.items()
         },
@@ -263,6 +263,12 @@ def _placed(root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """A network's settings with the file that its model may be as it lies under the root."""
     model = str(settings["model"])
     return {**settings, "model": str(root / model) if model.endswith(".json") else model}
+
+
+def _of_a_branch(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What scoring needs of its settings.json, and whether it was scored in more views than a bundle sees."""
+    seen = {"test_views": "all"} if facts.get("train", {}).get("test_views") == "all" else {}
+    return {key: facts[key] for key in OF_A_BRANCH} | seen
 
 
 def _json(path: Path) -> dict[str, Any]:

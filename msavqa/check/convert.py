@@ -80,6 +80,8 @@ def _converted(old: CommentedMap, path: Path) -> CommentedMap:
             ranked["weight"] = 0.0  # nothing was learned of copies
             value["copies"] = ranked
             value.setdefault("least_steps", 0)  # as many epochs as were asked for
+            value.setdefault("view_of", "video")
+            value.setdefault("test_views", "fixed")
         new[key] = value
         if key in old.ca.items:
             new.ca.items[key] = old.ca.items[key]

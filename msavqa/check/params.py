@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, ValidationError
 
 import msavqa.datasets.readers
 import msavqa.trunks.kinds
-from msavqa.check import rules
+from msavqa.check import held_out, rules
 from msavqa.datasets.copies import CopySettings
 from msavqa.datasets.manifest import IndexSettings
 from msavqa.datasets.splits import SplitSettings
@@ -21,8 +21,8 @@ from msavqa.frames.read import DecodeSettings
 from msavqa.ground import params
 from msavqa.ground.params import Settings, nearest
 from msavqa.learning import branch
-from msavqa.learning.fit import TrainSettings
 from msavqa.learning.folds import PretrainSettings
+from msavqa.learning.train_settings import TrainSettings
 from msavqa.networks.hub import FetchSettings
 from msavqa.report.build import ReportSettings
 from msavqa.store.shards import StoreSettings
@@ -107,7 +107,7 @@ def problems(data: Mapping[str, Any]) -> list[str]:
     """One sentence for each mistake in a whole params file; empty where there is none."""
     if form := rules.another_form(data):
         return [form]
-    return [*_mistakes(data), *rules.problems(data)]
+    return [*_mistakes(data), *rules.problems(data), *held_out.problems(data)]
 
 
 def _mistakes(data: Mapping[str, Any]) -> list[str]:

@@ -1,7 +1,8 @@
 """Evaluation protocols: who is trained, validated and tested on in each repeat, and the folds of training.
 
 Published protocols part T2VQA-DB by video, so that every test prompt is also a training prompt (ten videos
-share one): a prompt's mean MOS, no pixel read, then scores SRCC 0.69. `prompt_disjoint` forbids that.
+share one). Without a pixel read, a prompt's mean MOS alone then scores SRCC 0.36, and together with its
+generator's mean 0.69. `prompt_disjoint` takes the prompt's mean away.
 
 `generator_disjoint` leaves one generator out per repeat: how good is a score of a generator never seen
 before? Files of equal content are never on both sides, whatever they are called.
@@ -45,9 +46,9 @@ class SplitSettings(Settings):
     # One repeat each; generator_disjoint: one for each generator, each.
     seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_distinct)]
     test_fraction: float = Field(gt=0, lt=1)  # of the labelled rows; read by prompt_disjoint alone
-    validation_fraction: float = Field(
-        ge=0, lt=1
-    )  # of the training rows; not read where `given` has val rows
+    # Of the training rows; not read where `given` has val rows. 0: all training rows train, and intervals
+    # come from out-of-fold scores alone.
+    validation_fraction: float = Field(ge=0, lt=1)
     folds: int = Field(ge=2)  # of the training rows that remain, for out-of-fold predictions
 
 

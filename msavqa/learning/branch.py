@@ -32,6 +32,9 @@ Standardised = list[tuple[Standardise, Callable[[Batch], Tensor]]]
 """Constants to be frozen, and what of a batch they standardise."""
 
 
+INDEX = "frame_index"
+"""The array of a trunk over key frames that says which frames they are, and its key in a batch: prompt and
+frame meet where the branch looks."""
 KINDS = f"{__name__.split('.')[0]}.branches"
 """The room above this one in which kinds are found by name, when they are asked for."""
 
@@ -167,7 +170,8 @@ class Branch(nn.Module):
         technical = self.standardise(self.technical(batch))
         meaning = NOTHING if self.semantics is None else self.semantics(batch)
         over_time = technical.ndim == 3
-        semantic = meaning.at(technical.shape[1]) if over_time else meaning.of_video()
+        index = batch.get(INDEX) if self.settings.pss.frames == "all" else None
+        semantic = meaning.at(technical.shape[1], index) if over_time else meaning.of_video()
         of_video = branch(self.settings.kind).of_video
         first, *more = self.head.each(technical, semantic, meaning.added)
         return Output(

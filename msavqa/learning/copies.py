@@ -242,13 +242,14 @@ def beside(videos: Rows, drawn: Drawn | None) -> Shown:
 
 def beside_views(views: Rows, drawn: Drawn | None) -> Rows:
     """The views of `beside`: pairs are compared on the fixed view, which alone copies have."""
-    return np.concatenate([views, np.zeros(2 * len(drawn) if drawn else 0, dtype=views.dtype)])
+    count = 2 * len(drawn) if drawn else 0
+    return np.concatenate([views, np.zeros((count, *views.shape[1:]), dtype=views.dtype)])
 
 
 def batch(shown: Shown, *, inputs: Inputs, copies: Copies, views: Rows | None = None) -> Batch:
     """Features of what is shown, as `Inputs.batch` has them; of copies there is the fixed view alone.
 
-    `views` (row,) are the cached views of the videos, None the fixed one.
+    `views` (row,), or (row, frame), are the cached views of the videos, None the fixed one.
     """
     view = np.zeros(len(shown), dtype=np.int64) if views is None else views
     nothing, copied, praised = np.zeros_like(view), shown.copy != NONE, shown.praise == 1

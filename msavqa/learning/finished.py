@@ -71,6 +71,8 @@ def digest(opened: Opened, job: Job) -> str:
     reading = opened.inputs.reads_prompts
     settings = work.settings.model_dump(mode="json", exclude={"start"})
     off = {name: None for name in ("pss", "sma") if not settings[name]["enabled"]}
+    if settings["sma"]["enabled"] and settings["sma"]["frames"] == "own":
+        off.pop("pss", None)  # it gives the form of SMA's adapters
     unread = {*WITHOUT_EFFECT, *(() if reading else ("prompts",))}
     unread |= set() if work.train.copies.weight else {"copies"}
     facts = [

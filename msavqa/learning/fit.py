@@ -11,69 +11,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from msavqa.evaluation import metrics
 from msavqa.ground.errors import MsavqaError
-from msavqa.ground.params import Settings
 from msavqa.learning import checkpoint, copies, gradients, objective
 from msavqa.learning.branch import Branch, BranchSettings
 from msavqa.learning.checkpoint import Record
-from msavqa.learning.copies import Pairs, RankSettings, Shown
+from msavqa.learning.copies import Pairs, Shown
 from msavqa.learning.gradients import Ranks
-from msavqa.learning.inputs import Inputs, Resident
+from msavqa.learning.inputs import Inputs
 from msavqa.learning.labels import Labels, line, standardised
 from msavqa.learning.live import Follow
 from msavqa.learning.optimise import cosine_with_warmup, optimiser
 from msavqa.learning.output import Output
 from msavqa.learning.pixels import Rows
+from msavqa.learning.train_settings import TrainSettings
 from msavqa.machine import device as devices
-from msavqa.machine.device import Device
 
 Floats = npt.NDArray[np.float64]
 CONSTANT_ROWS = 2048
 """Training videos that the standardising constants are computed from, at most."""
 WITHOUT_EFFECT = ("processes", "resident", "device", "checkpoint_seconds", "evaluation_batch")
 """Settings of `train` that say where and how a model is computed, and nothing of what comes out."""
-
-
-class TrainSettings(Settings):
-    """The block `train`."""
-
-    epochs: int = Field(ge=0)
-    least_steps: int = Field(ge=0)
-    """Below so many steps a model gets more epochs: a few videos are a batch or two, too few to learn by."""
-    warmup: float = Field(ge=0, lt=1)
-    """Share of all steps in which the rate rises to its full value; a cosine brings it down to zero."""
-    gradient_clip: float = Field(gt=0)
-    """Largest norm of the gradient."""
-    ema: float = Field(ge=0, lt=1)
-    """Decay of the weights' moving average, which is then what is kept; 0: the last weights are."""
-    accumulate: int = Field(ge=1)
-    """Parts a batch is computed in, for want of memory: the same step, but for other draws of dropout."""
-    precision: Literal["fp32", "bf16"]
-    prompts: Literal["own", "shuffled"]
-    """`shuffled` deals the prompts out anew, so that few videos keep their own: a control, in which PSS must
-    lose its gain."""
-    copies: RankSettings
-    resident: Resident
-    device: Device
-    processes: int = Field(ge=1)
-    """Folds trained at once on a CPU; a GPU trains them one after the other."""
-    threads: int = Field(ge=1)
-    """Of each process on a CPU; a fixed number, because sums depend on it in their last bits."""
-    evaluation_batch: int = Field(ge=1)
-    """Videos at once where nothing is learned."""
-    seed: int = Field(ge=0)
-    checkpoint_seconds: float = Field(ge=0)
-    """At the end of an epoch the state is saved where the last save is longer ago than this; a kill within
-    an epoch costs what was done of it."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +109,7 @@ def fit(ready: Prepared, *, unfinished: Path | None, follow: Follow, ranks: Rank
         dropout = int(random.integers(2**62))
         torch.manual_seed(dropout)
         order = random.permutation(len(labels.videos))
-        views = random.integers(0, inputs.views, size=len(order))
+        views = _views(ready, random)
         _learn(model)
         losses = []
         for step, part in enumerate(np.array_split(order, batches), start=epoch * batches):
@@ -198,6 +162,14 @@ def fit(ready: Prepared, *, unfinished: Path | None, follow: Follow, ranks: Rank
     return history
 
 
+def _views(ready: Prepared, random: np.random.Generator) -> Rows:
+    """Of each training video, (video,), or of each of its frames, (video, frame)."""
+    count, frames = len(ready.labels.videos), ready.inputs.single_frames
+    if ready.settings.view_of == "frame" and frames:
+        return random.integers(0, ready.inputs.views, size=(count, frames))
+    return random.integers(0, ready.inputs.views, size=count)
+
+
 def plan(videos: int, *, branch: BranchSettings, settings: TrainSettings) -> tuple[int, int]:
     """Batches an epoch, and epochs, of a model that learns from so many videos."""
     batches = max(1, round(videos / branch.optimiser.batch))
@@ -205,23 +177,37 @@ def plan(videos: int, *, branch: BranchSettings, settings: TrainSettings) -> tup
 
 
 def predict(model: nn.Module, *, inputs: Inputs, videos: Rows, settings: TrainSettings) -> Floats:
-    """Scores of these videos, (video,), on the fixed view, of the first dimension of quality."""
+    """Scores of these videos, (video,), in the views of `settings.test_views`, of the first dimension."""
     found = predict_each(model, inputs=inputs, videos=videos, settings=settings)
     return found[0] if found else np.zeros(0)
 
 
 def predict_each(model: nn.Module, *, inputs: Inputs, videos: Rows, settings: TrainSettings) -> list[Floats]:
     """Scores of these videos, (video,), of each dimension of quality; none of no videos."""
-    found = [one.dimensions for one in outputs(model, inputs=inputs, videos=videos, settings=settings)]
-    return [
-        torch.cat([one.score for one in parts]).double().cpu().numpy() for parts in zip(*found, strict=True)
+    count = inputs.views if settings.test_views == "all" else 1
+    by_view = [
+        _scores(outputs(model, inputs=inputs, videos=videos, settings=settings, view=view))
+        for view in range(count)
     ]
+    return by_view[0] if count == 1 else [np.mean(views, axis=0) for views in zip(*by_view, strict=True)]
 
 
-def outputs(model: nn.Module, *, inputs: Inputs, videos: Rows, settings: TrainSettings) -> Sequence[Output]:
-    """What the model says of these videos, in batches, on the fixed view, dropout off."""
+def outputs(
+    model: nn.Module, *, inputs: Inputs, videos: Rows, settings: TrainSettings, view: int = 0
+) -> Sequence[Output]:
+    """What the model says of these videos, in batches, on one view, the fixed one first; dropout off."""
     with asking(model, inputs=inputs, settings=settings):
-        return [model(inputs.batch(part)) for part in _parts(videos, settings)]
+        return [
+            model(inputs.batch(part, views=np.full(len(part), view))) for part in _parts(videos, settings)
+        ]
+
+
+def _scores(found: Sequence[Output]) -> list[Floats]:
+    """Of batches, one behind another, (video,) of each dimension of quality."""
+    parts = [one.dimensions for one in found]
+    return [
+        torch.cat([one.score for one in each]).double().cpu().numpy() for each in zip(*parts, strict=True)
+    ]
 
 
 @contextmanager

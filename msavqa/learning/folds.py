@@ -27,10 +27,10 @@ from msavqa.learning import asked_features, branch, copies, fit, inputs, stage_t
 from msavqa.learning.branch import Branch, BranchSettings, Shapes
 from msavqa.learning.checkpoint import Record
 from msavqa.learning.copies import Copies, Pairs
-from msavqa.learning.fit import TrainSettings
 from msavqa.learning.inputs import Inputs
 from msavqa.learning.labels import Labels, having_some
 from msavqa.learning.optimise import OptimiserSettings
+from msavqa.learning.train_settings import TrainSettings
 from msavqa.machine import device as devices
 from msavqa.store.read import Store
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from msavqa.ground.errors import MsavqaError
-from msavqa.learning.branch import Shapes
+from msavqa.learning.branch import INDEX, Shapes
 from msavqa.learning.pixels import PixelSource, Rows
 from msavqa.learning.semantics import Batch, ClipShapes
 from msavqa.store import prompt_rows
@@ -51,6 +51,13 @@ class Source:
     """Row of `resident` for each video (of the store while streaming), shaped as `rows`."""
 
     @property
+    def single_frames(self) -> int:
+        """Frames of a video, where the array holds all of them in every view, each by itself; else 0."""
+        made_of, axes = self.store.fingerprint, self.store.spec(self.array).axes
+        every = made_of.get("kind") == "image" and made_of.get("frames") == "all"
+        return self.store.spec(self.array).shape[1] if every and axes[1:3] == ("view", "frame") else 0
+
+    @property
     def width(self) -> int:
         """Length of the feature axis; of a cut inside a network, of the features behind it."""
         if self.array == "stage":
@@ -58,7 +65,10 @@ class Source:
         return self.store.spec(self.array).shape[-1]
 
     def take(self, videos: Rows, view: Rows, device: torch.device) -> Tensor:
-        """The array of these videos, on the device, one view each; of a prompt's pieces one after another."""
+        """The array of these videos, on the device; of a prompt's pieces one after another.
+
+        `view` is one each, (video,), or of single frames one each, (video, frame).
+        """
         place = self.places[torch.from_numpy(videos)]
         if place.ndim == 2:  # of prompts in pieces
             place = place[place != prompt_rows.NO_PIECE]
@@ -67,8 +77,13 @@ class Source:
         else:
             found = self.resident[place.to(self.resident.device)]
         if self.views:
-            chosen = torch.from_numpy(view % self.views).to(found.device)
-            found = found[torch.arange(len(videos), device=found.device), chosen]
+            each = self.single_frames if view.ndim == 2 else 0
+            chosen = torch.from_numpy((view if each or view.ndim == 1 else view[:, 0]) % self.views)
+            number, chosen = torch.arange(len(videos), device=found.device), chosen.to(found.device)
+            if each:
+                found = found[number[:, None], chosen, torch.arange(each, device=found.device)]
+            else:
+                found = found[number, chosen]
         return found.to(device, non_blocking=True)
 
 
@@ -91,7 +106,8 @@ class Inputs:
         return any(key.startswith(OF_PROMPTS) for key in self.sources)
 
     def batch(self, videos: Rows, *, views: Rows | None = None) -> Batch:
-        """The videos' features, see `branches`; `views` (video,) are cached views, None the fixed one."""
+        """The videos' features, see `branches`; `views` (video,), or of frames (video, frame), are cached
+        views, None the fixed one."""
         view = np.zeros(len(videos), dtype=np.int64) if views is None else views
         found = {key: source.take(videos, view, self.device) for key, source in self.sources.items()}
         in_pieces = [one for one in self.sources.values() if isinstance(one, Source) and one.places.ndim == 2]
@@ -104,6 +120,11 @@ class Inputs:
         """Numbers of those of the videos that are usable, in their order."""
         number = {video: place for place, video in enumerate(self.ids)}
         return np.array([number[video] for video in ids if video in number], dtype=np.int64)
+
+    @property
+    def single_frames(self) -> int:
+        """Frames of a video, each of which may be seen in a view of its own; 0: a video is seen in one."""
+        return self.sources["features"].single_frames
 
     @property
     def views(self) -> int:
@@ -191,6 +212,8 @@ def open_inputs(
         else:
             array = next((one for one in arrays if one in opened.specs), arrays[-1])
             sources[key] = _source(key, opened, array, rows[name][usable])
+        if key == "features" and INDEX in opened.specs and opened.fingerprint.get("frames") != "all":
+            sources[INDEX] = _source(INDEX, opened, INDEX, rows[name][usable])
     return Inputs(
         ids=kept,
         quarantined=[one for one, good in zip(ids, usable, strict=True) if not good],

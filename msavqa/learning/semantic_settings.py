@@ -39,8 +39,9 @@ class SmaSettings(Settings):
     tokens: list[MutationPart] = Field(min_length=1)
     """What the query sees of a frame: `cls` is all the paper asks for; `alignment` needs PSS and is left out
     without it; see `layers.mutation_tokens`."""
-    frames: Literal["adapted", "cached"]
-    """Class tokens after PSS's image adapters, or CLIP's own; without PSS always CLIP's own."""
+    frames: Literal["adapted", "own", "cached"]
+    """Class tokens after PSS's image adapters, without PSS CLIP's own; `own`: after image adapters (as `pss`
+    has them) that stand with SMA, without PSS too; `cached`: CLIP's own."""
     measures: bool
     """Handcrafted measures of frame differences that tell of changed content (`change` of the statistics)
     beside what the query saw; the paper has none."""
@@ -79,14 +80,15 @@ class Plan:
         """The plan of one branch's settings."""
         tokens = [part for part in sma.tokens if pss.enabled or part != "alignment"] if sma.enabled else []
         compares = "alignment" in tokens or set(pss.fusion) != {"text"}
-        mutates_adapted = pss.enabled and bool(tokens) and sma.frames == "adapted"
+        stands = sma.frames == "own" or (pss.enabled and sma.frames == "adapted")
+        mutates_adapted = bool(tokens) and stands
         return cls(
             fusion=list(pss.fusion) if pss.enabled else [],
             tokens=tokens,
             adapts_text=pss.enabled,
-            adapts_image=pss.enabled and (compares or mutates_adapted),
+            adapts_image=(pss.enabled and compares) or mutates_adapted,
             mutates_adapted=mutates_adapted,
-            inside=pss.enabled and pss.adapters == "tail",
+            inside=(pss.enabled or mutates_adapted) and pss.adapters == "tail",
             measures=bool(tokens) and sma.measures,
         )
 

@@ -7,7 +7,7 @@ CLIP (`tail`), or the final class token where they stand behind it (`cls`, cheap
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -58,9 +58,18 @@ class Meaning:
     attention: Float[Tensor, "video frame"] | None
     """Where SMA looked; sums to one."""
 
-    def at(self, times: int) -> Float[Tensor, "video time s"] | None:
-        """PSS features at so many evenly spaced times with the video's SMA features beside them."""
-        parts = [] if self.prompt is None else [at_times(self.prompt, times)]
+    def at(
+        self, times: int, index: Int[Tensor, "video time"] | None = None
+    ) -> Float[Tensor, "video time s"] | None:
+        """PSS features at so many evenly spaced times with the video's SMA features beside them.
+
+        `index` says at which of the frames each time is looked at, where PSS looks at all of them.
+        """
+        parts = []
+        if self.prompt is not None and index is not None and self.prompt.shape[1] != times:
+            parts.append(self.prompt[torch.arange(len(index), device=index.device)[:, None], index.long()])
+        elif self.prompt is not None:
+            parts.append(at_times(self.prompt, times))
         if self.mutation is not None:
             parts.append(self.mutation[:, None].expand(-1, times, -1))
         return torch.cat(parts, dim=-1) if parts else None

@@ -1,4 +1,4 @@
-"""CLIP's tail: what follows the cut, computed exactly from cached tokens for the one row that is used.
+"""CLIP's tail: what follows the cut, computed from cached tokens for the one row that is used.
 
 The paper adapts CLIP's class token around the last block, P_c1 = g1(CLS), P_c = g2(Encoder([P_c1, F]))
 (Eqs. 1-2). All before g1 is frozen and cached; of the last block only the class row is ever used, and the
@@ -10,6 +10,9 @@ other tokens F are constants. With u = x / sd(x), a layer norm is linear in u, s
 K' and V' are the projections with the norm's scale and its centring multiplied in, once. F is touched by two
 small batched products and never projected. In an image the class token is first and sees all tokens; in a
 text it is EOT, the last of `lengths` tokens, and sees those only.
+
+From float32 tokens this is the whole model within 2.3e-6, from the float16 that presets store within 1.2e-3;
+entries are of about one (benchmarks/tail_step.py).
 """
 
 from collections.abc import Mapping

@@ -39,6 +39,9 @@ from msavqa.report.results import Results
 ABLATION_FILE = Path("reports/ablation.csv")
 OURS = "ours"
 """The line of a sweep that is the model itself."""
+READING = "our reading of the paper"
+MEASURED = "handcrafted measures"
+"""In the name of a line: what it takes away of ours or gives to our reading, so that like meets like."""
 COLUMNS = (
     "dataset", "model", "srcc", "low", "high", "plcc", "plcc_low", "plcc_high", "against", "step", "step_low",
     "step_high", "p_value", "repeats", "videos",
@@ -111,6 +114,21 @@ class Ablation:
     """SRCC of the run's own ensemble, the model that the report is about; None where no line is called so."""
     same: bool
     """Whether params.yaml says now what it said when the table was made, as far as `BLOCKS` go."""
+
+    @property
+    def compared(self) -> int:
+        """How many differences the table holds."""
+        return int((self.rows["against"] != "").sum())
+
+    @property
+    def unlike(self) -> bool:
+        """Whether it sets our model, with its handcrafted measures, against a reading without them."""
+        return bool(((self.rows["model"] == OURS) & (self.rows["against"] == READING)).any())
+
+    @property
+    def alike(self) -> bool:
+        """Whether it has lines that compare the two with the same measures."""
+        return bool(self.rows["model"].str.contains(MEASURED, regex=False).any())
 
 
 def read(path: Path) -> Sweep:

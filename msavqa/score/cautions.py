@@ -62,6 +62,11 @@ def of(
             yield f"{OUTSIDE}: {name} score {value:.4g}, training videos had {low:.4g} to {high:.4g}"
     if found.calibration.outside(raw):
         yield f"{OUTSIDE}: no training video had such a score"
+    if any(branch.get("test_views") == "all" for branch in found.branches.values()):
+        yield (
+            "one view: training averaged a video's scores over all cached views, a bundle looks at the fixed "
+            "one, so this score is a little less sure than its interval says"
+        )
     if not found.calibration.informative:
         yield "the model did not tell its training videos apart: every score is their mean"
 

@@ -34,9 +34,9 @@ def test_a_preset_becomes_a_whole_file_with_the_comments_of_both() -> None:
     assert yaml.safe_load(text) == preset("paper")
     lines = text.splitlines()
     assert lines[0] == "# yaml-language-server: $schema=msavqa/check/params.schema.json"
-    assert lines[1].startswith("# The paper's model at the paper's sizes")
+    assert lines[1].startswith("# Our reading of the paper's model at the paper's sizes")
     assert "  timeout_seconds: 60 # wall clock per video" in lines, "the sample's words, beside another value"
-    assert "      fusion: [text] # the paper's concatenation of P_c" in lines, "the preset's own words"
+    assert "  view_of: frame # each image has its own crop and flip" in lines, "the preset's own words"
     assert "    start: null # the name of a branch under `pretrain`, to continue from" in lines
     assert not [line for line in lines if line.startswith("base")]
 

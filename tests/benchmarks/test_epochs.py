@@ -55,6 +55,10 @@ def test_a_measured_epoch_learns_and_validates_in_the_share_of_the_papers_split(
     work = epochs.work_of(paper, "frame", videos=36, features=tmp_path, epochs=2)
     assert work.train.epochs == 2
     known = tables.learning_labels(work.manifest, work.splits, repeat=0)
+    assert known["role"].value_counts().to_dict() == {"train": 36}, "the paper sets nothing aside"
+    paper["split"]["validation_fraction"] = 0.1
+    work = epochs.work_of(paper, "frame", videos=36, features=tmp_path, epochs=2)
+    known = tables.learning_labels(work.manifest, work.splits, repeat=0)
     assert known["role"].value_counts().to_dict() == {"train": 36, "val": 4}
     assert work.manifest["prompt"].nunique() == 4
     alone = epochs.work_of(paper, "pretrain", videos=36, features=tmp_path, epochs=2)

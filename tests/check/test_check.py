@@ -108,6 +108,14 @@ WRONG: dict[str, tuple[Callable[[Data], None], list[str]]] = {
             "not 2"
         ],
     ),
+    "intervals from rows that are not there": (
+        lambda data: data["split"].update(validation_fraction=0.0)
+        or data["calibration"].update(interval_roles=["val"]),
+        [
+            "calibration.interval_roles: got ['val'] beside split.validation_fraction 0, expected 'oof' too: "
+            "no row is kept for validation"
+        ],
+    ),
     "an unknown key": (put("trian", {}), ["trian: unknown key, did you mean 'train'?"]),
     "a key that is a number": (
         lambda data: data.update({2026: {}}), ["2026: unknown key"],  # type: ignore[dict-item]
@@ -416,6 +424,9 @@ def test_adapters_inside_clip_need_its_tokens(data: Data, block: str, trunk: str
     for block in data["branches"].values():
         block["pss"]["enabled"] = False
         block["sma"]["tokens"] = ["cls"]
+    assert bool(problems(data)) == (trunk == "clip_image"), "SMA has adapters of its own"
+    for block in data["branches"].values():
+        block["sma"]["frames"] = "adapted"
     assert problems(data) == []
 
 

@@ -42,6 +42,20 @@ MODEL_OF_THE_PAPER = {
     "train.copies.weight": 0.0,
     "ensemble.shrinkage": 0.0,
 }
+TO_THE_LETTER = {
+    "split.validation_fraction": 0.0,
+    "pretrain_split.validation_fraction": 0.0,
+    "trunks.video.views": 4,
+    **{f"branches.{branch}.pss.last_adapter": "token" for branch in BRANCHES},
+    **{f"branches.{branch}.sma.frames": "own" for branch in BRANCHES},
+    "branches.frame.optimiser.batch": 4,
+    "train.view_of": "frame",
+}
+"""What was mended in presets/paper.yaml, by a reading beside the paper: docs/the-paper.md says why."""
+MENDED = {
+    "paper": TO_THE_LETTER,
+    "paper_pixels": {**TO_THE_LETTER, "trunks.segment.views": 16, "trunks.video.views": 16},
+}
 
 
 def test_the_papers_model_on_the_sample_differs_in_the_model_alone() -> None:
@@ -62,7 +76,14 @@ def test_both_full_size_presets_read_the_same_data_through_the_same_networks() -
     for block in ("train_on", "pretrain_on", "datasets", "weights", "fetch", "texts", "decode"):
         assert paper[block] == ours[block]
     for name, trunk in paper["trunks"].items():
-        assert {**trunk, "cut": None} == {**ours["trunks"][name], "cut": None}
+        assert {**trunk, "cut": None} == {**ours["trunks"][name], "cut": None} | (
+            {"views": trunk["views"]} if name == "video" else {}
+        )
+    # Our segments read no motion of that network, the paper's read that of their own view.
+    assert ours["branches"]["segment"]["technical"]["motion"] == "difference"
+    for name in ("paper", "paper_pixels"):
+        views = {trunk: preset(name)["trunks"][trunk]["views"] for trunk in ("segment", "video")}
+        assert views["segment"] == views["video"]
 
 
 def test_the_papers_model_trained_whole_differs_in_what_learns_and_in_how_it_fits_a_gpu() -> None:
@@ -74,7 +95,8 @@ def test_the_papers_model_trained_whole_differs_in_what_learns_and_in_how_it_fit
         "copies.videos": 0,  # frames of copies are not kept
         "decode.store": "frames",
         "trunks.frame.views": 64,  # crops made when read cost nothing
-        "trunks.segment.views": 64,
+        "trunks.segment.views": 16,
+        "trunks.video.views": 16,  # the segments' motion is cached, of each of these
         "train.accumulate": 32,
         "train.resident": "ram",
         "train.evaluation_batch": 8,
@@ -95,7 +117,7 @@ def test_the_disk_that_the_header_names_is_what_its_shapes_take() -> None:
     assert round(frames["lsvq"]["gb"], -2) == 1700
     assert round(stores["t2vqa_db"]["clip_image"]["gb"] + stores["t2vqa_db"]["clip_text"]["gb"]) == 13
     rest = sum(one["gb"] for kept in stores.values() for name, one in kept.items() if name in SMALL)
-    assert round(rest, 1) == 1.4
+    assert round(rest) == 10
 
 
 @pytest.mark.parametrize("name", ["paper", "paper_pixels"])
@@ -107,10 +129,13 @@ def test_the_papers_sizes_rates_and_batches_are_those_of_its_table_1(name: str) 
     assert (trunks["video"]["model"], trunks["video"]["crop"]) == ("swin3d_t", 336)
     learned = {branch: paper["branches"][branch]["optimiser"] for branch in BRANCHES}
     assert {branch: (one["name"], one["rate"], one["batch"]) for branch, one in learned.items()} == {
-        "frame": ("adamw", 2e-3, 64), "segment": ("adam", 1e-5, 8), "video": ("adamw", 1e-3, 64),
+        # Of 4 videos: 64 frames.
+        "frame": ("adamw", 2e-3, 64 // paper["decode"]["frames"]), "segment": ("adam", 1e-5, 8),
+        "video": ("adamw", 1e-3, 64),
     }  # fmt: skip
-    model = flat(paper)
-    assert {key: model[key] for key in MODEL_OF_THE_PAPER} == MODEL_OF_THE_PAPER
+    model, wanted = flat(paper), MODEL_OF_THE_PAPER | MENDED[name]
+    assert {key: model[key] for key in wanted} == wanted
+    assert model["calibration.interval_roles"] == ["val", "oof"]
 
 
 def test_every_network_of_a_full_size_preset_is_fetched_to_where_its_trunk_reads_it() -> None:
@@ -188,9 +213,8 @@ def test_a_composed_preset_is_the_whole_form_that_it_was(name: str, tmp_path: Pa
     converted, composed = flat(yaml.safe_load(convert.convert(old))), flat(preset(name))
     assert converted.pop("train.copies.weight") == 0  # a model of before has learned of no copies
     assert converted.pop("train.least_steps") == 0  # nor has it made more steps than its epochs
-    assert {key: composed.get(key, "none") for key in converted} == converted | (
-        {"copies.videos": 0} if name == "paper_pixels" else {}
-    )
+    mended = MENDED.get(name, {}) | ({"copies.videos": 0} if name == "paper_pixels" else {})
+    assert {key: composed.get(key, "none") for key in converted} == converted | mended
     for block in ("datasets", "fetch", "texts", "trunks", "branches"):
         assert preset(name)[block].keys() == yaml.safe_load(convert.convert(old))[block].keys()
 

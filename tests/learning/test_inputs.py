@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -55,3 +56,28 @@ def test_what_is_free_is_the_least_of_physical_available_and_the_containers(
         (tmp_path / "meminfo").write_text(f"MemTotal: 99 kB\nMemAvailable:   {available} kB\n")
         (tmp_path / "max").write_text(f"{limit}\n")
     assert inputs.free_memory() == expected
+
+
+def test_a_batch_says_which_frames_its_views_look_at(tmp_path: Path) -> None:
+    count, keys = 4, 3
+    index = np.arange(count * 2 * keys, dtype=np.int32).reshape(count, 2, keys)
+    ids = [f"{number}.mp4" for number in range(count)]
+    for name, frames in (("some", keys), ("every", "all")):
+        feature_world.write_store(
+            tmp_path / f"{name}.zarr", ids, fingerprint={"kind": "image", "frames": frames},
+            pooled=("video view frame width", np.zeros((count, 2, keys, 5), dtype=np.float16)),
+            frame_index=("video view frame", index),
+        )  # fmt: skip
+    some, every = (
+        inputs.open_inputs(
+            {"features": (name, "pooled")}, features=tmp_path, ids=ids, prompts=[""] * count,
+            device=torch.device("cpu"),
+        )
+        for name in ("some", "every")
+    )  # fmt: skip
+    videos = np.array([2, 0])
+    for views in ([0, 1], [1, 0]):
+        found = some.batch(videos, views=np.array(views))["frame_index"]
+        assert found.tolist() == index[videos, views].tolist()
+    assert some.batch(videos)["frame_index"].tolist() == index[videos, 0].tolist()
+    assert "frame_index" not in every.batch(videos)

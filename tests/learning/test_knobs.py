@@ -18,11 +18,11 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from msavqa.learning import checkpoint, fit, folds, gradients, side_by_side, stage_tail, training
 from msavqa.learning.branch import Branch
-from msavqa.learning.fit import TrainSettings
 from msavqa.learning.folds import FINAL, Job
 from msavqa.learning.optimise import OptimiserSettings
+from msavqa.learning.train_settings import TrainSettings
 from tests import copy_world, feature_world
-from tests.feature_world import FEATURES, World
+from tests.feature_world import FEATURES, FRAMES, World
 from tests.training import ALONE, opened, work
 
 EPOCHS, BATCHES, WARMED_UP = 4, 3, 3
@@ -54,6 +54,10 @@ class Seen:
     """Parts that batches are computed in."""
     batches: list[int] = field(default_factory=list)
     """Videos per step."""
+    drawn: set[tuple[int, ...]] = field(default_factory=set)
+    """Shapes of the views that a batch is shown in."""
+    asked: int = 0
+    """Videos that were scored, a view each, where nothing is learned."""
     scored: set[int] = field(default_factory=set)
     """Videos at once where nothing is learned."""
     bf16: set[bool] = field(default_factory=set)
@@ -113,6 +117,7 @@ def see(
     def adding(model: nn.Module, **given: Any) -> float:
         seen.parts.add(given["parts"])
         seen.batches.append(given["videos"])
+        seen.drawn.add(given["forward"].args[2].shape)
         return add(model, **given)
 
     def looking(module: nn.Module, given: Any) -> None:
@@ -120,6 +125,7 @@ def see(
             seen.bf16.add(torch.is_autocast_enabled("cpu"))
             if not module.training:
                 seen.scored.add(len(given[0]["features"]))
+                seen.asked += len(given[0]["features"])
 
     def saving(*given: Any) -> None:
         seen.saved += 1
@@ -293,6 +299,19 @@ def backbone_rate(plain: Seen, seen: Seen) -> None:
     assert not moved(seen.fresh, seen.weights) & inside
 
 
+def view_of(plain: Seen, seen: Seen) -> None:
+    assert plain.drawn == {(14,)}
+    assert seen.drawn == {(14, FRAMES)}
+    assert seen.history != plain.history
+
+
+def views_of_tests(plain: Seen, seen: Seen) -> None:
+    """The same model, asked twice of each video: features of the world have two views."""
+    assert seen.asked == 2 * plain.asked
+    losses = [[record["loss"] for record in one.history] for one in (plain, seen)]
+    assert losses[0] == losses[1]
+
+
 def batch(plain: Seen, seen: Seen) -> None:
     assert plain.batches == [14] * BATCHES * EPOCHS
     assert seen.batches == [21] * 2 * EPOCHS
@@ -306,6 +325,8 @@ TABLE: list[tuple[str, Any, Callable[[Seen, Seen], None]]] = [
     ("train.ema", 0.9, ema),
     ("train.accumulate", 3, accumulate),
     ("train.precision", "bf16", precision),
+    ("train.view_of", "frame", view_of),
+    ("train.test_views", "all", views_of_tests),
     ("train.prompts", "shuffled", prompts),
     ("train.copies", copy_world.RANKED, copies),
     ("train.resident", "stream", resident),

@@ -63,7 +63,7 @@ def build(tails: dict[str, tail.ClipTail], p: PssSettings, s: SmaSettings) -> Se
 
 
 @pytest.mark.parametrize("adapters", ["tail", "cls"])
-@pytest.mark.parametrize("frames", ["adapted", "cached"])
+@pytest.mark.parametrize("frames", ["adapted", "own", "cached"])
 @pytest.mark.parametrize("fusion", [["text"], ["text", "product", "cosine"], ["cosine", "image"]])
 @pytest.mark.parametrize("tokens", [["cls"], ["difference", "alignment"]])
 def test_a_batch_of_just_what_the_plan_reads_is_enough(
@@ -125,6 +125,37 @@ def test_without_pss_the_mutation_module_reads_no_prompt_and_leaves_alignment_ou
     assert meaning.prompt is None
     assert meaning.similarity is None
     assert meaning.mutation.shape == (3, 8)
+
+
+@pytest.mark.parametrize("adapters", ["tail", "cls"])
+def test_adapters_of_its_own_stand_with_the_mutation_module_where_there_is_no_pss(
+    tails: dict[str, tail.ClipTail], adapters: str
+) -> None:
+    p, s = pss(enabled=False, adapters=adapters), sma(frames="own")
+    wanted = Plan.of(pss=p, sma=s).reads(**TOWERS)
+    tokens = {"image_tokens": ("clip_image", "tokens")} if adapters == "tail" else {}
+    assert wanted == {"frames_cls": ("clip_image", "cls"), **tokens}
+    module = build(tails, p, s)
+    meaning = module({key: value for key, value in batch().items() if key in wanted})
+    assert (meaning.prompt, meaning.similarity) == (None, None)
+    torch.autograd.backward(meaning.mutation.square().sum())
+    learns = {name.split(".")[0] for name, one in module.named_parameters() if one.grad is not None}
+    assert learns == {"image_adapters", "attention"}
+    assert Plan.of(pss=p, sma=sma(frames="own", enabled=False)).reads(**TOWERS) == {}
+
+
+def test_beside_pss_adapters_of_its_own_are_those_of_pss(tails: dict[str, tail.ClipTail]) -> None:
+    own, adapted = (build(tails, pss(), sma(frames=frames))(batch()) for frames in ("own", "adapted"))
+    assert torch.equal(own.mutation, adapted.mutation)
+
+
+def test_prompt_and_frame_meet_where_a_view_looks(tails: dict[str, tail.ClipTail]) -> None:
+    meaning = build(tails, pss(), sma(enabled=False))(batch())
+    middles, starts = torch.arange(1, FRAMES, 2).repeat(3, 1), torch.arange(0, FRAMES, 2).repeat(3, 1)
+    assert torch.equal(meaning.at(FRAMES // 2, middles), meaning.at(FRAMES // 2))
+    assert torch.equal(meaning.at(FRAMES // 2, starts), meaning.prompt[:, ::2])
+    assert not torch.equal(meaning.at(FRAMES // 2, starts), meaning.at(FRAMES // 2))
+    assert torch.equal(meaning.at(FRAMES, torch.arange(FRAMES).repeat(3, 1)), meaning.prompt)
 
 
 @pytest.mark.parametrize("frames", ["adapted", "cached"])

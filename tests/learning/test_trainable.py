@@ -130,6 +130,31 @@ def test_every_cut_shows_the_branch_the_same_features_and_learns_the_more_the_ea
     assert all(np.isfinite(one).all() for one in scores.values())
 
 
+@pytest.mark.parametrize("cut", CUTS)
+def test_each_frame_may_be_seen_in_a_view_of_its_own(world: Path, cut: str) -> None:
+    found = opened(extract(world, "image", cut))
+    videos = np.arange(VIDEOS)
+    own = np.random.default_rng(0).integers(0, 2, size=(VIDEOS, FRAMES))
+    assert found.inputs.single_frames == FRAMES
+    first, second, mixed = (
+        found.inputs.batch(videos, views=views)["features"]
+        for views in (np.zeros(VIDEOS, dtype=np.int64), np.ones(VIDEOS, dtype=np.int64), own)
+    )
+    assert not torch.equal(first, second)
+    chosen = torch.from_numpy(own).reshape(VIDEOS, FRAMES, *[1] * (first.ndim - 2)).bool()
+    assert torch.equal(mixed, torch.where(chosen, second, first))
+
+
+def test_a_video_that_a_network_sees_at_once_has_one_view(world: Path) -> None:
+    found = opened(extract(world, "video", "pooled"))
+    assert found.inputs.single_frames == 0
+    views = np.ones((VIDEOS, FRAMES), dtype=np.int64)
+    of_frames, of_videos = (
+        found.inputs.batch(np.arange(VIDEOS), views=some)["features"] for some in (views, views[:, 0])
+    )
+    assert torch.equal(of_frames, of_videos)
+
+
 def test_a_backbone_of_other_weights_than_the_features_is_refused(world: Path, tmp_path: Path) -> None:
     folder = extract(world, "image", "last_stage").features / "frame-last_stage.zarr"
     other = tmp_path / "other.safetensors"

@@ -13,6 +13,9 @@ import yaml
 from safetensors.numpy import load_file
 
 from msavqa.datasets import tables
+from msavqa.evaluation import calibration
+from msavqa.evaluation.calibration import CalibrationSettings
+from msavqa.evaluation.change import ChangeSettings
 from msavqa.learning import fit
 from msavqa.report import results
 from msavqa.store.read import StoreError
@@ -140,6 +143,33 @@ def test_the_learning_stages_run_one_after_the_other(here: Path) -> None:
     assert set(files(here / "runs" / "start")) == {"segment/weights.safetensors", "segment/history.csv"}
     assert set(files(runs / "seconds")) == {f"train_{branch}.json" for branch in BRANCHES}
     assert not list((here / ".msavqa").rglob("*.pt"))
+
+
+def test_the_learning_stages_do_without_validation_rows(here: Path) -> None:
+    path = here / "data" / "world" / "splits.parquet"
+    splits = tables.read_splits(path)
+    held = splits["role"] == "val"
+    roles, folds = splits["role"].where(~held, "train"), splits["fold"].where(~held, 1)
+    tables.write_splits(splits.assign(role=roles, fold=folds), path)
+    change(here, "ensemble", branches=["frame"])
+    train.main(["world", "frame"])
+    examine.main(["world", "frame"])
+    ensemble.main(["world"])
+    predictions = tables.read_predictions(here / "runs/world/ensemble/predictions.parquet")
+    assert dict(predictions["role"].value_counts()) == {"oof": 48, "test": 12}
+    history = pd.read_csv(here / "runs/world/branches/frame/history.csv")
+    assert list(history.columns) == ["repeat", "epoch", "rate", "loss"]
+    settings = CalibrationSettings(
+        coverage=0.9, interval_roles=["val", "oof"], interval="normalised", interval_rows=40,
+        familiarity_bound=0.01, change=ChangeSettings(percentile=97.0, rank=3),
+    )  # fmt: skip
+    manifest = tables.read_manifest(here / "data" / "world" / "manifest.parquet")
+    fitted = calibration.fit_predictions(
+        predictions, manifest, settings=settings, mos_range=(0.0, 100.0), distances={},
+        groups=np.arange(len(manifest)) // 3,
+    )  # fmt: skip
+    assert fitted.rows_interval == fitted.rows_map == 48
+    assert 0 < fitted.half_width < 100
 
 
 def test_a_stage_refuses_features_of_other_settings(here: Path) -> None:

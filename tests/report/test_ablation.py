@@ -183,7 +183,30 @@ def test_the_sweep_asks_for_all_that_the_paper_and_its_reader_ask_for() -> None:
     assert subsets == {("frame",), ("segment",), ("video",), ("frame", "segment"), ("frame", "video"),
                        ("segment", "video")}  # fmt: skip
     pairs = {(line.run, line.against) for line in chosen.lines if line.against}
-    assert {("full", "best single branch"), ("full", "the paper's model")} <= pairs
+    reading, measured = "our reading of the paper", "our reading + handcrafted measures"
+    assert {("full", "best single branch"), ("full", reading)} <= pairs
+    # Like for like: both with the handcrafted measures, both without.
+    assert {("bare", reading), ("paper-measured", reading), ("full", measured)} <= pairs
+
+
+def test_the_runs_that_compare_like_with_like_differ_in_handcrafted_measures_alone() -> None:
+    chosen = ablation.read(ROOT / "presets/sweeps/ablation.yaml")
+    ours = flat(preset("sample"))
+    handcrafted = {
+        key for key in ours if key.startswith("branches.") and key.endswith((".statistics", ".measures"))
+    }
+
+    def changed(run: str) -> dict[str, Any]:
+        words = (one.split("=", 1) for one in ablation.overrides(chosen, run, branches=BRANCHES))
+        return {key: yaml.safe_load(value) for key, value in words if key != "split.seeds"}
+
+    bare, paper, measured = (changed(run) for run in ("bare", "paper", "paper-measured"))
+    assert bare.keys() == handcrafted
+    assert bare == {key: paper[key] for key in handcrafted}
+    assert {key: measured[key] for key in handcrafted} == {key: ours[key] for key in handcrafted}
+    assert {key: value for key, value in measured.items() if key not in handcrafted} == {
+        key: value for key, value in paper.items() if key not in handcrafted
+    }
 
 
 def test_the_papers_own_sweep_sets_modules_alone_and_compares_every_subset() -> None:
@@ -235,11 +258,38 @@ def test_the_report_says_where_the_table_was_made_with_other_settings(
     shown = page.render(build.build(copy, synthetic.DATASET, synthetic.PARAMS))
     assert "made this table at revision <code>abcdef</code>" in shown
     assert "against worse" in shown
+    said = " ".join(shown.split())
+    assert (
+        "Its interval draws prompts and holds the trained models fixed. The table has 1 of them, not "
+        "corrected for their number: of twenty true zeros, one interval excludes zero by luck." in said
+    )
+    assert 'id="unlike"' not in shown
     assert "ablation-stale" not in shown
     changed = {**synthetic.PARAMS, "train": {"epochs": 99}}
     shown = page.render(build.build(copy, synthetic.DATASET, changed))
     assert 'id="ablation-stale"' in shown
     assert "Made with other settings" in shown
+
+
+def test_a_table_that_sets_unlike_against_like_says_so(
+    made: Path, runs: dict[str, Run], manifest: pd.DataFrame, tmp_path: Path
+) -> None:
+    content = build.build(made, synthetic.DATASET, synthetic.PARAMS)
+    unlike = (
+        {"model": ablation.READING, "run": "worse"},
+        {"model": ablation.OURS, "run": "full", "against": ablation.READING},
+    )
+    alike = {"model": "ours - handcrafted measures", "run": "full", "against": ablation.READING}
+    for lines, words in (
+        (unlike, "This table has no line that compares like with like"),
+        ((*unlike, alike), "Lines that name the measures compare like with like."),
+    ):
+        path = tmp_path / "ablation.csv"
+        table = made_of(sweep(*lines), runs, manifest)
+        ablation.write_table(table, path, data=synthetic.PARAMS, revision="abcdef")
+        read = ablation.read_table(path, synthetic.DATASET, synthetic.PARAMS)
+        shown = page.render(dataclasses.replace(content, ablation=read))
+        assert words in " ".join(shown.split())
 
 
 def test_two_figures_of_ours_that_differ_are_explained(

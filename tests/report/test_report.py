@@ -108,6 +108,32 @@ def test_a_test_video_without_a_mos_is_counted_once_whatever_the_repeats(made: P
     assert counts["videos_test_without_mos"] == 3
 
 
+def test_a_run_without_validation_rows_is_reported_and_has_intervals(made: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(made, tmp_path / "copy")
+    path = copy / "data" / synthetic.DATASET / "splits.parquet"
+    splits = tables.read_splits(path)
+    held = splits["role"] == "val"
+    assert held.any()
+    tables.write_splits(
+        splits.assign(role=splits["role"].where(~held, "train")).assign(fold=splits["fold"].where(~held, 0)),
+        path,
+    )
+    for path in copy.glob("runs/*/*/**/*.parquet"):
+        rows = pd.read_parquet(path)
+        if "role" in rows:
+            rows["role"] = rows["role"].replace("val", "oof")
+            path.unlink()
+            rows.to_parquet(path)
+    asked = {**synthetic.PARAMS["calibration"], "interval_roles": ["val", "oof"]}
+    content = build.build(copy, synthetic.DATASET, {**synthetic.PARAMS, "calibration": asked})
+    assert content.results.counts["videos_val"] == 0
+    assert 0.5 < content.metrics["interval_coverage"] <= 1
+    build.write(content, tmp_path / "reports")
+    said = " ".join((tmp_path / "reports" / "report.html").read_text(encoding="utf-8").split())
+    assert "<td>validation videos</td><td>none: out-of-fold scores of training videos set the width" in said
+    assert "which only set the width of intervals" not in said
+
+
 def test_no_labelled_test_video_is_refused_in_one_sentence(tmp_path: Path) -> None:
     made = synthetic.project(tmp_path, videos=60, repeats=1)
     path = made / "data" / synthetic.DATASET / "manifest.parquet"

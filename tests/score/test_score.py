@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import msavqa
-from msavqa.bundle import bundle
+from msavqa.bundle import bundle, export
 from msavqa.bundle.reference import Reference, of_branch
 from msavqa.evaluation.verdict import Level, Verdict
 from msavqa.frames import decode
@@ -55,6 +55,23 @@ def test_a_score_lies_in_its_interval_in_the_range(scorer: Scorer, video: Path) 
     assert sum(moment.attention or 0 for moment in found.timeline) == pytest.approx(1, abs=1e-5)
     assert found.warnings == ()
     assert found.verdict is None
+
+
+def test_a_model_that_was_scored_in_more_views_says_that_a_bundle_looks_at_one(
+    scorer: Scorer, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = {"settings": {}, "shapes": {}, "architectures": {}, "train": {"test_views": "all"}}
+    told = export._of_a_branch(facts)
+    assert told["test_views"] == "all"
+    assert "test_views" not in export._of_a_branch({**facts, "train": {"test_views": "fixed"}})
+    branches = {
+        name: {**one, "test_views": told["test_views"]} for name, one in scorer.bundle.branches.items()
+    }
+    monkeypatch.setattr(scorer, "bundle", dataclasses.replace(scorer.bundle, branches=branches))
+    assert scorer.score(video, PROMPT).warnings == (
+        "one view: training averaged a video's scores over all cached views, a bundle looks at the fixed "
+        "one, so this score is a little less sure than its interval says",
+    )
 
 
 def test_the_ensemble_of_the_branches_is_eq_9_by_hand(scorer: Scorer, video: Path) -> None:
