@@ -148,6 +148,7 @@ NOT_RUN = {
     "python -m benchmarks.verdicts": TIMED,
     "python -m benchmarks.ceilings": TIMED,
     "python -m benchmarks.decode": TIMED,
+    "python -m benchmarks.video_swin": "benchmarks.test_benchmark_keys::",
     "python -m benchmarks.statistics": "benchmarks.test_benchmark_keys::",
     "python -m benchmarks.statistics --start": TIMED,
     "python -m benchmarks.epochs --videos 64 --accumulate 8 --cut last_stage --rounds 1": TIMED,
