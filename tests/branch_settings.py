@@ -67,7 +67,7 @@ def train(**changes: Any) -> TrainSettings:
         "prompts": "own",
         "copies": {
             "weight": 0.0, "pairs": 8, "margin": 0.5, "empty_margin": 1.0, "foreign_prompts": True,
-            "praise": 0.3,
+            "praise": 0.3, "from_videos": 0,
         },
         "resident": "auto",
         "device": "cpu",

@@ -25,6 +25,7 @@ SETTINGS: dict[str, Any] = {
 """The block `copies` that the world follows."""
 RANKED: dict[str, Any] = {
     "weight": 0.5, "pairs": 12, "margin": 0.5, "empty_margin": 1.0, "foreign_prompts": True, "praise": 0.3,
+    "from_videos": 0,
 }  # fmt: skip
 """The block `train.copies` where they are learned from."""
 

@@ -14,40 +14,22 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from msavqa.datasets import copies as planned
 from msavqa.datasets.copies import FOREIGN
-from msavqa.ground.params import Settings
 from msavqa.learning import inputs as opened
 from msavqa.learning.inputs import OF_PROMPTS, Inputs, Source
 from msavqa.learning.pixels import PixelSource, Rows
 from msavqa.learning.semantics import Batch
+from msavqa.learning.train_settings import RankSettings
 from msavqa.store import prompt_rows
 
 FOLDER = "copies"
 """Below a data set's features."""
 NONE = -1
 """In the place of a number: no copy, or no video."""
-
-
-class RankSettings(Settings):
-    """The block `train.copies`: a term of the loss that puts copies below their originals."""
-
-    weight: float = Field(ge=0)
-    """Of mean max(0, margin - (original - copy)) beside the branch's own loss; 0: no copy is looked at."""
-    pairs: int = Field(ge=1)
-    """A step's, equally many of every kind."""
-    margin: float = Field(ge=0)
-    """In standard deviations of MOS, between a video and its spoilt copy."""
-    empty_margin: float = Field(ge=0)
-    """The same between any video and frames that show nothing."""
-    foreign_prompts: bool
-    """Whether a video with another's prompt counts as a copy."""
-    praise: float = Field(ge=0, le=1)
-    """Share of the videos that are learned with words of praise behind their prompt: they change no label."""
 
 
 @dataclass(frozen=True)

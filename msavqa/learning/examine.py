@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from msavqa.datasets.copies import FOREIGN, PRAISE, SCORES
-from msavqa.learning import fit, folds
+from msavqa.learning import fit, folds, training
 from msavqa.learning.branch import Branch
 from msavqa.learning.copies import NONE, Shown, batch, of_videos
 from msavqa.learning.folds import Job, Opened
@@ -46,14 +46,14 @@ def trivial(opened: Opened, job: Job, model: Branch) -> pd.DataFrame:
     videos = opened.inputs.index(list(rows["video_id"]))
     number = dict(zip(rows["video_id"], videos.tolist(), strict=True))
     none = np.full(len(videos), NONE, dtype=np.int64)
-    settings, found = opened.work.train.copies, []
+    settings, learns, found = opened.work.train.copies, training.learns_of_copies(opened, job), []
 
     def add(kind: str, learned: int, score: npt.NDArray[np.float64], of: pd.DataFrame) -> None:
         told = of[["video_id", "role"]].reset_index(drop=True)
         found.append(told.assign(repeat=job.repeat, kind=kind, learned=learned, score=score))
 
     for kind, part in copies.plan.groupby("kind", sort=False):
-        learned = int(part["learned"].iloc[0]) if settings.weight else 0
+        learned = int(part["learned"].iloc[0]) if learns else 0
         if (part["video_id"] != "").any():
             here = part[part["video_id"].isin(number)]
             of = rows.set_index("video_id", drop=False).loc[here["video_id"]]
@@ -67,11 +67,11 @@ def trivial(opened: Opened, job: Job, model: Branch) -> pd.DataFrame:
             add(str(kind), learned, _scores(opened, model, shown), of)
     other = shuffled(opened, job, model)
     own_scores = fit.predict(model, inputs=opened.inputs, videos=videos, settings=opened.work.train)
-    learned = int(settings.foreign_prompts and settings.weight > 0)
+    learned = int(settings.foreign_prompts and learns)
     add(FOREIGN, learned, other["score"].to_numpy() if len(other) else own_scores, rows)
     praised = replace(opened.inputs, sources={**opened.inputs.sources, **copies.praised_otherwise})
     score = fit.predict(model, inputs=praised, videos=videos, settings=opened.work.train)
-    add(PRAISE, int(settings.praise and settings.weight > 0), score, rows)
+    add(PRAISE, int(settings.praise > 0 and learns), score, rows)
     return pd.concat(found, ignore_index=True)[list(SCORES.columns)]
 
 

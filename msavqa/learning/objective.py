@@ -7,8 +7,9 @@ from torch import Tensor
 
 from msavqa.learning import branch, losses
 from msavqa.learning.branch import BranchSettings
-from msavqa.learning.copies import Drawn, RankSettings
+from msavqa.learning.copies import Drawn
 from msavqa.learning.output import Output
+from msavqa.learning.train_settings import RankSettings
 
 Targets = Sequence[tuple[Tensor, Tensor]]
 """Standardised labels and weights of each dimension, (video,); weight 0 where a video has no label of it."""

@@ -5,9 +5,32 @@ from typing import Literal
 from pydantic import Field
 
 from msavqa.ground.params import Settings
-from msavqa.learning.copies import RankSettings
 from msavqa.learning.inputs import Resident
 from msavqa.machine.device import Device
+
+
+class RankSettings(Settings):
+    """The block `train.copies`: a term of the loss that puts copies below their originals."""
+
+    weight: float = Field(ge=0)
+    """Of mean max(0, margin - (original - copy)) beside the branch's own loss; 0: no copy is looked at."""
+    pairs: int = Field(ge=1)
+    """A step's, equally many of every kind."""
+    margin: float = Field(ge=0)
+    """In standard deviations of MOS, between a video and its spoilt copy."""
+    empty_margin: float = Field(ge=0)
+    """The same between any video and frames that show nothing."""
+    foreign_prompts: bool
+    """Whether a video with another's prompt counts as a copy."""
+    praise: float = Field(ge=0, le=1)
+    """Share of the videos that are learned with words of praise behind their prompt: they change no label."""
+    from_videos: int = Field(ge=0)
+    """Training videos of a repeat below which nothing is learned of copies: with few, what a real network
+    says of trivial videos outweighs what can be learned of quality (LOG.md)."""
+
+    def learned_with(self, videos: int) -> bool:
+        """Whether models of a repeat with so many training videos learn of copies."""
+        return self.weight > 0 and videos >= self.from_videos
 
 
 class TrainSettings(Settings):

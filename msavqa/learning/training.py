@@ -58,11 +58,17 @@ def prepare(opened: Opened, job: Job) -> Prepared:
         inputs=opened.inputs,
         labels=labels,
         validation=opened.labels(known[known["role"] == "val"]) if job.fold == FINAL else None,
-        pairs=opened.pairs(labels),
+        pairs=opened.pairs(labels) if learns_of_copies(opened, job) else None,
         branch=work.settings,
         settings=work.train,
         seed=seed,
     )
+
+
+def learns_of_copies(opened: Opened, job: Job) -> bool:
+    """Whether the models of the job's repeat learn of copies."""
+    train = _known(opened, job)["role"] == "train"
+    return opened.work.train.copies.learned_with(int(train.sum()))
 
 
 def _known(opened: Opened, job: Job) -> pd.DataFrame:

@@ -11,8 +11,9 @@ import torch
 from msavqa.datasets import tables
 from msavqa.datasets.copies import FOREIGN, PRAISE, SCORES
 from msavqa.learning import copies, examine, finished, folds, losses, training
-from msavqa.learning.copies import NONE, Drawn, Pairs, RankSettings, of_videos
+from msavqa.learning.copies import NONE, Drawn, Pairs, of_videos
 from msavqa.learning.folds import FINAL, Job, Opened
+from msavqa.learning.train_settings import RankSettings
 from tests import branch_settings, copy_world, feature_world
 from tests.feature_world import World
 from tests.learning.test_finished import digest
@@ -148,6 +149,21 @@ def test_without_weight_training_is_what_it_was_before_copies_to_the_bit(world: 
     assert same(plain, off)
     assert not same(off, final(todo(world, name, **ON)))
     assert digest(work(bare, name)) == digest(todo(world, name, **OFF))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_few_videos_learn_nothing_of_copies_and_the_table_says_so(world: World, name: str) -> None:
+    count = int((world.splits["role"] == "train").sum())
+
+    def asked(least: int) -> Any:
+        return todo(world, name, train={"copies": {**copy_world.RANKED, "from_videos": least}})
+
+    assert same(final(asked(count + 1)), final(todo(world, name, **OFF)))
+    assert same(final(asked(count)), final(todo(world, name, **ON)))
+    for least, learned in ((count + 1, False), (count, True)):
+        opened, job = folds.open_work(asked(least)), Job(0, FINAL)
+        found = examine.trivial(opened, job, opened.model().eval())
+        assert bool(found["learned"].max()) == learned
 
 
 @pytest.mark.parametrize(
