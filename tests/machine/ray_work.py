@@ -1,20 +1,20 @@
 """What workers of a real Ray cluster are given in tests, and a driver of its own for tests that kill it.
 
-`python -m tests.machine.ray_work FOLDER SECONDS` writes the tiny store, waiting before each shard; every
-worker leaves its number in FOLDER/workers.
+`python -m tests.machine.ray_work FOLDER SECONDS [WORKERS]` writes the tiny store, waiting before each shard,
+and begins when so many workers are there; every worker leaves its number in FOLDER/workers.
 """
 
 import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from msavqa.ground.errors import MsavqaError
-from msavqa.machine import launch, launchers
+from msavqa.machine import launch, launchers, ray_actors
 from msavqa.store.shards import ShardResult, WriteReport
 from tests.stores import World, compute_rows
 
@@ -49,6 +49,35 @@ def where(seconds: float) -> str:
 
 
 @dataclass(frozen=True)
+class Waits:
+    """The address of the node that it runs on; once FOLDER/called is there, only when node `address` has run
+    a task, too."""
+
+    folder: Path
+    address: str
+
+    def __call__(self, task: int) -> str:
+        here, joined = where(0.02), self.folder / "joined"
+        if here == self.address:
+            joined.touch()
+        until = time.monotonic() + 120
+        while (self.folder / "called").exists() and not joined.exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        return here
+
+
+def together(count: int) -> Callable[[Any], None]:
+    """In the place of a run's `_hand_out`: nothing is given out before so many workers are there."""
+    plain = ray_actors._Run._hand_out
+
+    def hand_out(run: Any) -> None:
+        if len(run._at) >= min(count, len(run._tasks)):
+            plain(run)
+
+    return hand_out
+
+
+@dataclass(frozen=True)
 class TinyRows:
     """The rows of the tiny store; its worker is killed in the midst of the first shard that anybody makes."""
 
@@ -79,4 +108,7 @@ def write(folder: Path, **how: Any) -> WriteReport:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs of a shell's background ignore it
+    if len(sys.argv) > 3:
+        ray_actors._Run._hand_out = together(int(sys.argv[3]))  # type: ignore[method-assign]
     write(Path(sys.argv[1]), seconds=float(sys.argv[2]))

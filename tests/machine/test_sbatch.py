@@ -25,7 +25,7 @@ STUBS = {
     "scontrol": "#!/bin/bash\nprintf '127.0.0.7\\n127.0.0.8\\n'\n",
     "dvc": "#!/bin/bash\n"
     'until [ "$(ray status | grep -c "^ *1 node_")" = 2 ]; do sleep 0.2; done\n'
-    "[ $1 = repro ] && cd $ROOT && exec python -m tests.machine.ray_work $OUT 0.5\n",
+    "[ $1 = repro ] && cd $ROOT && exec python -m tests.machine.ray_work $OUT 0.1 2\n",
 }
 VARIABLES = {
     "SLURM_JOB_ID": "4711", "SLURM_JOB_NODELIST": "n[1-2]", "SLURM_CPUS_PER_TASK": "1",
@@ -56,7 +56,7 @@ def test_the_script_starts_ray_on_all_nodes_and_the_stages_use_them(tmp_path: Pa
             stderr=file,
         )
         try:
-            ended = job.wait(120)
+            ended = job.wait(240)
         except subprocess.TimeoutExpired:
             ended = None
         finally:
