@@ -186,7 +186,7 @@ def test_the_sweep_asks_for_all_that_the_paper_and_its_reader_ask_for() -> None:
     reading, measured = "our reading of the paper", "our reading + handcrafted measures"
     assert {("full", "best single branch"), ("full", reading)} <= pairs
     # Like for like: both with the handcrafted measures, both without.
-    assert {("bare", reading), ("paper-measured", reading), ("full", measured)} <= pairs
+    assert {("bare", reading), ("measured", reading), ("full", measured)} <= pairs
 
 
 def test_the_runs_that_compare_like_with_like_differ_in_handcrafted_measures_alone() -> None:
@@ -200,7 +200,7 @@ def test_the_runs_that_compare_like_with_like_differ_in_handcrafted_measures_alo
         words = (one.split("=", 1) for one in ablation.overrides(chosen, run, branches=BRANCHES))
         return {key: yaml.safe_load(value) for key, value in words if key != "split.seeds"}
 
-    bare, paper, measured = (changed(run) for run in ("bare", "paper", "paper-measured"))
+    bare, paper, measured = (changed(run) for run in ("bare", "paper", "measured"))
     assert bare.keys() == handcrafted
     assert bare == {key: paper[key] for key in handcrafted}
     assert {key: measured[key] for key in handcrafted} == {key: ours[key] for key in handcrafted}
