@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from msavqa.datasets import tables
-from msavqa.report import build
+from msavqa.report import build, figures
 from pipeline import controls, ensemble
 from tests import synthetic
 
@@ -87,6 +87,7 @@ def observed(root: Path, data: dict[str, Any], *, block: str) -> dict[str, Any]:
     (root / "params.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
+        patch.setattr(figures, "_svg", lambda figure, described: "")  # no knob is looked for in a drawing
         if block in ("ensemble", "calibration"):
             ensemble.main([synthetic.DATASET])
         if block in ("ensemble", "controls"):
