@@ -214,6 +214,7 @@ def test_a_composed_preset_is_the_whole_form_that_it_was(name: str, tmp_path: Pa
     assert converted.pop("train.copies.weight") == 0  # a model of before has learned of no copies
     assert converted.pop("train.least_steps") == 0  # nor has it made more steps than its epochs
     assert converted.pop("copies.noise") == 24  # rows of a kind that had no number of its own
+    assert converted.pop("train.copies.empty_margin") == 1  # of copies that nothing is learned of
     mended = MENDED.get(name, {}) | ({"copies.videos": 0} if name == "paper_pixels" else {})
     assert {key: composed.get(key, "none") for key in converted} == converted | mended
     for block in ("datasets", "fetch", "texts", "trunks", "branches"):
