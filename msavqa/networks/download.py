@@ -7,6 +7,7 @@ hand into weights/downloads is taken before either is asked.
 
 import re
 import socket
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -149,7 +150,15 @@ def _fetch(url: str, path: Path, *, begins: str) -> None:
     partial = path.with_name(f"{path.name}.partial")
     have = partial.stat().st_size if partial.is_file() else 0
     asked = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    with urllib.request.urlopen(asked, timeout=NETWORK_SECONDS) as answer:
+    try:
+        opened = urllib.request.urlopen(asked, timeout=NETWORK_SECONDS)
+    except urllib.error.HTTPError as error:
+        if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not have:
+            raise
+        partial.unlink()  # as long as the file already: a kill before the last step left it
+        _fetch(url, path, begins=begins)
+        return
+    with opened as answer:
         have = have if answer.status == HTTPStatus.PARTIAL_CONTENT else 0
         whole = have + int(answer.headers["Content-Length"] or 0)
         pieces = iter(lambda: answer.read(PIECE), b"")

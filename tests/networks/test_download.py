@@ -56,6 +56,9 @@ class Handler(BaseHTTPRequestHandler):
         wanted = self.headers.get("Range", "")
         self.server.asked.append((self.command, self.path, wanted))
         begin = int(wanted.removeprefix("bytes=").split("-")[0]) if wanted else 0
+        if begin >= len(self.server.content):
+            self.send_error(416)
+            return
         content = self.server.content[begin:]
         self.send_response(206 if wanted else 200)
         for name, value in {
@@ -183,6 +186,19 @@ def test_a_file_at_an_address_lies_in_torch_hubs_own_cache(
         assert download.local(file, tmp_path / "downloads") == torch_home / name
     assert (torch_home / name).read_bytes() == CONTENT
     assert hub.gets() == [(f"/models/{name}", "")]
+    assert [path.name for path in torch_home.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("kept", [CONTENT, b"x" * len(CONTENT)], ids=["whole", "another's"])
+def test_a_download_that_was_killed_before_its_last_step_is_made_anew(
+    hub: Hub, tmp_path: Path, torch_home: Path, kept: bytes
+) -> None:
+    name = f"net-{SHA256[:8]}.pth"
+    torch_home.mkdir(parents=True)
+    (torch_home / f"{name}.partial").write_bytes(kept)
+    file = AddressedFile(url=f"{hub.address}/models/{name}")
+    assert download.local(file, tmp_path / "downloads").read_bytes() == CONTENT
+    assert [wanted for _, wanted in hub.gets()] == [f"bytes={len(CONTENT)}-", ""]
     assert [path.name for path in torch_home.iterdir()] == [name]
 
 
