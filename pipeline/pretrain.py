@@ -48,9 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     epochs = Progress(f"pretrain {branch}", total=len(todo) * pretrain.epochs, unit="epochs")
     with epochs if ranks.leads else nullcontext():
         tell = epochs.advance if ranks.leads else lambda: None
-        done += side_by_side.run(
-            opened, todo, ranks=ranks, epoch=tell, workers=lambda count: epochs.advance(0, workers=count)
-        )
+        done += side_by_side.run(opened, todo, ranks=ranks, epoch=tell, workers=epochs.workers)
     if ranks.leads:
         (outcome,) = done
         saved.save(outcome.weights, OUT / branch / "weights.safetensors")

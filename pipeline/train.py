@@ -35,9 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     with epochs if ranks.leads else nullcontext():
         tell = epochs.advance if ranks.leads else lambda: None
-        done += side_by_side.run(
-            opened, todo, ranks=ranks, epoch=tell, workers=lambda count: epochs.advance(0, workers=count)
-        )
+        done += side_by_side.run(opened, todo, ranks=ranks, epoch=tell, workers=epochs.workers)
     if ranks.leads:
         write(done, opened.facts(), Path("runs") / dataset / "branches" / branch)
         print(f"{dataset} {branch}: {len(jobs)} models, {len(before)} of them trained before")

@@ -3,18 +3,16 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from msavqa.check.frame_rules import at
+
 
 def problems(data: Mapping[str, Any]) -> Iterator[str]:
     """What of a whole params file asks for held-out rows that its split does not make."""
-    split, roles = data.get("split"), _at(data.get("calibration"), "interval_roles")
-    if _at(split, "protocol") == "given":
+    split, roles = data.get("split"), at(data.get("calibration"), "interval_roles")
+    if at(split, "protocol") == "given":
         return  # the data set's own column may name validation rows
-    if roles == ["val"] and _at(split, "validation_fraction") == 0:
+    if roles == ["val"] and at(split, "validation_fraction") == 0:
         yield (
             "calibration.interval_roles: got ['val'] beside split.validation_fraction 0, expected 'oof' too: "
             "no row is kept for validation"
         )
-
-
-def _at(block: Any, key: str) -> Any:
-    return block.get(key) if isinstance(block, Mapping) else None

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pandas as pd
 from pydantic import Field
@@ -25,6 +25,7 @@ from msavqa.ground.errors import MsavqaError, ProblemsError
 from msavqa.ground.params import Settings
 from msavqa.ground.progress import Progress
 from msavqa.machine import launch, launchers
+from msavqa.machine.launch import Kept
 from msavqa.machine.processes import LostError, Outcome, Pool
 
 Facts = dict[str, object] | str
@@ -88,7 +89,7 @@ def _described(
             yield from enumerate(pool.map(paths))
         return
     parts = [Part(first, tuple(paths[first : first + PART])) for first in range(0, len(paths), PART)]
-    launcher = launchers.chosen(tell=lambda count: progress.advance(0, workers=count))
+    launcher = launchers.chosen(tell=progress.workers)
     for first, outcomes in launcher(Describing(settings), parts):
         yield from enumerate(outcomes, first)
 
@@ -113,15 +114,11 @@ class Describing:
     """Hashes and probes parts in workers of its own, which end with the process that it is called in."""
 
     settings: IndexSettings
-    _pools: list[Pool[Path, Facts]] = field(default_factory=list, repr=False)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_pools": []}
+    _kept: Kept[Pool[Path, Facts]] = field(default_factory=Kept, repr=False, compare=False)
 
     def __call__(self, part: Part) -> tuple[int, list[Outcome[Facts]]]:
-        if not self._pools:
-            self._pools.append(_pool(self.settings))
-        return part.first, list(self._pools[0].map(part.paths))
+        pool = self._kept.get(lambda: _pool(self.settings))
+        return part.first, list(pool.map(part.paths))
 
 
 def _pool(settings: IndexSettings) -> Pool[Path, Facts]:

@@ -3,6 +3,7 @@
 decode_all(Path("features/mine/frames.zarr"), manifest=table, root=Path("videos"), settings=..., shard_mb=128)
 """
 
+import contextlib
 import functools
 import math
 import threading
@@ -23,6 +24,7 @@ from msavqa.frames.video_file import AbsentError
 from msavqa.ground.errors import MsavqaError
 from msavqa.ground.progress import Progress
 from msavqa.machine import launch, launchers
+from msavqa.machine.launch import Kept
 from msavqa.machine.processes import LostError, Outcome, Pool
 from msavqa.store import format, shards, staging
 from msavqa.store.read import ArraySpec
@@ -52,7 +54,9 @@ def decode_all(
     limit = settings.max_quarantined_fraction
     with (
         DecodeProgress(description, total=len(manifest), limit=limit, errors=errors) as progress,
-        DecodeRows.of(manifest, root=root, settings=settings, tell=progress.decoded) as compute,
+        contextlib.closing(
+            DecodeRows.of(manifest, root=root, settings=settings, tell=progress.decoded)
+        ) as compute,
     ):
         here = functools.partial(_two_at_once, stop=compute.close)
         return shards.write(
@@ -84,8 +88,7 @@ class DecodeRows:
     settings: frames.DecodeSettings
     tell: Callable[[str], None] | None = None
     """Hears every video's error, or '', in the process that made this."""
-    _pools: list[Pool[Path, Decoded]] = field(default_factory=list, repr=False)
-    _lock: list[threading.Lock] = field(default_factory=lambda: [threading.Lock()], repr=False)
+    _pool: Kept[Pool[Path, Decoded]] = field(default_factory=Kept, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -100,46 +103,31 @@ class DecodeRows:
         return cls(root=root, paths=list(manifest["path"]), settings=settings, tell=tell)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "tell": None, "_pools": [], "_lock": []}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update({**state, "_lock": [threading.Lock()]})
-
-    def __enter__(self) -> "DecodeRows":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        return {**self.__dict__, "tell": None}
 
     def close(self) -> None:
         """Ends the workers at once; whoever waits for a video of theirs gets a `CancelledError`."""
-        for pool in self._pools:
+        for pool in self._pool.made:
             pool.close()
 
     def __call__(self, rows: Sequence[int]) -> ShardResult:
         specs = frames.specs(self.settings)
         arrays = {spec.name: np.zeros((len(rows), *spec.shape), spec.dtype) for spec in specs}
         results = []
-        for place, outcome in enumerate(self._pool().map(self.root / self.paths[row] for row in rows)):
+        pool = self._pool.get(self._started)
+        for place, outcome in enumerate(pool.map(self.root / self.paths[row] for row in rows)):
             results.append(_row(outcome, arrays, place))
             if self.tell is not None:
                 self.tell(results[-1].error)
         return ShardResult(arrays, results)
 
-    def _pool(self) -> Pool[Path, Decoded]:
-        with self._lock[0]:
-            if not self._pools:
-                self._pools.append(
-                    Pool(
-                        frames.decoding(self.settings),
-                        workers=launch.cpus(self.settings.workers),
-                        timeout_seconds=self.settings.timeout_seconds,
-                        what="Video",
-                    )
-                )
-            return self._pools[0]
+    def _started(self) -> Pool[Path, Decoded]:
+        return Pool(
+            frames.decoding(self.settings),
+            workers=launch.cpus(self.settings.workers),
+            timeout_seconds=self.settings.timeout_seconds,
+            what="Video",
+        )
 
 
 def _row(outcome: Outcome[Decoded], arrays: Mapping[str, npt.NDArray[Any]], place: int) -> RowResult:
@@ -227,7 +215,7 @@ class DecodeProgress:
     def workers(self, count: int) -> None:
         """So many workers of a launcher are at work."""
         with self._lock:
-            self._bar.advance(0, workers=count)
+            self._bar.workers(count)
 
     def decoded(self, error: str) -> None:
         """One video more, quarantined where it has an error; raises `MsavqaError` above the limit."""

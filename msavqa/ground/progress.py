@@ -54,6 +54,10 @@ class Progress:
             left = f"{(self.total - self.done) / self._rate():.0f}" if worked else "?"
             self._say(f"{self._note()}, {left} s left")
 
+    def workers(self, count: int) -> None:
+        """Shows how many workers of a launcher are at work."""
+        self.advance(0, workers=count)
+
     def keep(self, count: int, **fields: object) -> None:
         """Adds what an earlier run did: it counts as done, and says nothing of rate and time left."""
         self.kept += count

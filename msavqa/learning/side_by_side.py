@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from multiprocessing.queues import SimpleQueue
-from typing import Any
 
 from msavqa.learning import folds, training
 from msavqa.learning.folds import Job, Opened, Outcome, Work
 from msavqa.learning.gradients import Ranks
 from msavqa.machine import launch, launchers
+from msavqa.machine.launch import Kept
 
 LOOK_EVERY_SECONDS = 0.5
 
@@ -70,15 +70,11 @@ class Training:
     """Trains jobs where a launcher calls it; features are opened at the first."""
 
     work: Work
-    _opened: list[Opened] = field(default_factory=list, repr=False)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_opened": []}
+    _kept: Kept[Opened] = field(default_factory=Kept, repr=False, compare=False)
 
     def __call__(self, job: Job) -> Outcome:
-        if not self._opened:
-            self._opened.append(folds.loaded(folds.open_work(self.work)))
-        return training.train(self._opened[0], job, ranks=Ranks(rank=0, count=1))
+        opened = self._kept.get(lambda: folds.loaded(folds.open_work(self.work)))
+        return training.train(opened, job, ranks=Ranks(rank=0, count=1))
 
 
 _here: list[tuple[Opened, "SimpleQueue[None]"]] = []

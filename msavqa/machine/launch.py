@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from msavqa.ground.errors import MsavqaError
 
 Launcher = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 
+T = TypeVar("T")
 in_turn: Launcher = map
 """One task after the other in this process: for what keeps all cores or the device busy by itself."""
 
@@ -36,6 +37,33 @@ def processes(count: int, *, cpus: int | None = None) -> Launcher:
                     yield future.result()
 
     return launch
+
+
+class Kept(Generic[T]):
+    """What a function makes at its first call and keeps for the next ones, such as a loaded network.
+
+    A pickled copy has made nothing yet, so the function can be sent to other processes. Safe to share between
+    threads.
+    """
+
+    def __init__(self) -> None:
+        self._made: list[T] = []
+        self._lock = threading.Lock()
+
+    def get(self, make: Callable[[], T]) -> T:
+        """What was made, now by `make` if nothing was."""
+        with self._lock:
+            if not self._made:
+                self._made.append(make())
+            return self._made[0]
+
+    @property
+    def made(self) -> Sequence[T]:
+        """What was made, to be closed; empty if nothing was."""
+        return tuple(self._made)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Kept, ())
 
 
 def cpus(default: int) -> int:

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from msavqa.ground.errors import MsavqaError
 from msavqa.machine import launch, launchers
 from msavqa.machine.device import Device
+from msavqa.machine.launch import Kept
 from msavqa.score import scorer as score
 from msavqa.score.result import Score
 from msavqa.score.scorer import Asked, Scorer
@@ -37,18 +37,14 @@ class Scoring:
     """Decoding processes, where no launcher says how many CPUs there are."""
     decode_seconds: float
     device: Device
-    _loaded: list[Scorer] = field(default_factory=list, repr=False)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_loaded": []}
+    _kept: Kept[Scorer] = field(default_factory=Kept, repr=False, compare=False)
 
     def __call__(self, part: Part) -> tuple[int, list[Score | MsavqaError]]:
-        if not self._loaded:
-            workers = launch.cpus(self.workers)
-            seconds = self.decode_seconds
-            loaded = score.load(self.model, workers=workers, decode_seconds=seconds, device=self.device)
-            self._loaded.append(loaded)
-        return part.first, list(self._loaded[0].scores(part.asked))
+        return part.first, list(self._kept.get(self._load).scores(part.asked))
+
+    def _load(self) -> Scorer:
+        workers, seconds = launch.cpus(self.workers), self.decode_seconds
+        return score.load(self.model, workers=workers, decode_seconds=seconds, device=self.device)
 
 
 def verdicts(

@@ -95,7 +95,7 @@ def run_all(
                 scorer,
                 [Asked(folder / video, prompt) for video, prompt in todo],
                 elsewhere=Scoring(model=model, workers=workers, decode_seconds=decode_seconds, device=device),
-                tell=lambda count: bar.advance(0, workers=count),
+                tell=bar.workers,
             )
             for place, verdict in verdicts:
                 key = todo[place]

@@ -1,6 +1,7 @@
 """Launchers: every task once, results as they come, errors at once."""
 
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from msavqa.machine.launch import Launcher, in_turn, processes
+from msavqa.machine.launch import Kept, Launcher, in_turn, processes
 
 
 def square(number: int) -> int:
@@ -48,6 +49,17 @@ class Loads:
         if not self.loaded:
             self.loaded.append(uuid.uuid4().hex)
         return os.getpid(), self.loaded[0]
+
+
+def test_what_is_kept_is_made_once_and_stays_when_it_is_pickled() -> None:
+    kept, calls = Kept[int](), list[int]()
+    assert kept.made == ()
+    for _ in range(2):
+        assert kept.get(lambda: [calls.append(0), len(calls)][1]) == 1
+    assert kept.made == (1,)
+    copy: Kept[int] = pickle.loads(pickle.dumps(kept))  # noqa: S301
+    assert copy.made == ()
+    assert copy.get(lambda: 7) == 7
 
 
 @pytest.mark.parametrize("launcher", [in_turn, processes(2)])

@@ -53,7 +53,7 @@ def of(path: Path, *, data: Mapping[str, Any], from_videos: bool = False) -> Ite
     if name == "frames":
         found = store.open(path, expect=frames.fingerprint(decode))
         ordered = manifest.loc[_known(found, manifest.index)].reset_index()
-        with write.DecodeRows.of(ordered, root=root, settings=decode) as compute:
+        with contextlib.closing(write.DecodeRows.of(ordered, root=root, settings=decode)) as compute:
             yield found, compute
         return
     opened = frames.open_frames(path.with_name("frames.zarr"), settings=decode)

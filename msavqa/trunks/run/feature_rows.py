@@ -14,6 +14,7 @@ from msavqa.ground.params import Settings
 from msavqa.ground.progress import Progress
 from msavqa.machine import device as devices
 from msavqa.machine.device import Device
+from msavqa.machine.launch import Kept
 from msavqa.store.shards import ShardDone
 from msavqa.trunks.run.network import Network, Trunk
 
@@ -37,20 +38,21 @@ class Rows:
     trunk: Trunk
     extract: ExtractSettings
     progress: Progress | None = None
-    _loaded: list[Network[Any]] = field(default_factory=list, repr=False)
+    _kept: Kept[Network[Any]] = field(default_factory=Kept, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "progress": None, "_loaded": []}
+        return {**self.__dict__, "progress": None}
 
     @property
     def network(self) -> Network[Any]:
         """Loaded when it is first needed: a stage that finds all shards staged needs none."""
-        if not self._loaded:
-            device: str = self.extract.device
-            if device != "cpu":  # to ask for a GPU imports torch
-                device = devices.chosen(self.extract.device, setting="`extract.device`").type
-            self._loaded.append(self.trunk.load(device=device, batch=self.extract.batch_frames))
-        return self._loaded[0]
+        return self._kept.get(self._load)
+
+    def _load(self) -> Network[Any]:
+        device: str = self.extract.device
+        if device != "cpu":  # to ask for a GPU imports torch
+            device = devices.chosen(self.extract.device, setting="`extract.device`").type
+        return self.trunk.load(device=device, batch=self.extract.batch_frames)
 
     def empty(self, rows: Sequence[int]) -> dict[str, npt.NDArray[Any]]:
         """Arrays of zeros for these rows."""
@@ -94,11 +96,6 @@ def _unstorable(name: str, array: str, row: npt.NDArray[Any], dtype: np.dtype[An
         expected=f"finite values of at most {float(np.finfo(dtype).max):.5g} ({dtype})",
         next_step="set the trunk's `dtype: float32` if they are large, or check its weights and precision",
     )
-
-
-def workers(progress: Progress) -> Callable[[int], None]:
-    """Shows how many workers a launcher has at work."""
-    return lambda count: progress.advance(0, workers=count)
 
 
 def staged(progress: Progress) -> Callable[[ShardDone], None]:

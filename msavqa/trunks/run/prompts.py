@@ -19,7 +19,7 @@ from msavqa.store.format import prompt_id
 from msavqa.store.prompt_rows import piece_id
 from msavqa.store.shards import RowResult, ShardResult, WriteReport
 from msavqa.trunks.run import scripts
-from msavqa.trunks.run.feature_rows import ExtractSettings, Rows, put, staged, workers
+from msavqa.trunks.run.feature_rows import ExtractSettings, Rows, put, staged
 from msavqa.trunks.run.network import Trunk
 from msavqa.trunks.run.pieces import Pieces
 
@@ -78,7 +78,7 @@ def run(
             compute=PromptRows(trunk=trunk, pieces=pieces, extract=extract, progress=progress),
             shard_mb=shard_mb,
             staging_root=staging_root,
-            launcher=launcher or launchers.chosen(device=extract.device, tell=workers(progress)),
+            launcher=launcher or launchers.chosen(device=extract.device, tell=progress.workers),
             on_progress=staged(progress),
         )
 

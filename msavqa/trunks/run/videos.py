@@ -7,7 +7,7 @@ A thread reads and prepares the next videos while the network works on these. Me
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -16,13 +16,13 @@ from typing import Any, TypeVar
 from msavqa.frames.read import DecodeSettings, Pixels, ReadFrames, source
 from msavqa.ground.progress import Progress
 from msavqa.machine import launch, launchers
-from msavqa.machine.launch import Launcher
+from msavqa.machine.launch import Kept, Launcher
 from msavqa.machine.processes import LostError
 from msavqa.store import format, shards, staging
 from msavqa.store.read import Rows as RowNumbers
 from msavqa.store.read import Store
 from msavqa.store.shards import RowResult, ShardResult, WriteReport
-from msavqa.trunks.run.feature_rows import ExtractSettings, Rows, put, staged, workers
+from msavqa.trunks.run.feature_rows import ExtractSettings, Rows, put, staged
 from msavqa.trunks.run.network import Trunk, Video
 
 T = TypeVar("T")
@@ -43,10 +43,9 @@ def run(
     """Runs a trunk over every video of frames.zarr and writes the store at `path`.
 
     The launcher is the environment's where none is given; one of other processes needs a `read_frames` that
-    pickles, such as `FrameReader`. Videos that
-    decoding quarantined stay quarantined, with their reason. One whose decoder hangs or dies here
-    (frames that are not stored are decoded again) is quarantined too; the next call tries it again. Raises
-    `MsavqaError` where a feature cannot be stored, naming the video.
+    pickles, such as `FrameReader`. Videos that decoding quarantined stay quarantined, with their reason. One
+    whose decoder hangs or dies here (frames that are not stored are decoded again) is quarantined too; the
+    next call tries it again. Raises `MsavqaError` where a feature cannot be stored, naming the video.
     """
     made_of = {**trunk.fingerprint, "decoded": frames.fingerprint}
     root = staging_root or staging.default_root()
@@ -64,7 +63,7 @@ def run(
             ),
             shard_mb=shard_mb,
             staging_root=root,
-            launcher=launcher or launchers.chosen(device=extract.device, tell=workers(progress)),
+            launcher=launcher or launchers.chosen(device=extract.device, tell=progress.workers),
             on_progress=staged(progress),
         )
 
@@ -115,13 +114,11 @@ class FrameReader:
     frames: Store
     settings: DecodeSettings
     paths: Mapping[str, Path]
-    _opened: list[tuple[AbstractContextManager[ReadFrames], ReadFrames]] = field(
-        default_factory=list, repr=False
-    )
+    _opened: Kept[tuple[ExitStack, ReadFrames]] = field(default_factory=Kept, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
         stored = "frames" in self.frames.specs  # then nobody looks for the videos
-        return {**self.__dict__, "_opened": [], **({"paths": {}} if stored else {})}
+        return {**self.__dict__, **({"paths": {}} if stored else {})}
 
     def __enter__(self) -> "FrameReader":
         return self
@@ -129,15 +126,16 @@ class FrameReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for opened, _ in self._opened:
+        for opened, _ in self._opened.made:
             opened.__exit__(kind, error, trace)
-        self._opened.clear()
 
     def __call__(self, rows: RowNumbers) -> Iterator[Pixels | LostError]:
-        if not self._opened:
-            opened = source(self.frames, settings=self.settings, paths=self.paths)
-            self._opened.append((opened, opened.__enter__()))
-        return self._opened[0][1](rows)
+        _, read = self._opened.get(self._open)
+        return read(rows)
+
+    def _open(self) -> tuple[ExitStack, ReadFrames]:
+        stack = ExitStack()
+        return stack, stack.enter_context(source(self.frames, settings=self.settings, paths=self.paths))
 
 
 def _ahead(
